@@ -1,0 +1,26 @@
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitest/config"
+
+const src = fileURLToPath(new URL("./src", import.meta.url))
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^effect-pgpool$/, replacement: `${src}/index.ts` },
+      { find: /^effect-pgpool\/(.*)$/, replacement: `${src}/$1.ts` }
+    ]
+  },
+  test: {
+    include: ["test/**/*.test.ts"],
+    globalSetup: ["test/support/globalSetup.ts"],
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    slowTestThreshold: 5000,
+    coverage: {
+      provider: "v8",
+      include: ["src/**/*.ts"],
+      reporter: ["text", "html"],
+      thresholds: { lines: 95 }
+    }
+  }
+})
