@@ -1,0 +1,205 @@
+/**
+ * The elastic pool for any scoped resource. It knows nothing of SQL.
+ *
+ * The idea is that of django_pgpool: `maxsize` resources are kept; when all are out a caller waits `maxwait` for one to
+ * come back, then one more is opened, up to `maxoverflow`; what isn't needed is closed, and nothing lives longer than
+ * `expires`.
+ *
+ * @since 0.1.0
+ */
+import type * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as internal from "./internal/elasticPool.js"
+import type { PoolError } from "./PoolError.js"
+import type { PoolStats } from "./PoolStats.js"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId: unique symbol = internal.TypeId
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * A pool of resources `A`, whose opening may fail with `E`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ElasticPool<A, E = never> {
+  readonly [TypeId]: TypeId
+
+  /**
+   * Lends a resource until the scope is closed.
+   *
+   * It is given at once where one is idle (R2), else by a place in the queue, oldest first. The wait can be interrupted
+   * at any point without loss (R12). Fails with the resource's own error where opening one failed for good (R6), with
+   * `PoolExhausted` after `acquireTimeout`, `PoolQueueFull` at once past `maxWaiting`, and `PoolClosed` once the pool
+   * is closing.
+   */
+  readonly get: Effect.Effect<A, E | PoolError, Scope.Scope>
+
+  /**
+   * Lends a resource for as long as `f` runs. The same as `get`, without the cost of a scope.
+   */
+  readonly use: <B, E2, R>(f: (a: A) => Effect.Effect<B, E2, R>) => Effect.Effect<B, E | PoolError | E2, R>
+
+  /**
+   * Says that a resource is broken: it is closed now if it is idle, and on release if somebody uses it. Resources are
+   * told apart by identity. What the pool doesn't know is ignored.
+   */
+  readonly invalidate: (a: A) => Effect.Effect<void>
+
+  /**
+   * Changes the limits while the pool runs. Growing serves waiting callers at once; shrinking closes surplus idle
+   * resources and lets busy ones finish. A bad limit is a defect (`IllegalArgumentException`) and changes nothing.
+   */
+  readonly resize: (limits: {
+    readonly maxsize?: number | undefined
+    readonly maxoverflow?: number | undefined
+  }) => Effect.Effect<void>
+
+  /** The pool at this instant. */
+  readonly stats: Effect.Effect<PoolStats>
+}
+
+/**
+ * Tells whether a value is a pool.
+ *
+ * @since 0.1.0
+ * @category refinements
+ */
+export const isElasticPool: (u: unknown) => u is ElasticPool<unknown, unknown> = internal.isElasticPool
+
+/**
+ * The options that every pool has. Durations are `DurationInput`s: a bare number is milliseconds. A value that isn't
+ * allowed is a defect (`IllegalArgumentException`) that names the option, the value and what is allowed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PoolOptions {
+  /** Soft limit: connections kept, and opened without a wait. At least 1. Default: 10. */
+  readonly maxsize?: number | undefined
+  /** How long a caller waits at the soft limit before an overflow connection is opened for it. Default: 200 millis. */
+  readonly maxwait?: Duration.DurationInput | undefined
+  /** Hard limit: connections open at any moment. Not below `maxsize`. Default: 20, or `maxsize` if that is more. */
+  readonly maxoverflow?: number | undefined
+  /**
+   * The longest that a caller waits in all. Default: 30 seconds; where `maxwait` is set, `maxwait`, and then callers to
+   * whom the pool owes a connect (one is under way or a permit is free for them) have `connectTimeout` more (R4).
+   */
+  readonly acquireTimeout?: Duration.DurationInput | undefined
+  /** The lifetime of a connection. Default: 10 minutes. */
+  readonly expires?: Duration.DurationInput | undefined
+  /** The part of `expires` that may be taken off at random, from 0 up to 1. Default: 0.025. */
+  readonly expiresJitter?: number | undefined
+  /** A quiet pool keeps this many connections, renewing them before they expire (R9). Default: 1. */
+  readonly minsize?: number | undefined
+  /** Closes what was not used for this long, down to `minsize` (R10). Default: off. */
+  readonly idleTimeout?: Duration.DurationInput | undefined
+  /** Closes a connection after this many leases. Default: off. */
+  readonly maxUses?: number | undefined
+  /** The length of the queue past which a caller fails at once. Default: unbounded. */
+  readonly maxWaiting?: number | undefined
+  /** The longest that one connect may take. Default: 5 seconds. */
+  readonly connectTimeout?: Duration.DurationInput | undefined
+  /** Connects in flight at the same time. Default: 4. */
+  readonly connectConcurrency?: number | undefined
+  /**
+   * The delays between connects while they fail in a way that time may heal (R18). When the schedule ends, those who
+   * wait for a connect fail with the last failure. Default: 50 to 500 millis, exponential, with jitter, for ever.
+   */
+  readonly connectRetry?: Schedule.Schedule<unknown, unknown> | undefined
+  /** How long callers wait while connects fail, if that is longer than `acquireTimeout`. Default: 10 seconds. */
+  readonly outageTimeout?: Duration.DurationInput | undefined
+  /** A connection idle for longer is checked before it is lent (R17). Default: 1 second. */
+  readonly validateAfterIdle?: Duration.DurationInput | undefined
+  /** The longest that a check, a reset or a close may take. Default: 500 millis. */
+  readonly cleanupTimeout?: Duration.DurationInput | undefined
+  /** How long a closing pool waits for connections in use (R13). Default: 5 seconds. */
+  readonly closeTimeout?: Duration.DurationInput | undefined
+  /** Connections opened in the background when the pool is made. Not more than `maxsize`. Default: 0. */
+  readonly warm?: number | undefined
+  /** Logs a warning about a connection held for longer, with the span in which it was taken. Default: off. */
+  readonly leakThreshold?: Duration.DurationInput | undefined
+}
+
+/**
+ * What a pool must know of its resources.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ResourceOptions<A, E, R> extends PoolOptions {
+  /**
+   * Opens a resource. It belongs to the pool and to no caller: no caller's interrupt ends it (R6). It runs in a scope
+   * whose finalisers close the resource.
+   */
+  readonly acquire: Effect.Effect<A, E, R | Scope.Scope>
+  /** Fails if a resource that was idle for `validateAfterIdle` is dead. It is closed then. */
+  readonly check?: ((a: A) => Effect.Effect<unknown, unknown, R>) | undefined
+  /**
+   * Makes a returned resource fit for the next borrower, in the resource's own fiber; no caller waits for it. If it
+   * fails or takes longer than `cleanupTimeout` the resource is closed.
+   */
+  readonly reset?: ((a: A) => Effect.Effect<unknown, unknown, R>) | undefined
+  /** Whether a returned resource needs `reset`. Default: always, if there is a `reset`. */
+  readonly needsReset?: ((a: A) => boolean) | undefined
+  /** Whether time may heal a failure of `acquire` (R18). A timeout always counts as such. Default: never. */
+  readonly isTransient?: ((error: E) => boolean) | undefined
+  /**
+   * The clock of the deadlines on I/O: `connectTimeout`, `cleanupTimeout`, `closeTimeout` and the delays between
+   * connects (R14). Default: the clock in force where the pool is made, as for everything else.
+   */
+  readonly ioClock?: Clock.Clock | undefined
+}
+
+/**
+ * Makes a pool. Nothing is opened until somebody asks (R1), except for what `warm` says. The pool is closed with its
+ * scope (R13): waiting callers fail with `PoolClosed` at once, resources in use have `closeTimeout` to come back.
+ *
+ * Time is the `Clock` and chance the `Random` in force here, so a `TestClock` decides when `maxwait`, `expires` and the
+ * like pass (R14).
+ *
+ * The idea and its four numbers are those of django_pgpool (https://github.com/tru-software/django_pgpool).
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { ElasticPool } from "effect-pgpool"
+ *
+ * const program = Effect.gen(function*() {
+ *   const pool = yield* ElasticPool.make({
+ *     acquire: Effect.acquireRelease(
+ *       Effect.succeed({ send: (message: string) => Effect.log(message) }),
+ *       () => Effect.log("closed")
+ *     ),
+ *     maxsize: 2,
+ *     maxwait: "200 millis",
+ *     maxoverflow: 20,
+ *     expires: "10 minutes"
+ *   })
+ *   yield* pool.use((resource) => resource.send("hello"))
+ *   const { idle } = yield* pool.stats
+ *   console.log(idle) // 1
+ * }).pipe(Effect.scoped)
+ *
+ * Effect.runFork(program)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <A, E, R>(
+  options: ResourceOptions<A, E, R>
+): Effect.Effect<ElasticPool<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.map(internal.makeState(options), internal.fromState)

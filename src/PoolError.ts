@@ -1,0 +1,80 @@
+/**
+ * The errors of a pool. Through `SqlClient` each is the `cause` of an `SqlError`.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import type { PoolStats } from "./PoolStats.js"
+
+const counts = (stats: PoolStats): string =>
+  `${stats.busy} busy, ${stats.idle} idle, ${stats.opening} opening, ${stats.checking} checking, ` +
+  `${stats.closing} closing, ${stats.waiting} waiting; maxsize ${stats.maxsize}, maxoverflow ${stats.maxoverflow}`
+
+const reason = (cause: unknown): string => cause instanceof Error ? cause.message || cause.name : String(cause)
+
+/**
+ * A caller waited as long as it may (`acquireTimeout`, R4) and there was no connection for it.
+ *
+ * `cause` is the last connect failure, where connects have been failing.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class PoolExhausted extends Data.TaggedError("PoolExhausted")<{
+  /** The pool at the moment the caller was refused. */
+  readonly stats: PoolStats
+  /** How long the caller had waited, in milliseconds. */
+  readonly waited: number
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    const advice = this.cause === undefined
+      ? "Hold connections for a shorter time, raise maxoverflow if the server can bear it, or raise acquireTimeout."
+      : `The last connect failed: ${reason(this.cause)}`
+    return `No connection after ${this.waited} ms (${counts(this.stats)}). ${advice}`
+  }
+}
+
+/**
+ * The queue was longer than `maxWaiting`, so the caller was refused at once.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class PoolQueueFull extends Data.TaggedError("PoolQueueFull")<{
+  /** The pool at the moment the caller was refused. */
+  readonly stats: PoolStats
+  readonly maxWaiting: number
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `${this.stats.waiting} callers wait already, and maxWaiting is ${this.maxWaiting} (${
+      counts(this.stats)
+    }). ` +
+      "Send less work at once, or raise maxoverflow or maxWaiting."
+  }
+}
+
+/**
+ * The pool is closing or closed (R13): it gives out no connections any more.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class PoolClosed extends Data.TaggedError("PoolClosed")<{
+  /** The pool at the moment the caller was refused. */
+  readonly stats: PoolStats
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return "The pool is closed. Its scope (the layer that provides it) must outlive the effects that use it."
+  }
+}
+
+/**
+ * Everything that a pool itself can refuse a caller with.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type PoolError = PoolExhausted | PoolClosed | PoolQueueFull

@@ -1,0 +1,69 @@
+/**
+ * What a pool tells about itself.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * Why a connection was closed.
+ *
+ * - `expired`: it reached the end of its life (`expires`, R9)
+ * - `renewed`: a successor took its place shortly before that (R9)
+ * - `idle`: it was not used for `idleTimeout` (R10)
+ * - `used`: it had `maxUses` leases
+ * - `surplus`: more than `maxsize` were idle, or the pool was made smaller (R7)
+ * - `invalidated`: it was broken, or somebody said so
+ * - `dirty`: a check or a reset failed or took too long
+ * - `closed`: the pool was closed (R13)
+ * - `failed`: it never opened
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type CloseReason =
+  | "expired"
+  | "renewed"
+  | "idle"
+  | "used"
+  | "surplus"
+  | "invalidated"
+  | "dirty"
+  | "closed"
+  | "failed"
+
+/**
+ * A pool's state at one instant, and what it has counted since it was made.
+ *
+ * `size` is the number of permits in use: `opening + idle + busy + checking + closing`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PoolStats {
+  /** The soft limit in force. */
+  readonly maxsize: number
+  /** The hard limit in force. */
+  readonly maxoverflow: number
+  /** Connections that hold a permit, in whatever state. */
+  readonly size: number
+  /** Connects in flight. */
+  readonly opening: number
+  /** Connections ready to be taken. */
+  readonly idle: number
+  /** Connections that somebody uses. */
+  readonly busy: number
+  /** Connections that are nobody's, but not ready: a check or a reset is under way. */
+  readonly checking: number
+  /** Connections that are being closed. */
+  readonly closing: number
+  /** Callers in the queue. */
+  readonly waiting: number
+  /** Leases given out. */
+  readonly acquired: number
+  /** Connects that succeeded. */
+  readonly opened: number
+  /** Connections closed, by reason. */
+  readonly closed: { readonly [reason in CloseReason]: number }
+  /** Callers that gave up after `acquireTimeout`. */
+  readonly timeouts: number
+}

@@ -1,0 +1,150 @@
+/** @internal */
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import * as Schedule from "effect/Schedule"
+import type { PoolOptions } from "../ElasticPool.js"
+import type { Settings } from "./pool/settings.js"
+
+/** An option whose value is not allowed. @internal */
+export class BadOption {
+  constructor(readonly option: string, readonly value: unknown, readonly allowed: string) {}
+
+  get message(): string {
+    return `${this.option}: ${show(this.value)} is not allowed, it must be ${this.allowed}`
+  }
+}
+
+const show = (value: unknown): string => {
+  try {
+    return typeof value === "bigint" ? `${value}n` : JSON.stringify(value) ?? String(value)
+  } catch {
+    return String(value)
+  }
+}
+
+const isDefined = (value: unknown): boolean => value !== undefined
+
+/** @internal */
+export const wholeNumber = (
+  option: string,
+  value: unknown,
+  limits: { readonly min: number; readonly max?: number; readonly why?: string }
+): number => {
+  const max = limits.max ?? Infinity
+  if (typeof value === "number" && Number.isInteger(value) && value >= limits.min && value <= max) return value
+  const range = max === Infinity ? `of at least ${limits.min}` : `from ${limits.min} to ${max}`
+  throw new BadOption(option, value, `a whole number ${range}${limits.why ?? ""}`)
+}
+
+/** Decodes a duration to milliseconds. `Duration.decode` itself takes negative numbers for zero. @internal */
+export const duration = (option: string, value: unknown, limits?: { readonly positive: boolean }): number => {
+  const allowed = "a finite duration" + (limits?.positive === true ? " above zero" : " of zero or more") +
+    ", such as \"200 millis\" or a number of milliseconds"
+  const decoded = isNegative(value) ? undefined : decode(value)
+  if (decoded === undefined || !Duration.isFinite(decoded)) throw new BadOption(option, value, allowed)
+  const millis = Duration.toMillis(decoded)
+  if (limits?.positive === true && millis <= 0) throw new BadOption(option, value, allowed)
+  return millis
+}
+
+const isNegative = (value: unknown): boolean =>
+  typeof value === "number" || typeof value === "bigint"
+    ? !(value >= 0)
+    : Array.isArray(value)
+    ? value.some(isNegative)
+    : typeof value === "string" && value.trim().startsWith("-")
+
+const decode = (value: unknown): Duration.Duration | undefined => {
+  try {
+    return Duration.decode(value as Duration.DurationInput)
+  } catch {
+    return undefined
+  }
+}
+
+const part = (option: string, value: unknown): number => {
+  if (typeof value === "number" && value >= 0 && value < 1) return value
+  throw new BadOption(option, value, "a number from 0 up to, but not including, 1")
+}
+
+const schedule = (option: string, value: unknown): Schedule.Schedule<unknown, unknown> => {
+  if (Schedule.isSchedule(value)) return value as Schedule.Schedule<unknown, unknown>
+  throw new BadOption(option, value, "a Schedule")
+}
+
+/** 50 ms, growing to 500 ms, each up to a fifth shorter by chance (R18). */
+const defaultConnectRetry = Schedule.exponential(50).pipe(
+  Schedule.either(Schedule.spaced(500)),
+  Schedule.jitteredWith({ min: 0.8, max: 1 })
+)
+
+/**
+ * The defaults of design and README, and what is allowed. A soft limit above the default hard limit raises the hard
+ * limit, and a hard limit below the default soft limit lowers the soft one: who sets one of them means that one.
+ */
+const settings = (options: PoolOptions): Settings => {
+  const maxsize = isDefined(options.maxsize)
+    ? wholeNumber("maxsize", options.maxsize, { min: 1 })
+    : Math.min(10, wholeNumber("maxoverflow", options.maxoverflow ?? 10, { min: 1 }))
+  const maxoverflow = wholeNumber("maxoverflow", options.maxoverflow ?? Math.max(20, maxsize), {
+    min: maxsize,
+    why: " (not less than maxsize)"
+  })
+  const maxwait = duration("maxwait", options.maxwait ?? 200)
+  const connectTimeout = duration("connectTimeout", options.connectTimeout ?? 5000, { positive: true })
+  const connectConcurrency = wholeNumber("connectConcurrency", options.connectConcurrency ?? 4, { min: 1 })
+  // R4: who sets `maxwait` himself has the seed's pool, where the exception comes at the end of that wait.
+  const isSeedWait = isDefined(options.maxwait) && !isDefined(options.acquireTimeout)
+  const acquireTimeout = isSeedWait ? maxwait : duration("acquireTimeout", options.acquireTimeout ?? 30_000)
+  const optional = (option: "idleTimeout" | "leakThreshold") =>
+    isDefined(options[option]) ? duration(option, options[option], { positive: true }) : Infinity
+  return {
+    maxsize,
+    maxoverflow,
+    maxwait,
+    acquireTimeout,
+    owedTimeout: acquireTimeout + (isSeedWait ? connectTimeout : 0),
+    outageTimeout: Math.max(acquireTimeout, duration("outageTimeout", options.outageTimeout ?? 10_000)),
+    expires: duration("expires", options.expires ?? 600_000, { positive: true }),
+    expiresJitter: part("expiresJitter", options.expiresJitter ?? 0.025),
+    minsize: wholeNumber("minsize", options.minsize ?? 1, { min: 0, max: maxsize, why: " (not more than maxsize)" }),
+    idleTimeout: optional("idleTimeout"),
+    maxUses: isDefined(options.maxUses) ? wholeNumber("maxUses", options.maxUses, { min: 1 }) : Infinity,
+    maxWaiting: isDefined(options.maxWaiting) ? wholeNumber("maxWaiting", options.maxWaiting, { min: 0 }) : Infinity,
+    connectTimeout,
+    connectConcurrency,
+    connectRetry: schedule("connectRetry", options.connectRetry ?? defaultConnectRetry),
+    validateAfterIdle: duration("validateAfterIdle", options.validateAfterIdle ?? 1000),
+    cleanupTimeout: duration("cleanupTimeout", options.cleanupTimeout ?? 500, { positive: true }),
+    closeTimeout: duration("closeTimeout", options.closeTimeout ?? 5000),
+    warm: wholeNumber("warm", options.warm ?? 0, { min: 0, max: maxsize, why: " (not more than maxsize)" }),
+    leakThreshold: optional("leakThreshold")
+  }
+}
+
+/** Runs a decoder that throws `BadOption`. @internal */
+export const attempt = <A>(decoder: () => A): Either.Either<A, BadOption> => {
+  try {
+    return Either.right(decoder())
+  } catch (error) {
+    if (error instanceof BadOption) return Either.left(error)
+    throw error
+  }
+}
+
+/** @internal */
+export const decodePool = (options: PoolOptions): Either.Either<Settings, BadOption> => attempt(() => settings(options))
+
+/** The new limits of a `resize`. @internal */
+export const decodeLimits = (
+  current: Settings,
+  limits: { readonly maxsize?: number | undefined; readonly maxoverflow?: number | undefined }
+): Either.Either<{ readonly maxsize: number; readonly maxoverflow: number }, BadOption> =>
+  attempt(() => {
+    const maxsize = wholeNumber("maxsize", limits.maxsize ?? current.maxsize, { min: Math.max(1, current.minsize) })
+    const maxoverflow = wholeNumber("maxoverflow", limits.maxoverflow ?? current.maxoverflow, {
+      min: maxsize,
+      why: " (not less than maxsize)"
+    })
+    return { maxsize, maxoverflow }
+  })

@@ -1,0 +1,177 @@
+/** @internal */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import type { CloseReason } from "../../PoolStats.js"
+import { awaitAtMost, leaveAfter } from "./deadlines.js"
+
+/** @internal */
+export type State = "opening" | "idle" | "busy" | "checking" | "closing"
+
+/** What a connection's own fiber can be told to do. @internal */
+export type Order = "check" | "reset" | "retire"
+
+/**
+ * The pool's record of one connection, from the moment a connect is due until its permit is back.
+ *
+ * @internal
+ */
+export class Slot<A> {
+  state: State = "opening"
+  fiber: Fiber.RuntimeFiber<void> | undefined = undefined
+  value: A = undefined as A
+  closeReason: CloseReason = "failed"
+  /** Opening for longer than a caller should have to rely on (R6). */
+  stale = false
+  expiresAt = Infinity
+  /** When a successor is opened, if this one is to be kept (R9). */
+  renewAt = Infinity
+  lastUsedAt = 0
+  /** When it was last known to be alive. */
+  provenAt = 0
+  uses = 0
+  suspect = false
+  invalid = false
+  private order = Deferred.unsafeMake<Order>(FiberId.none)
+
+  constructor(
+    readonly purpose: "demand" | "warmth" | "renewal",
+    /** The connection that this one was opened to renew. */
+    readonly successorOf: Slot<A> | undefined
+  ) {}
+
+  get isYoungConnect(): boolean {
+    return this.state === "opening" && !this.stale
+  }
+
+  give(order: Order): void {
+    Deferred.unsafeDone(this.order, Exit.succeed(order))
+  }
+
+  readonly nextOrder: Effect.Effect<Order> = Effect.suspend(() =>
+    Effect.map(Deferred.await(this.order), (order) => {
+      this.order = Deferred.unsafeMake(FiberId.none)
+      return order
+    })
+  )
+}
+
+/**
+ * What a connection's fiber does to the connection. The effects need nothing: their services are provided.
+ *
+ * @internal
+ */
+export interface Actions<A, E> {
+  readonly acquire: Effect.Effect<A, E, Scope.Scope>
+  readonly check: (a: A) => Effect.Effect<unknown, unknown>
+  readonly reset: (a: A) => Effect.Effect<unknown, unknown>
+}
+
+/**
+ * What a connection's fiber tells the pool.
+ *
+ * @internal
+ */
+export interface Owner<A, E> {
+  /** The connect takes so long that no caller should rely on it (R6). */
+  readonly stale: (slot: Slot<A>) => void
+  readonly opened: (slot: Slot<A>, value: A) => void
+  readonly openFailed: (slot: Slot<A>, cause: Cause.Cause<E>) => void
+  /** A check or a reset has succeeded. */
+  readonly ready: (slot: Slot<A>) => void
+  readonly closing: (slot: Slot<A>) => void
+  /** It could not be ended in time and was left behind. */
+  readonly abandoned: (slot: Slot<A>) => Effect.Effect<void>
+}
+
+/** Deadlines in milliseconds of the I/O clock. @internal */
+export interface Deadlines {
+  readonly ioClock: Clock.Clock
+  readonly connectTimeout: number
+  readonly cleanupTimeout: number
+}
+
+/** A connect that takes longer no longer counts as cover for a waiter (R6), in milliseconds. */
+const youngFor = 1000
+
+/** @internal */
+export const connectTimedOut: Cause.Cause<never> = Cause.die(
+  new Cause.TimeoutException("the connect took longer than connectTimeout")
+)
+
+/**
+ * The life of one connection: open it, follow the pool's orders, close it. It runs in a fiber of its own, which holds
+ * the permit, so that a permit is in use exactly as long as its connection. An interrupt ends it as an order to retire
+ * would (only the closing pool does that).
+ *
+ * What the user gave us runs in fibers below. They are waited for with a deadline, so that effects which can't be
+ * interrupted hold up neither an answer nor the permit: `cleanupTimeout` after their end was asked for they are left
+ * behind (R13, R14).
+ *
+ * @internal
+ */
+export const life = <A, E>(
+  slot: Slot<A>,
+  actions: Actions<A, E>,
+  deadlines: Deadlines,
+  owner: Owner<A, E>
+): Effect.Effect<void> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const connect = yield* Effect.forkDaemon(restore(Scope.extend(actions.acquire, scope)))
+      const opened = yield* Effect.exit(restore(awaitConnect(slot, connect, deadlines, owner)))
+      if (Exit.isSuccess(opened)) {
+        owner.opened(slot, opened.value)
+        yield* Effect.exit(restore(follow(slot, actions, deadlines, owner)))
+      } else {
+        owner.openFailed(slot, opened.cause)
+      }
+      owner.closing(slot)
+      const close = Effect.zipRight(Fiber.interrupt(connect), Scope.close(scope, Exit.void))
+      const closed = yield* leaveAfter(close, deadlines.cleanupTimeout, deadlines.ioClock)
+      if (!closed) yield* owner.abandoned(slot)
+    })
+  )
+
+const awaitConnect = <A, E>(
+  slot: Slot<A>,
+  connect: Fiber.RuntimeFiber<A, E>,
+  { connectTimeout, ioClock }: Deadlines,
+  owner: Owner<A, E>
+): Effect.Effect<A, E> =>
+  Effect.gen(function*() {
+    let exit = yield* awaitAtMost(connect, Math.min(youngFor, connectTimeout), ioClock)
+    if (Option.isNone(exit) && connectTimeout > youngFor) {
+      owner.stale(slot)
+      exit = yield* awaitAtMost(connect, connectTimeout - youngFor, ioClock)
+    }
+    return yield* Option.getOrElse(exit, () => Exit.failCause(connectTimedOut))
+  })
+
+/** Ends when the connection is to be closed. */
+const follow = <A, E>(
+  slot: Slot<A>,
+  actions: Actions<A, E>,
+  { cleanupTimeout, ioClock }: Deadlines,
+  owner: Owner<A, E>
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    while (true) {
+      const order = yield* slot.nextOrder
+      if (order === "retire") return
+      const work = yield* Effect.forkDaemon(actions[order](slot.value))
+      const exit = yield* Effect.onInterrupt(
+        awaitAtMost(work, cleanupTimeout, ioClock),
+        () => Fiber.interruptFork(work)
+      )
+      if (Option.isNone(exit) || Exit.isFailure(exit.value)) return yield* Fiber.interruptFork(work)
+      owner.ready(slot)
+    }
+  })

@@ -1,0 +1,90 @@
+/** @internal */
+import * as Deferred from "effect/Deferred"
+import type * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import type { Slot } from "./slot.js"
+
+/**
+ * A caller in the queue.
+ *
+ * @internal
+ */
+export class Waiter<A, E> {
+  private readonly outcome = Deferred.unsafeMake<Slot<A>, E>(FiberId.none)
+  readonly await = Deferred.await(this.outcome)
+
+  /** What it was handed. An interrupted waiter still owns it and gives it back. */
+  slot: Slot<A> | undefined = undefined
+  /** The latest connect that was started because of it. */
+  connect: Slot<A> | undefined = undefined
+  /** Whether the pool owes it a connect (R3, R4). */
+  due = false
+  queued = true
+  next: Waiter<A, E> | undefined = undefined
+  previous: Waiter<A, E> | undefined = undefined
+
+  /** `since`: when it began to wait, in milliseconds of the policy clock. */
+  constructor(readonly since: number) {}
+
+  end(exit: Exit.Exit<Slot<A>, E>): void {
+    Deferred.unsafeDone(this.outcome, exit)
+  }
+}
+
+/**
+ * The queue: first in, first out, and anyone may leave from the middle in constant time. The due waiters are always
+ * its head, because the oldest becomes due first.
+ *
+ * @internal
+ */
+export class Waiters<A, E> {
+  size = 0
+  due = 0
+  head: Waiter<A, E> | undefined = undefined
+  private tail: Waiter<A, E> | undefined = undefined
+  /** The oldest that is not due yet. */
+  patient: Waiter<A, E> | undefined = undefined
+
+  push(waiter: Waiter<A, E>): void {
+    waiter.previous = this.tail
+    if (this.tail === undefined) this.head = waiter
+    else this.tail.next = waiter
+    this.tail = waiter
+    this.patient ??= waiter
+    this.size++
+  }
+
+  /** Takes a waiter out of the queue, wherever it stands. */
+  remove(waiter: Waiter<A, E>): void {
+    if (!waiter.queued) return
+    waiter.queued = false
+    if (waiter.previous === undefined) this.head = waiter.next
+    else waiter.previous.next = waiter.next
+    if (waiter.next === undefined) this.tail = waiter.previous
+    else waiter.next.previous = waiter.previous
+    if (this.patient === waiter) this.patient = waiter.next
+    if (waiter.due) this.due--
+    this.size--
+  }
+
+  shift(): Waiter<A, E> | undefined {
+    const waiter = this.head
+    if (waiter !== undefined) this.remove(waiter)
+    return waiter
+  }
+
+  /** The oldest waiter that was not due becomes due. */
+  makeNextDue(): void {
+    if (this.patient === undefined) return
+    this.patient.due = true
+    this.patient = this.patient.next
+    this.due++
+  }
+
+  /** The oldest due waiter that no young connect was started for. */
+  uncovered(): Waiter<A, E> | undefined {
+    let waiter = this.head
+    while (waiter !== this.patient && waiter?.connect?.isYoungConnect === true) waiter = waiter.next
+    return waiter === this.patient ? undefined : waiter
+  }
+}
