@@ -1,0 +1,281 @@
+/**
+ * The elastic pool of PostgreSQL connections, as a `Layer` that provides `SqlClient`, `PgClient` and the pool itself.
+ *
+ * @since 0.1.0
+ */
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import type * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type { Duplex } from "node:stream"
+import type { ConnectionOptions } from "node:tls"
+import type * as Pg from "pg"
+import type { PoolOptions } from "./ElasticPool.js"
+import * as internal from "./internal/postgres/pgPool.js"
+import type { PoolError } from "./PoolError.js"
+import type { PoolStats } from "./PoolStats.js"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId: unique symbol = internal.TypeId
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * A connection on loan: a `SqlConnection`, with what lies below it. It is dead once it was given back: its statements
+ * fail then, and never touch the next borrower's work (R15). Statements of several fibers run one after the other.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PgConnection extends Connection {
+  /** The `pg` client, for what `SqlConnection` can't do. */
+  readonly pg: Pg.Client
+  /** The process of the server that serves this session, as in `pg_stat_activity.pid`. */
+  readonly processId: number
+}
+
+/**
+ * The pool behind a `SqlClient`: for connections of one's own, for its statistics, and for changing its limits.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PgPool {
+  readonly [TypeId]: TypeId
+  /** The client over this pool: the same object that the layer provides as `SqlClient` and `PgClient`. */
+  readonly client: PgClient.PgClient
+  /** Lends a connection until the scope is closed. Fails as `ElasticPool.get` does. */
+  readonly get: Effect.Effect<PgConnection, SqlError | PoolError, Scope.Scope>
+  /** Lends a connection for as long as `f` runs. */
+  readonly use: <A, E, R>(
+    f: (connection: PgConnection) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | SqlError | PoolError, R>
+  /** Says that a connection is broken: it is closed when it is given back. */
+  readonly invalidate: (connection: PgConnection) => Effect.Effect<void>
+  /** Changes the limits while the pool runs; see `ElasticPool.resize`. */
+  readonly resize: (limits: {
+    readonly maxsize?: number | undefined
+    readonly maxoverflow?: number | undefined
+  }) => Effect.Effect<void>
+  /** The pool at this instant. */
+  readonly stats: Effect.Effect<PoolStats>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export const PgPool: Context.Tag<PgPool, PgPool> = Context.GenericTag<PgPool>("effect-pgpool/PgPool")
+
+/**
+ * An option of `PgClient.layer` that has another name here. The compiler shows the name to use.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface UseInstead<Option extends string> {
+  readonly useInstead: Option
+}
+
+/**
+ * The options of a pool: the limits and times of `PoolOptions`, and the connection settings of `PgClient.layer` under
+ * the names that they have there. Durations are `DurationInput`s: a bare number is milliseconds.
+ *
+ * What is given neither here nor in the URL comes from `PGHOST`, `PGPORT`, `PGUSER`, `PGDATABASE` and `PGPASSWORD`, as
+ * `pg` does it. A setting given here wins over the one in the URL.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PgPoolOptions extends PoolOptions {
+  /** `postgresql://user:password@host:5432/database` */
+  readonly url?: Redacted.Redacted | undefined
+  readonly host?: string | undefined
+  /** From 1 to 65535. Default: 5432. */
+  readonly port?: number | undefined
+  /** A Unix socket, or the folder that it is in. */
+  readonly path?: string | undefined
+  readonly ssl?: boolean | ConnectionOptions | undefined
+  readonly database?: string | undefined
+  readonly username?: string | undefined
+  /** An `Effect` is run for each connect (R20). */
+  readonly password?: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown> | undefined
+  /** Makes the sockets. */
+  readonly stream?: (() => Duplex) | undefined
+  /** What `pg_stat_activity` shows. Default: `effect-pgpool`. */
+  readonly applicationName?: string | undefined
+  readonly spanAttributes?: Record<string, unknown> | undefined
+  readonly transformResultNames?: ((str: string) => string) | undefined
+  readonly transformQueryNames?: ((str: string) => string) | undefined
+  readonly transformJson?: boolean | undefined
+  readonly types?: Pg.CustomTypesConfig | undefined
+  /**
+   * What is done to a connection between two borrowers, by the connection's own fiber (R15).
+   *
+   * - `"transaction"` (default): an open transaction is rolled back
+   * - `"session"`: `DISCARD ALL` and `onConnect` as well, so that no setting, temporary table, advisory lock, LISTEN or
+   *   prepared statement of the last borrower is left
+   * - `"none"`: nothing is sent; a connection with an open transaction is closed
+   */
+  readonly reset?: "transaction" | "session" | "none" | undefined
+  /** Run on each new connection before its first use, within `connectTimeout`; its failure is a failed connect. */
+  readonly onConnect?: ((connection: PgConnection) => Effect.Effect<unknown, unknown>) | undefined
+  /** The longest that a statement may take, seen from here; it is cancelled then (R24). Default: off. */
+  readonly queryTimeout?: Duration.DurationInput | undefined
+  /** `statement_timeout` of each session. Default: off. */
+  readonly statementTimeout?: Duration.DurationInput | undefined
+  /** `lock_timeout` of each session. Default: off. */
+  readonly lockTimeout?: Duration.DurationInput | undefined
+  /** `idle_in_transaction_session_timeout` of each session. Default: off. */
+  readonly idleInTransactionTimeout?: Duration.DurationInput | undefined
+  /** Connects once while the layer is built, and fails with it. Default: false. */
+  readonly eager?: boolean | undefined
+
+  readonly maxConnections?: UseInstead<"maxsize and maxoverflow"> | undefined
+  readonly minConnections?: UseInstead<"minsize"> | undefined
+  readonly connectionTTL?: UseInstead<"expires"> | undefined
+}
+
+/**
+ * Makes a pool in a scope, for several pools under tags of one's own. `layer` is what most programs want.
+ *
+ * Opens nothing until somebody asks (R1), unless `eager` or `warm` is set. An option that isn't allowed is a defect
+ * (`IllegalArgumentException`). Fails with `SqlError` only if `eager` is set.
+ *
+ * @example
+ * ```ts
+ * import * as Reactivity from "@effect/experimental/Reactivity"
+ * import { SqlClient } from "@effect/sql"
+ * import { Context, Effect, Layer, Redacted } from "effect"
+ * import { PgPool } from "effect-pgpool"
+ *
+ * class Reports extends Context.Tag("Reports")<Reports, SqlClient.SqlClient>() {}
+ *
+ * const ReportsLive = Layer.scoped(
+ *   Reports,
+ *   Effect.map(
+ *     PgPool.make({ url: Redacted.make("postgresql://localhost/reports"), maxsize: 2 }),
+ *     (pool) => pool.client
+ *   )
+ * ).pipe(Layer.provide(Reactivity.layer))
+ *
+ * const program = Effect.flatMap(Reports, (sql) => sql`SELECT 1`).pipe(Effect.provide(ReportsLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: (
+  options: PgPoolOptions
+) => Effect.Effect<PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> = internal.make
+
+const contextOf = (pool: PgPool): Context.Context<PgPool | PgClient.PgClient | SqlClient.SqlClient> =>
+  Context.make(PgPool, pool).pipe(
+    Context.add(PgClient.PgClient, pool.client),
+    Context.add(SqlClient.SqlClient, pool.client)
+  )
+
+/**
+ * The drop-in for `PgClient.layer`: programs go on writing `yield* SqlClient.SqlClient`.
+ *
+ * It is built while the database is down (R1) and closed with its scope (R13). An option that isn't allowed is a defect
+ * (`IllegalArgumentException`) that names the option, the value and what is allowed; `layerConfig` makes it a
+ * `ConfigError`. Fails with `SqlError` only if `eager` is set.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect, Redacted } from "effect"
+ * import { PgPool } from "effect-pgpool"
+ *
+ * const program = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   return yield* sql`SELECT now()`
+ * })
+ *
+ * const DatabaseLive = PgPool.layer({
+ *   url: Redacted.make("postgresql://localhost/app"),
+ *   maxsize: 2,
+ *   maxwait: "200 millis",
+ *   maxoverflow: 20,
+ *   expires: "10 minutes"
+ * })
+ *
+ * Effect.runFork(Effect.provide(program, DatabaseLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options: PgPoolOptions
+): Layer.Layer<PgPool | PgClient.PgClient | SqlClient.SqlClient, SqlError> =>
+  Layer.scopedContext(Effect.map(make(options), contextOf)).pipe(Layer.provide(Reactivity.layer))
+
+/**
+ * `layer`, with options from a `Config`. An option that isn't allowed is a `ConfigError` that names it.
+ *
+ * @example
+ * ```ts
+ * import { Config } from "effect"
+ * import { PgPool } from "effect-pgpool"
+ *
+ * const DatabaseLive = PgPool.layerConfig({
+ *   url: Config.redacted("DATABASE_URL"),
+ *   maxsize: Config.integer("POOL_SIZE").pipe(Config.withDefault(10))
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  config: Config.Config.Wrap<PgPoolOptions>
+): Layer.Layer<PgPool | PgClient.PgClient | SqlClient.SqlClient, ConfigError.ConfigError | SqlError> =>
+  Layer.scopedContext(Effect.map(internal.makeConfig(config), contextOf)).pipe(Layer.provide(Reactivity.layer))
+
+/**
+ * Everything from the environment (or whatever `ConfigProvider` is in force): `DATABASE_URL`, or `PGHOST`, `PGPORT`,
+ * `PGUSER`, `PGPASSWORD` and `PGDATABASE`, which `DATABASE_URL` wins over; and each option of the pool as `PGPOOL_` and
+ * its name in capitals: `PGPOOL_MAXSIZE`, `PGPOOL_MAXWAIT`, `PGPOOL_MAXOVERFLOW`, `PGPOOL_EXPIRES`,
+ * `PGPOOL_ACQUIRE_TIMEOUT` and so on. Durations are numbers of milliseconds, or such as `200 millis`.
+ *
+ * A key that begins with `PGPOOL_` and is none of these is a `ConfigError`, and so is a value that isn't allowed.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect } from "effect"
+ * import { PgPoolLayer } from "effect-pgpool"
+ *
+ * const program = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   yield* Effect.log(yield* sql`SELECT now()`)
+ * })
+ *
+ * Effect.runFork(Effect.provide(program, PgPoolLayer))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerFromEnv: Layer.Layer<
+  PgPool | PgClient.PgClient | SqlClient.SqlClient,
+  ConfigError.ConfigError | SqlError
+> = Layer.scopedContext(Effect.map(internal.makeFromEnv, contextOf)).pipe(Layer.provide(Reactivity.layer))

@@ -1,0 +1,20 @@
+/**
+ * An elastic PostgreSQL connection pool for Effect.
+ *
+ * @since 0.1.0
+ */
+import { layerFromEnv } from "./PgPool.js"
+
+export * as ElasticPool from "./ElasticPool.js"
+export * as OutcomeUnknown from "./OutcomeUnknown.js"
+export * as PgPool from "./PgPool.js"
+export * as PoolError from "./PoolError.js"
+export * as PoolStats from "./PoolStats.js"
+
+/**
+ * The pool from the environment: `PgPool.layerFromEnv`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const PgPoolLayer = layerFromEnv

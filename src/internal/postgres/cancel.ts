@@ -1,0 +1,70 @@
+/** @internal */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { ConnectionOptions } from "node:tls"
+import * as Pg from "pg"
+import type { Target } from "./config.js"
+
+/** What is needed of the session whose statement is cancelled. @internal */
+export interface Cancellable {
+  readonly connection: Pg.Connection
+  readonly processID: number | null
+  readonly secretKey: number | null
+  readonly host: string
+  readonly port: number
+  readonly ssl: boolean | ConnectionOptions
+  readonly sslNegotiation?: string
+}
+
+/** The parts of `pg`'s connection that are not in its types. */
+interface Connection extends Omit<Pg.Connection, "stream"> {
+  readonly stream: { readonly remoteAddress?: string; readonly remotePort?: number; readonly destroy: () => void }
+  readonly connect: (port: number | string, host?: string) => void
+  readonly requestSsl: () => void
+  readonly cancel: (processId: number | null, secretKey: number | null) => void
+}
+
+/**
+ * Asks the server to cancel what a session runs, on a socket of its own: to the address that the session is connected
+ * to, with TLS negotiated as the session has it (R16). `true` once the server has closed that socket: only then can the
+ * request hit nothing any more. `false` if that can't be known.
+ *
+ * It never takes longer than `cleanupTimeout`.
+ *
+ * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
+ *
+ * @internal
+ */
+export const cancelRequest = (session: Cancellable, target: Target): Effect.Effect<boolean> =>
+  Effect.async<boolean>((resume) => {
+    const config = { ssl: tlsOf(session), sslNegotiation: session.sslNegotiation, stream: target.stream?.() }
+    const socket = new Pg.Connection(config as never) as unknown as Connection
+    let isSent = false
+    const send = () => {
+      isSent = true
+      socket.cancel(session.processID, session.secretKey)
+    }
+    socket.once("connect", () => {
+      if (session.ssl === false) send()
+      else if (session.sslNegotiation !== "direct") socket.requestSsl()
+    })
+    socket.once("sslconnect", send)
+    socket.on("error", () => {})
+    socket.once("end", () => resume(Effect.succeed(isSent)))
+    if (session.host.startsWith("/")) socket.connect(`${session.host}/.s.PGSQL.${session.port}`)
+    else {
+      const { remoteAddress, remotePort } = (session.connection as unknown as Connection).stream
+      socket.connect(remotePort ?? session.port, remoteAddress ?? session.host)
+    }
+    return Effect.sync(() => socket.stream.destroy())
+  }).pipe(
+    Effect.interruptible,
+    Effect.timeoutTo({ duration: target.cleanupTimeout, onSuccess: (isDone) => isDone, onTimeout: () => false }),
+    Effect.withClock(Clock.make()),
+    // Inherited flags would let the deadline wait for the socket.
+    Effect.interruptible
+  )
+
+/** The socket goes to an address, but the certificate is for the name that the session was opened with. */
+const tlsOf = ({ host, ssl }: Cancellable): boolean | ConnectionOptions =>
+  ssl === false ? false : { servername: host, ...(ssl === true ? {} : ssl), host }

@@ -1,0 +1,158 @@
+/** @internal */
+import type { PgClientConfig } from "@effect/sql-pg/PgClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import type * as Either from "effect/Either"
+import * as Redacted from "effect/Redacted"
+import * as Path from "node:path"
+import type { Duplex } from "node:stream"
+import type * as Pg from "pg"
+import * as ConnectionString from "pg-connection-string"
+import type { PgPoolOptions } from "../../PgPool.js"
+import type { BadOption as BadOptionType } from "../options.js"
+import { attempt, BadOption, duration, wholeNumber } from "../options.js"
+import { connectError } from "./errors.js"
+
+/**
+ * Where and how sessions are opened: the decoded connection settings.
+ *
+ * @internal
+ */
+export interface Target {
+  /** The settings of `pg`, without the password. */
+  readonly client: () => Pg.ClientConfig
+  /** Run for each connect (R20). */
+  readonly password: Effect.Effect<string | undefined, SqlError>
+  readonly stream: (() => Duplex) | undefined
+  /** Sent once to each new session. */
+  readonly settings: string | undefined
+  readonly reset: "transaction" | "session" | "none"
+  readonly onConnect: PgPoolOptions["onConnect"]
+  readonly cleanupTimeout: number
+  /** In milliseconds. `Infinity`: off. */
+  readonly queryTimeout: number
+  /** What `PgClient.config` shows: the URL taken apart. */
+  readonly config: PgClientConfig
+}
+
+/** What people write who come from `PgClient.layer`, and our names for it. */
+const renamed = {
+  maxConnections: "maxsize (connections kept) and maxoverflow (the hard limit)",
+  minConnections: "minsize",
+  connectionTTL: "expires"
+} as const
+
+/** @internal */
+export const decodeTarget = (options: PgPoolOptions): Either.Either<Target, BadOptionType> =>
+  attempt(() => target(options))
+
+const target = (options: PgPoolOptions): Target => {
+  for (const [old, ours] of Object.entries(renamed)) {
+    const value = options[old as keyof typeof renamed]
+    if (value !== undefined) throw new BadOption(old, value, `left out: this pool has ${ours} instead`)
+  }
+  const url = options.url === undefined ? {} : parseUrl(Redacted.value(options.url))
+  const socket = options.path === undefined ? undefined : parsePath(options.path)
+  const host = options.host ?? socket?.host ?? url.host ?? undefined
+  const port = options.port ?? socket?.port ?? url.port ?? undefined
+  if (port !== undefined) wholeNumber("port", port, { min: 1, max: 65535 })
+  const username = options.username ?? url.user
+  const database = options.database ?? url.database ?? undefined
+  const ssl = options.ssl ?? url.ssl
+  const { stream, types } = options
+  const password = options.password ?? (typeof url.password === "string" ? Redacted.make(url.password) : undefined)
+  const client = defined({
+    ...url,
+    host,
+    port,
+    user: username,
+    database,
+    ssl,
+    types,
+    application_name: options.applicationName ?? url.application_name ?? "effect-pgpool",
+    // Silent sockets are given up (R24).
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000
+  })
+  return {
+    client: () => stream === undefined ? client : { ...client, stream } as Pg.ClientConfig,
+    password: passwordOf(password),
+    stream,
+    settings: settingsOf(options),
+    reset: resetOf(options.reset),
+    onConnect: options.onConnect,
+    cleanupTimeout: duration("cleanupTimeout", options.cleanupTimeout ?? 500, { positive: true }),
+    queryTimeout: options.queryTimeout === undefined
+      ? Infinity
+      : duration("queryTimeout", options.queryTimeout, { positive: true }),
+    config: defined({
+      url: options.url,
+      host,
+      port,
+      path: options.path,
+      ssl: ssl as PgClientConfig["ssl"],
+      database,
+      username,
+      password: Redacted.isRedacted(password) ? password : undefined,
+      stream,
+      connectTimeout: options.connectTimeout,
+      idleTimeout: options.idleTimeout,
+      applicationName: client.application_name,
+      spanAttributes: options.spanAttributes,
+      transformResultNames: options.transformResultNames,
+      transformQueryNames: options.transformQueryNames,
+      transformJson: options.transformJson,
+      types
+    })
+  }
+}
+
+const parseUrl = (url: string): Pg.ClientConfig => {
+  try {
+    return ConnectionString.parseIntoClientConfig(url) as Pg.ClientConfig
+  } catch (error) {
+    // The value holds a password.
+    const why = error instanceof Error ? ` (${error.message})` : ""
+    throw new BadOption("url", "<redacted>", `a URL such as postgresql://user:password@host:5432/database${why}`)
+  }
+}
+
+/** A socket's folder, or the socket itself: `/run/postgresql` or `/run/postgresql/.s.PGSQL.5432`. */
+const parsePath = (path: string): { readonly host: string; readonly port: number | undefined } => {
+  if (!path.startsWith("/")) throw new BadOption("path", path, "an absolute path of a Unix socket or of its folder")
+  const file = /^(.*)\/\.s\.PGSQL\.(\d+)$/.exec(path)
+  return file === null
+    ? { host: Path.normalize(path), port: undefined }
+    : { host: file[1], port: Number(file[2]) }
+}
+
+const passwordOf = (password: PgPoolOptions["password"]): Target["password"] => {
+  if (password === undefined) return Effect.succeed(undefined)
+  if (Redacted.isRedacted(password)) return Effect.succeed(Redacted.value(password))
+  if (Effect.isEffect(password)) return Effect.mapBoth(password, { onFailure: connectError, onSuccess: Redacted.value })
+  throw new BadOption("password", "<redacted>", "a Redacted string, or an Effect of one")
+}
+
+const resetOf = (reset: PgPoolOptions["reset"]): Target["reset"] => {
+  if (reset === undefined) return "transaction"
+  if (reset === "transaction" || reset === "session" || reset === "none") return reset
+  throw new BadOption("reset", reset, `"transaction", "session" or "none"`)
+}
+
+/** Timeouts of the server, by SET, which poolers allow where they refuse start-up parameters (R24). */
+const settingsOf = (options: PgPoolOptions): string | undefined => {
+  const timeouts = [
+    ["statement_timeout", "statementTimeout"],
+    ["lock_timeout", "lockTimeout"],
+    ["idle_in_transaction_session_timeout", "idleInTransactionTimeout"]
+  ] as const
+  const settings = timeouts.flatMap(([name, option]) =>
+    options[option] === undefined
+      ? []
+      : [`SET ${name} = ${Math.ceil(duration(option, options[option], { positive: true }))}`]
+  )
+  return settings.length === 0 ? undefined : settings.join("; ")
+}
+
+const defined = <A extends object>(fields: A): { [K in keyof A]: Exclude<A[K], undefined> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never

@@ -1,0 +1,71 @@
+/** @internal */
+import { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Pg from "pg"
+import type { Target } from "./config.js"
+import { Lease } from "./connection.js"
+import { connectError } from "./errors.js"
+import type { Client } from "./session.js"
+import { Session } from "./session.js"
+
+/**
+ * Opens a session, in a scope that closes it. An interrupt destroys the socket at once.
+ *
+ * @internal
+ */
+export const connect = (
+  target: Target,
+  onLost: (session: Session) => void
+): Effect.Effect<Session, SqlError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const password = yield* target.password
+    const client = yield* Effect.try({
+      try: () => new Pg.Client({ ...target.client(), password }) as unknown as Client,
+      catch: connectError
+    })
+    const session = yield* Effect.acquireRelease(
+      Effect.sync(() => new Session(client, target, onLost)),
+      (session) => session.close
+    )
+    yield* Effect.async<void, SqlError>((resume) => {
+      client.connect((error) => resume(error ? Effect.fail(connectError(error)) : Effect.void))
+      return Effect.sync(() => session.destroy())
+    })
+    session.listen()
+    yield* prepare(target, session)
+    return session
+  })
+
+/** What each session gets before its first use, and again after all was discarded. */
+const prepare = (target: Target, session: Session): Effect.Effect<void, SqlError> =>
+  Effect.gen(function*() {
+    if (target.settings !== undefined) yield* session.query<unknown>(target.settings, "leave")
+    if (target.onConnect === undefined) return
+    const lease = new Lease(session)
+    yield* target.onConnect(lease).pipe(
+      Effect.mapError((cause) => cause instanceof SqlError ? cause : connectError(cause)),
+      Effect.ensuring(Effect.sync(() => lease.end()))
+    )
+    yield* session.settled
+    if (session.isInTransaction) return yield* connectError(new Error("onConnect has left a transaction open"))
+  })
+
+/**
+ * Makes a session fit for the next borrower, or fails (R15). It waits for what is still in flight, and for a cancel
+ * that could still hit something (R16).
+ *
+ * @internal
+ */
+export const reset = (target: Target, session: Session): Effect.Effect<void, SqlError> =>
+  Effect.gen(function*() {
+    yield* session.settled
+    if (session.isInTransaction) {
+      if (target.reset === "none") return yield* connectError(new Error("a transaction was left open"))
+      yield* session.query<unknown>("ROLLBACK", "leave")
+    }
+    if (target.reset === "session") {
+      yield* session.query<unknown>("DISCARD ALL", "leave")
+      yield* prepare(target, session)
+    }
+  })

@@ -1,0 +1,110 @@
+/** @internal */
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type * as Pg from "pg"
+import type { PgConnection } from "../../PgPool.js"
+import { statementError } from "./errors.js"
+import type { Session } from "./session.js"
+import * as SessionStream from "./stream.js"
+
+type Params = ReadonlyArray<unknown>
+type Rows = ReadonlyArray<any>
+type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
+type OneOrMany = Pg.QueryResult | Array<Pg.QueryResult>
+
+/** Statements without parameters go by the simple protocol, others by the extended one; none is named. */
+const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((one) => one.rows) : result.rows
+
+/**
+ * The statements of a `SqlConnection`, given a way to a session.
+ *
+ * @internal
+ */
+export abstract class Statements implements Connection {
+  protected abstract withSession<A>(f: (session: Session) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError>
+
+  abstract executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError>
+
+  execute(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
+    const rows = Effect.map(this.executeRaw(sql, params) as Effect.Effect<OneOrMany, SqlError>, rowsOf)
+    return transformRows === undefined ? rows : Effect.map(rows, transformRows)
+  }
+
+  executeRaw(sql: string, params: Params): Effect.Effect<unknown, SqlError> {
+    return this.withSession((session) => session.statement({ text: sql, values: params }))
+  }
+
+  executeValues(sql: string, params: Params): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
+    return Effect.map(
+      this.withSession((session) => session.statement<OneOrMany>({ text: sql, values: params, rowMode: "array" })),
+      rowsOf
+    )
+  }
+
+  executeUnprepared(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
+    return this.execute(sql, params, transformRows)
+  }
+}
+
+/**
+ * The right to use one session, until it is ended: reserved connections and transactions. Statements of several fibers
+ * run one after the other. What comes after the end fails and never touches the session's next borrower (R15).
+ *
+ * @internal
+ */
+export class Lease extends Statements implements PgConnection {
+  private isEnded = false
+  private readonly turn = Effect.unsafeMakeSemaphore(1)
+
+  constructor(readonly session: Session) {
+    super()
+  }
+
+  get pg(): Pg.Client {
+    return this.session.client as unknown as Pg.Client
+  }
+
+  get processId(): number {
+    return this.session.processId
+  }
+
+  get isAlive(): boolean {
+    return !this.isEnded
+  }
+
+  end(): void {
+    this.isEnded = true
+  }
+
+  /** Runs `effect` when it is its turn, if the lease still lives then. */
+  inTurn<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> {
+    return this.turn.withPermits(1)(
+      Effect.suspend((): Effect.Effect<A, E | SqlError, R> => this.isEnded ? Effect.fail(leaseEnded()) : effect)
+    )
+  }
+
+  private readonly takeTurn = Effect.uninterruptibleMask((restore) =>
+    Effect.zipRight(restore(this.turn.take(1)), Effect.addFinalizer(() => this.turn.release(1)))
+  )
+
+  protected withSession<A>(f: (session: Session) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return this.inTurn(Effect.suspend(() => f(this.session)))
+  }
+
+  executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
+    return Stream.suspend(() =>
+      this.session.isInTransaction
+        ? SessionStream.pages(this.session, sql, params, transformRows, (page) => this.inTurn(page))
+        : Stream.unwrapScoped(Effect.map(
+          // Outside a transaction a portal ends with its request, so nothing may come in between.
+          this.takeTurn,
+          () =>
+            this.isEnded ? Stream.fail(leaseEnded()) : SessionStream.cursor(this.session, sql, params, transformRows)
+        ))
+    )
+  }
+}
+
+const leaseEnded = () => statementError(new Error("This connection was given back, it can't be used any more"))

@@ -1,0 +1,110 @@
+/** @internal */
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
+import type * as ConfigProvider from "effect/ConfigProvider"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import { getSomes, map } from "effect/Record"
+import type { PgPoolOptions } from "../../PgPool.js"
+
+const number = (key: string) => Config.number(key)
+
+/** A bare number is milliseconds, as everywhere in Effect. */
+const duration = (key: string): Config.Config<Duration.DurationInput> =>
+  Config.mapOrFail(Config.string(key), (text) => {
+    const trimmed = text.trim()
+    if (/^-?[\d.]+$/.test(trimmed)) return Either.right(Number(trimmed))
+    return Either.right(trimmed as Duration.DurationInput)
+  })
+
+/** The options of the pool that can be set from outside the program. */
+const poolOptions = {
+  maxsize: number,
+  maxwait: duration,
+  maxoverflow: number,
+  acquireTimeout: duration,
+  expires: duration,
+  minsize: number,
+  idleTimeout: duration,
+  maxUses: number,
+  expiresJitter: number,
+  maxWaiting: number,
+  connectTimeout: duration,
+  connectConcurrency: number,
+  outageTimeout: duration,
+  validateAfterIdle: duration,
+  reset: Config.string as (key: string) => Config.Config<any>,
+  cleanupTimeout: duration,
+  closeTimeout: duration,
+  queryTimeout: duration,
+  statementTimeout: duration,
+  lockTimeout: duration,
+  idleInTransactionTimeout: duration,
+  eager: Config.boolean,
+  warm: number,
+  leakThreshold: duration,
+  applicationName: Config.string
+} satisfies { readonly [K in keyof PgPoolOptions]?: (key: string) => Config.Config<any> }
+
+/** `acquireTimeout` is `PGPOOL_ACQUIRE_TIMEOUT`. @internal */
+export const keyOf = (option: string): string =>
+  connectionKeys[option as keyof typeof connectionKeys] ??
+    `PGPOOL_${option.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+
+/** As libpq and everybody else names them. */
+const connectionKeys = {
+  url: "DATABASE_URL",
+  host: "PGHOST",
+  port: "PGPORT",
+  username: "PGUSER",
+  password: "PGPASSWORD",
+  database: "PGDATABASE"
+} as const
+
+const url = Config.option(Config.redacted(connectionKeys.url))
+
+const connection = Config.all({
+  host: Config.option(Config.string(connectionKeys.host)),
+  port: Config.option(Config.number(connectionKeys.port)),
+  username: Config.option(Config.string(connectionKeys.username)),
+  password: Config.option(Config.redacted(connectionKeys.password)),
+  database: Config.option(Config.string(connectionKeys.database))
+})
+
+const pool = Config.all(map(poolOptions, (config, option) => Config.option(config(keyOf(option)))))
+
+/**
+ * The options of a pool from the configuration in force.
+ *
+ * @internal
+ */
+export const options: Effect.Effect<PgPoolOptions, ConfigError.ConfigError> = Effect.gen(function*() {
+  yield* refuseUnknownKeys
+  const where = yield* url
+  const target: Record<string, Option.Option<unknown>> = Option.isSome(where) ? { url: where } : yield* connection
+  return { ...getSomes(target), ...getSomes(yield* pool) }
+})
+
+/** A misspelt key would otherwise be a default that nobody asked for. */
+const refuseUnknownKeys: Effect.Effect<void, ConfigError.ConfigError> = Effect.gen(function*() {
+  const known = new Set(Object.keys(poolOptions).map(keyOf))
+  const keys = yield* Effect.configProviderWith(({ flattened }) => keysOf(flattened, []))
+  const unknown = keys.find((key) => key.startsWith("PGPOOL_") && !known.has(key))
+  if (unknown === undefined) return
+  const message = `no such option; there are ${[...known].sort().join(", ")}`
+  return yield* Effect.fail(ConfigError.InvalidData([unknown], message))
+})
+
+/** A provider may take a key apart at its underscores, as that of the environment does. */
+const keysOf = (
+  provider: ConfigProvider.ConfigProvider.Flat,
+  path: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<string>, ConfigError.ConfigError> =>
+  Effect.flatMap(provider.enumerateChildren(path), (children) => {
+    const paths = [...children].map((child) => [...path, child]).filter((child) => child.join("_").startsWith("PGPOOL"))
+    return paths.length === 0 && path.length > 0
+      ? Effect.succeed([path.join("_")])
+      : Effect.map(Effect.forEach(paths, (child) => keysOf(provider, child)), (keys) => keys.flat())
+  })

@@ -1,0 +1,92 @@
+/** @internal */
+import type * as Reactivity from "@effect/experimental/Reactivity"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Scope from "effect/Scope"
+import type * as Api from "../../PgPool.js"
+import { fromState, makeState, orDie, use } from "../elasticPool.js"
+import type { BadOption } from "../options.js"
+import { decodePool } from "../options.js"
+import type { Pool } from "./client.js"
+import { lease, makeClient } from "./client.js"
+import type { Target } from "./config.js"
+import { decodeTarget } from "./config.js"
+import { connect, reset } from "./connect.js"
+import { Lease } from "./connection.js"
+import * as Env from "./env.js"
+import { asSqlError, isTransientConnectError } from "./errors.js"
+import type { Session } from "./session.js"
+import { realClock } from "./session.js"
+
+/** @internal */
+export const TypeId: Api.TypeId = Symbol.for("effect-pgpool/PgPool") as Api.TypeId
+
+/** @internal */
+export const make = (
+  options: Api.PgPoolOptions
+): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.flatMap(orDie(decode(options)), (target) => open(options, target))
+
+/** @internal */
+export const makeConfig = (
+  config: Config.Config.Wrap<Api.PgPoolOptions>
+): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.flatMap(Config.unwrap(config), (options) => makeOrFail(options, (option) => [option]))
+
+/** @internal */
+export const makeFromEnv: Effect.Effect<
+  Api.PgPool,
+  SqlError | ConfigError.ConfigError,
+  Scope.Scope | Reactivity.Reactivity
+> = Effect.flatMap(Env.options, (options) => makeOrFail(options, (option) => [Env.keyOf(option)]))
+
+const makeOrFail = (
+  options: Api.PgPoolOptions,
+  pathOf: (option: string) => Array<string>
+): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> => {
+  const target = decode(options)
+  return Either.isRight(target)
+    ? open(options, target.right)
+    : Effect.fail(ConfigError.InvalidData(pathOf(target.left.option), target.left.message))
+}
+
+/** All options are looked at before anything is built. */
+const decode = (options: Api.PgPoolOptions): Either.Either<Target, BadOption> =>
+  Either.flatMap(decodePool(options), () => decodeTarget(options))
+
+const open = (
+  options: Api.PgPoolOptions,
+  target: Target
+): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.gen(function*() {
+    const state: Pool = yield* makeState<Session, SqlError, never>({
+      ...options,
+      acquire: connect(target, (session) => state.invalidate(session)),
+      check: (session) => session.ping,
+      reset: (session) => reset(target, session),
+      needsReset: (session) => target.reset === "session" || !session.isClean,
+      isTransient: isTransientConnectError,
+      ioClock: realClock
+    })
+    const client = yield* makeClient(state, target, options)
+    if (options.eager === true) yield* Effect.mapError(Effect.scoped(lease(state)), asSqlError)
+    const { resize, stats } = fromState(state)
+    const get = lease(state)
+    return {
+      [TypeId]: TypeId,
+      client,
+      get,
+      use: (f) =>
+        use(state, (session) => {
+          const connection = new Lease(session)
+          return Effect.ensuring(f(connection), Effect.sync(() => connection.end()))
+        }),
+      invalidate: (connection) =>
+        Effect.sync(() => connection instanceof Lease ? state.invalidate(connection.session) : undefined),
+      resize,
+      stats
+    }
+  })

@@ -1,0 +1,131 @@
+/** @internal */
+import * as Pg from "pg"
+
+/** The parts of `pg`'s wire connection that a portal needs, as they are called without its types' surplus. */
+interface Wire {
+  readonly parse: (statement: { readonly text: string }) => void
+  readonly bind: (portal: { readonly portal: string; readonly values: ReadonlyArray<unknown> }) => void
+  readonly describe: (what: { readonly type: "P"; readonly name: string }) => void
+  readonly execute: (portal: { readonly portal: string; readonly rows: number }) => void
+  readonly close: (what: { readonly type: "P"; readonly name: string }) => void
+  readonly sync: () => void
+  readonly sendCopyFail: (why: string) => void
+}
+
+interface RowParser {
+  readonly addFields: (fields: unknown) => void
+  readonly parseRow: (fields: unknown) => unknown
+}
+
+/** As `pg` sends them; may throw on what can't be serialised. @internal */
+export const prepareValues = (values: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
+  const { utils } = Pg as unknown as { readonly utils: { readonly prepareValue: (value: unknown) => unknown } }
+  return values.map((value) => utils.prepareValue(value))
+}
+
+let portals = 0
+
+/**
+ * A named portal that is read page by page. Each page is a request of its own, ended by a Sync, so that other
+ * statements of the transaction can run between two pages; `pg-cursor` keeps the session busy until the last row.
+ * It is a query of `pg`: each `client.query(portal)` answers with one page of rows.
+ *
+ * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
+ *
+ * @internal
+ */
+export class Portal {
+  /** Whether the server has it. */
+  isOpen = false
+  isExhausted = false
+  callback: ((error: unknown, rows?: ReadonlyArray<unknown>) => void) | undefined = undefined
+  /** Under this name `pg` gives it the client's type parsers. */
+  readonly _result = new (Pg.Result as unknown as new() => RowParser)()
+  private readonly portal = `effect_pgpool_${++portals}`
+  private isSent = false
+  private rows: Array<unknown> = []
+  private badRow: unknown = undefined
+
+  constructor(
+    private readonly text: string,
+    private readonly values: ReadonlyArray<unknown>,
+    private readonly pageSize: number
+  ) {}
+
+  submit(wire: Wire): null {
+    if (!this.isSent) {
+      this.isSent = true
+      wire.parse({ text: this.text })
+      wire.bind({ portal: this.portal, values: this.values })
+      wire.describe({ type: "P", name: this.portal })
+    }
+    wire.execute({ portal: this.portal, rows: this.pageSize })
+    wire.sync()
+    return null
+  }
+
+  handleRowDescription(message: { readonly fields: unknown }): void {
+    this._result.addFields(message.fields)
+  }
+
+  handleDataRow(message: { readonly fields: unknown }): void {
+    try {
+      this.rows.push(this._result.parseRow(message.fields))
+    } catch (error) {
+      this.badRow ??= error
+    }
+  }
+
+  handlePortalSuspended(): void {
+    this.isOpen = true
+  }
+
+  handleCommandComplete(): void {
+    this.isOpen = false
+    this.isExhausted = true
+  }
+
+  handleEmptyQuery(): void {
+    this.isExhausted = true
+  }
+
+  handleCopyInResponse(wire: Wire): void {
+    wire.sendCopyFail("a stream can't be the source of a COPY")
+  }
+
+  handleCopyData(): void {}
+
+  handleError(error: unknown): void {
+    this.isExhausted = true
+    this.answer(error)
+  }
+
+  handleReadyForQuery(): void {
+    if (this.badRow !== undefined) return this.handleError(this.badRow)
+    const rows = this.rows
+    this.rows = []
+    this.answer(null, rows)
+  }
+
+  /** `pg` gives each page's callback only to a query that has none. */
+  private answer(error: unknown, rows?: ReadonlyArray<unknown>): void {
+    const callback = this.callback
+    this.callback = undefined
+    callback?.(error, rows)
+  }
+
+  /** The query that ends it before its last row. */
+  get closing() {
+    return {
+      callback: () => {},
+      submit: (wire: Wire): null => {
+        this.isOpen = false
+        wire.close({ type: "P", name: this.portal })
+        wire.sync()
+        return null
+      },
+      handleError: () => {},
+      handleReadyForQuery: () => {}
+    }
+  }
+}

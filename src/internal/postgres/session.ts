@@ -1,0 +1,196 @@
+/** @internal */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Pg from "pg"
+import { leaveAfter } from "../pool/deadlines.js"
+import { cancelRequest } from "./cancel.js"
+import type { Target } from "./config.js"
+import { isServerError, lostAnswer, queryTimedOut, statementError } from "./errors.js"
+
+/**
+ * What happens to a statement whose caller is interrupted: it is cancelled on the server, or left to end by itself
+ * (a COMMIT must never be cancelled, R22).
+ *
+ * @internal
+ */
+export type OnInterrupt = "cancel" | "leave"
+
+/** `pg`'s client, with the parts that are not in its types. @internal */
+export interface Client extends Omit<Pg.Client, "connection" | "query" | "connect" | "end"> {
+  readonly connection: Pg.Connection
+  readonly processID: number | null
+  readonly secretKey: number | null
+  readonly readyForQuery?: boolean
+  readonly getTransactionStatus: () => "I" | "T" | "E" | null
+  readonly query: (query: unknown, callback?: (error: unknown, result: any) => void) => unknown
+  readonly connect: (callback: (error: unknown) => void) => void
+  readonly end: (callback: () => void) => void
+}
+
+/** Real time: no test clock can move a socket (R14). @internal */
+export const realClock: Clock.Clock = Clock.make()
+
+/**
+ * One session of PostgreSQL. It is told what is sent, and knows when it is settled: no statement in flight, and no
+ * cancel that could still hit one.
+ *
+ * @internal
+ */
+export class Session {
+  private ended = false
+  private cancelling = false
+  private inFlight: OnInterrupt | undefined = undefined
+  private whenSettled: Array<() => void> = []
+
+  constructor(
+    readonly client: Client,
+    private readonly target: Target,
+    private readonly onLost: (session: Session) => void
+  ) {
+    // From birth to death: an error without a listener would end the process (R17).
+    client.on("error", () => this.onLost(this))
+    client.on("end", () => this.end())
+  }
+
+  /** The server has said that it is ready. `pg` asks for that itself as well, and must be first. */
+  listen(): void {
+    this.client.connection.on("readyForQuery", () => this.settle())
+  }
+
+  get processId(): number {
+    return this.client.processID ?? 0
+  }
+
+  get isSettled(): boolean {
+    return this.ended || (this.client.readyForQuery === true && !this.cancelling)
+  }
+
+  /** Whether the last borrower left nothing behind that is known without asking the server (R15). */
+  get isClean(): boolean {
+    return this.isSettled && !this.ended && this.client.getTransactionStatus() === "I"
+  }
+
+  get isInTransaction(): boolean {
+    return this.client.getTransactionStatus() !== "I"
+  }
+
+  /** A borrower's statement. It is cancelled when its caller is interrupted or `queryTimeout` has passed (R24). */
+  statement<A>(query: unknown): Effect.Effect<A, SqlError> {
+    const run = this.query<A>(query, "cancel")
+    if (this.target.queryTimeout === Infinity) return run
+    return Effect.clockWith((own) =>
+      Effect.withClock(run, own).pipe(
+        Effect.timeoutFail({ duration: this.target.queryTimeout, onTimeout: queryTimedOut }),
+        Effect.withClock(realClock)
+      )
+    )
+  }
+
+  /** Sends one query and gives its result, once the session is settled again. */
+  query<A>(query: unknown, onInterrupt: OnInterrupt): Effect.Effect<A, SqlError> {
+    return Effect.suspend(() => {
+      if (this.ended) return Effect.fail(statementError(new Error("The connection has been closed")))
+      if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt))
+      return Effect.async<A, SqlError>((resume) => {
+        let isAnswered = false
+        // `pg` tells of a failure before the server is ready again, and may tell twice.
+        this.submit(query, onInterrupt, (error, result) => {
+          if (isAnswered) return
+          isAnswered = true
+          if (error === null || error === undefined) resume(Effect.succeed(result as A))
+          else this.onceSettled(() => resume(Effect.fail(this.failure(error))))
+        })
+        return Effect.sync(() => this.interrupted())
+      })
+    })
+  }
+
+  /** Sends a query; the session is settled again when the server is ready. */
+  submit(query: unknown, onInterrupt: OnInterrupt, callback?: (error: unknown, result: unknown) => void): void {
+    this.inFlight = onInterrupt
+    this.client.query(query, callback)
+  }
+
+  /** What a failed query tells its caller: the server's words, or that the answer was lost (R22). */
+  failure(error: unknown): SqlError {
+    return this.ended && !isServerError(error) ? lostAnswer(error) : statementError(error)
+  }
+
+  /** Waits until nothing is in flight and no cancel is under way (R16). */
+  readonly settled: Effect.Effect<void> = Effect.async<void>((resume) => {
+    const listener = () => resume(Effect.void)
+    this.onceSettled(listener)
+    return Effect.sync(() => {
+      this.whenSettled = this.whenSettled.filter((other) => other !== listener)
+    })
+  })
+
+  /**
+   * The caller of the query in flight is gone: the query is cancelled, unless it must not be. Nobody waits for that
+   * here; who uses the session next does (R16).
+   */
+  interrupted(): void {
+    if (this.isSettled || this.inFlight !== "cancel" || this.cancelling) return
+    this.cancelling = true
+    const cancel = cancelRequest(this.client, this.target).pipe(
+      Effect.tap((isDone) => Effect.sync(() => isDone ? this.cancelled() : this.destroy())),
+      Effect.zipRight(this.settled)
+    )
+    // What is not settled by then is destroyed: nobody can know which statement the cancel will hit.
+    Effect.runFork(
+      leaveAfter(cancel, this.target.cleanupTimeout, realClock).pipe(
+        Effect.tap((inTime) => inTime ? Effect.void : Effect.sync(() => this.destroy()))
+      )
+    )
+  }
+
+  private cancelled(): void {
+    this.cancelling = false
+    this.settle()
+  }
+
+  readonly ping: Effect.Effect<void, SqlError> = Effect.suspend(() => this.query("SELECT 1", "leave"))
+
+  /**
+   * Says good-bye and waits for the socket to close. A statement that still runs is cancelled, so that it doesn't
+   * outlive us on the server (R13). What takes more than half of the time that there is for clean-up is destroyed.
+   */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.client.processID === null || this.ended) return Effect.sync(() => this.destroy())
+    this.interrupted()
+    const goodbye = Effect.async<void>((resume) => {
+      if (this.ended) resume(Effect.void)
+      else this.client.end(() => resume(Effect.void))
+    })
+    return leaveAfter(Effect.zipRight(this.settled, goodbye), this.target.cleanupTimeout / 2, realClock).pipe(
+      Effect.zipRight(Effect.sync(() => this.destroy()))
+    )
+  })
+
+  /** Gives the session up. */
+  destroy(): void {
+    this.client.connection.stream.destroy()
+    this.end()
+  }
+
+  private end(): void {
+    this.ended = true
+    this.onLost(this)
+    this.settle()
+  }
+
+  /** Calls `listener` when nothing is in flight, now or later. */
+  onceSettled(listener: () => void): void {
+    if (this.isSettled) listener()
+    else this.whenSettled.push(listener)
+  }
+
+  private settle(): void {
+    if (!this.isSettled) return
+    this.inFlight = undefined
+    const listeners = this.whenSettled
+    this.whenSettled = []
+    for (const listener of listeners) listener()
+  }
+}
