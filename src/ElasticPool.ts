@@ -94,8 +94,8 @@ export interface PoolOptions {
   /** Hard limit: connections open at any moment. Not below `maxsize`. Default: 20, or `maxsize` if that is more. */
   readonly maxoverflow?: number | undefined
   /**
-   * The longest that a caller waits in all. Default: 30 seconds; where `maxwait` is set, `maxwait`, and then callers to
-   * whom the pool owes a connect (one is under way or a permit is free for them) have `connectTimeout` more (R4).
+   * The longest that a caller waits in all. Default: 30 seconds; where `maxwait` is set, `maxwait`, and then callers for
+   * whom a connect or a check is under way, or a permit is free, have `connectTimeout` more (R4).
    */
   readonly acquireTimeout?: Duration.DurationInput | undefined
   /** The lifetime of a connection. Default: 10 minutes. */
@@ -108,7 +108,10 @@ export interface PoolOptions {
   readonly idleTimeout?: Duration.DurationInput | undefined
   /** Closes a connection after this many leases. Default: off. */
   readonly maxUses?: number | undefined
-  /** The length of the queue past which a caller fails at once. Default: unbounded. */
+  /**
+   * The length of the queue past which a caller fails at once. Callers for whom a connection is being opened or checked
+   * are not in the queue. At least 1. Default: unbounded.
+   */
   readonly maxWaiting?: number | undefined
   /** The longest that one connect may take. Default: 5 seconds. */
   readonly connectTimeout?: Duration.DurationInput | undefined

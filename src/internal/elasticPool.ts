@@ -62,9 +62,11 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
   use: (f) => use(state, f),
   invalidate: (a) => Effect.sync(() => state.invalidate(a)),
   resize: (limits) =>
-    Effect.flatMap(
-      Effect.suspend(() => orDie(decodeLimits(state.settings, limits))),
-      ({ maxoverflow, maxsize }) => state.resize(maxsize, maxoverflow)
+    Effect.suspend(() =>
+      Effect.map(
+        orDie(decodeLimits(state.settings, limits)),
+        ({ maxoverflow, maxsize }) => state.resize(maxsize, maxoverflow)
+      )
     ),
   stats: Effect.sync(() => state.stats())
 })
@@ -115,6 +117,8 @@ const watchLeak = <A, E>(state: ElasticPoolState<A, E>, slot: Slot<A>): Effect.E
     ).pipe(
       Effect.annotateLogs({ borrower, taken }),
       Effect.delay(leakThreshold),
+      // R14: the threshold is policy time, and the borrower may have a clock of its own.
+      Effect.withClock(state.env.clock),
       Effect.interruptible,
       Effect.forkDaemon
     )

@@ -1,6 +1,7 @@
 /** @internal */
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
+import * as Inspectable from "effect/Inspectable"
 import * as Schedule from "effect/Schedule"
 import type { PoolOptions } from "../ElasticPool.js"
 import type { Settings } from "./pool/settings.js"
@@ -14,21 +15,21 @@ export class BadOption {
   }
 }
 
-const show = (value: unknown): string => {
-  try {
-    return typeof value === "bigint" ? `${value}n` : JSON.stringify(value) ?? String(value)
-  } catch {
-    return String(value)
-  }
-}
+const show = (value: unknown): string =>
+  typeof value === "string" ? JSON.stringify(value) : Inspectable.toStringUnknown(value, 0)
 
-const isDefined = (value: unknown): boolean => value !== undefined
+interface Limits {
+  readonly min: number
+  readonly max?: number
+  /** Said after the range. */
+  readonly why?: string
+}
 
 /** @internal */
 export const wholeNumber = (
   option: string,
   value: unknown,
-  limits: { readonly min: number; readonly max?: number; readonly why?: string }
+  limits: Limits
 ): number => {
   const max = limits.max ?? Infinity
   if (typeof value === "number" && Number.isInteger(value) && value >= limits.min && value <= max) return value
@@ -83,42 +84,44 @@ const defaultConnectRetry = Schedule.exponential(50).pipe(
  * limit, and a hard limit below the default soft limit lowers the soft one: who sets one of them means that one.
  */
 const settings = (options: PoolOptions): Settings => {
-  const maxsize = isDefined(options.maxsize)
-    ? wholeNumber("maxsize", options.maxsize, { min: 1 })
-    : Math.min(10, wholeNumber("maxoverflow", options.maxoverflow ?? 10, { min: 1 }))
-  const maxoverflow = wholeNumber("maxoverflow", options.maxoverflow ?? Math.max(20, maxsize), {
-    min: maxsize,
-    why: " (not less than maxsize)"
-  })
-  const maxwait = duration("maxwait", options.maxwait ?? 200)
-  const connectTimeout = duration("connectTimeout", options.connectTimeout ?? 5000, { positive: true })
-  const connectConcurrency = wholeNumber("connectConcurrency", options.connectConcurrency ?? 4, { min: 1 })
+  const integer = (option: keyof PoolOptions, orElse: number, limits: Limits) =>
+    options[option] === undefined ? orElse : wholeNumber(option, options[option], limits)
+  const millis = (option: keyof PoolOptions, orElse: number, limits?: { readonly positive: boolean }) =>
+    options[option] === undefined ? orElse : duration(option, options[option], limits)
+  const positive = { positive: true }
+  const maxsize = options.maxsize !== undefined
+    ? integer("maxsize", 0, { min: 1 })
+    : Math.min(10, integer("maxoverflow", 10, { min: 1 }))
+  const maxoverflow = integer("maxoverflow", Math.max(20, maxsize), { min: maxsize, why: " (not less than maxsize)" })
+  const upToMaxsize = { min: 0, max: maxsize, why: " (not more than maxsize)" }
+  const maxwait = millis("maxwait", 200)
+  const connectTimeout = millis("connectTimeout", 5000, positive)
   // R4: who sets `maxwait` himself has the seed's pool, where the exception comes at the end of that wait.
-  const isSeedWait = isDefined(options.maxwait) && !isDefined(options.acquireTimeout)
-  const acquireTimeout = isSeedWait ? maxwait : duration("acquireTimeout", options.acquireTimeout ?? 30_000)
-  const optional = (option: "idleTimeout" | "leakThreshold") =>
-    isDefined(options[option]) ? duration(option, options[option], { positive: true }) : Infinity
+  const isSeedWait = options.maxwait !== undefined && options.acquireTimeout === undefined
+  const acquireTimeout = isSeedWait ? maxwait : millis("acquireTimeout", 30_000)
   return {
     maxsize,
     maxoverflow,
     maxwait,
     acquireTimeout,
     owedTimeout: acquireTimeout + (isSeedWait ? connectTimeout : 0),
-    outageTimeout: Math.max(acquireTimeout, duration("outageTimeout", options.outageTimeout ?? 10_000)),
-    expires: duration("expires", options.expires ?? 600_000, { positive: true }),
-    expiresJitter: part("expiresJitter", options.expiresJitter ?? 0.025),
-    minsize: wholeNumber("minsize", options.minsize ?? 1, { min: 0, max: maxsize, why: " (not more than maxsize)" }),
-    idleTimeout: optional("idleTimeout"),
-    maxUses: isDefined(options.maxUses) ? wholeNumber("maxUses", options.maxUses, { min: 1 }) : Infinity,
-    maxWaiting: isDefined(options.maxWaiting) ? wholeNumber("maxWaiting", options.maxWaiting, { min: 0 }) : Infinity,
+    outageTimeout: Math.max(acquireTimeout, millis("outageTimeout", 10_000)),
+    expires: millis("expires", 600_000, positive),
+    expiresJitter: options.expiresJitter === undefined ? 0.025 : part("expiresJitter", options.expiresJitter),
+    minsize: integer("minsize", 1, upToMaxsize),
+    idleTimeout: millis("idleTimeout", Infinity, positive),
+    maxUses: integer("maxUses", Infinity, { min: 1 }),
+    maxWaiting: integer("maxWaiting", Infinity, { min: 1 }),
     connectTimeout,
-    connectConcurrency,
-    connectRetry: schedule("connectRetry", options.connectRetry ?? defaultConnectRetry),
-    validateAfterIdle: duration("validateAfterIdle", options.validateAfterIdle ?? 1000),
-    cleanupTimeout: duration("cleanupTimeout", options.cleanupTimeout ?? 500, { positive: true }),
-    closeTimeout: duration("closeTimeout", options.closeTimeout ?? 5000),
-    warm: wholeNumber("warm", options.warm ?? 0, { min: 0, max: maxsize, why: " (not more than maxsize)" }),
-    leakThreshold: optional("leakThreshold")
+    connectConcurrency: integer("connectConcurrency", 4, { min: 1 }),
+    connectRetry: options.connectRetry === undefined
+      ? defaultConnectRetry
+      : schedule("connectRetry", options.connectRetry),
+    validateAfterIdle: millis("validateAfterIdle", 1000),
+    cleanupTimeout: millis("cleanupTimeout", 500, positive),
+    closeTimeout: millis("closeTimeout", 5000),
+    warm: integer("warm", 0, upToMaxsize),
+    leakThreshold: millis("leakThreshold", Infinity, positive)
   }
 }
 
@@ -141,10 +144,16 @@ export const decodeLimits = (
   limits: { readonly maxsize?: number | undefined; readonly maxoverflow?: number | undefined }
 ): Either.Either<{ readonly maxsize: number; readonly maxoverflow: number }, BadOption> =>
   attempt(() => {
-    const maxsize = wholeNumber("maxsize", limits.maxsize ?? current.maxsize, { min: Math.max(1, current.minsize) })
-    const maxoverflow = wholeNumber("maxoverflow", limits.maxoverflow ?? current.maxoverflow, {
-      min: maxsize,
-      why: " (not less than maxsize)"
+    const maxsize = wholeNumber("maxsize", limits.maxsize === undefined ? current.maxsize : limits.maxsize, {
+      min: Math.max(1, current.minsize)
     })
+    const maxoverflow = wholeNumber(
+      "maxoverflow",
+      limits.maxoverflow === undefined ? current.maxoverflow : limits.maxoverflow,
+      {
+        min: maxsize,
+        why: " (not less than maxsize)"
+      }
+    )
     return { maxsize, maxoverflow }
   })

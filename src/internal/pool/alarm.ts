@@ -5,6 +5,9 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Schedule from "effect/Schedule"
 
+/** Starts a fiber on the spot. @internal */
+export type Fork = <A>(effect: Effect.Effect<A>) => Fiber.RuntimeFiber<A>
+
 /** Past 2^31 ms a timer of JavaScript does not wait at all; it is enough to look again then. */
 const longestTimer = 2 ** 31 - 1
 
@@ -23,7 +26,7 @@ export class Alarm {
 
   constructor(
     clock: Clock.Clock,
-    private readonly fork: (effect: Effect.Effect<unknown>) => Fiber.RuntimeFiber<unknown>,
+    private readonly fork: Fork,
     ring: () => number
   ) {
     const untilDue = Schedule.forever.pipe(

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Schedule from "effect/Schedule"
+import type { Fork } from "./alarm.js"
 
 /**
  * What is known of a time in which connects fail: that it lasts, the failure, and when the next connect may be tried.
@@ -25,7 +26,7 @@ export class Outage {
   constructor(
     private readonly connectRetry: Schedule.Schedule<unknown, unknown>,
     private readonly ioClock: Clock.Clock,
-    private readonly fork: (effect: Effect.Effect<unknown>) => Fiber.RuntimeFiber<unknown>,
+    private readonly fork: Fork,
     private readonly tryAgain: () => void,
     private readonly giveUp: () => void
   ) {}
@@ -46,10 +47,7 @@ export class Outage {
         Effect.withClock(this.ioClock),
         Effect.match({
           onSuccess: () => this.resume(this.tryAgain),
-          onFailure: () => {
-            this.end(-Infinity)
-            this.resume(this.giveUp)
-          }
+          onFailure: () => this.resume(this.giveUp)
         })
       )
     )

@@ -4,26 +4,27 @@ import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
 import type { CloseReason, PoolStats } from "../../PoolStats.js"
-import { Alarm } from "./alarm.js"
+import type { Fork } from "./alarm.js"
 import { leaveAfter } from "./deadlines.js"
 import { Outage } from "./outage.js"
+import { Permits } from "./permits.js"
 import type { Settings } from "./settings.js"
 import type { Actions, Deadlines, Order, Owner, State } from "./slot.js"
 import { connectTimedOut, life, Slot } from "./slot.js"
+import { renewedAfter, Sweeper } from "./sweeper.js"
+import { Timekeeper } from "./timekeeper.js"
 import { Waiter, Waiters } from "./waiters.js"
 
 /** What the pool is given by the place where it is built. @internal */
 export interface Environment {
   readonly clock: Clock.Clock
   readonly ioClock: Clock.Clock
-  /** Starts a fiber on the spot. */
-  readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.RuntimeFiber<A>
+  readonly fork: Fork
   /** A number from 0 to 1, of the `Random` in force. */
   readonly random: () => number
 }
@@ -53,19 +54,16 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private size = 0
   /** Connects in flight that a due waiter can rely on. */
   private cover = 0
-  /** Connections at the end of their life that are to be kept, each with the successor that is opening, if any. */
-  private readonly renewals = new Map<Slot<A>, Slot<A> | undefined>()
-  /** Connects still owed to `warm`. */
-  private cold: number
+  /** Whether connections are opened for `warm`. */
+  private isWarming: boolean
   private lastFailure: Cause.Cause<E> | undefined = undefined
   private isClosing = false
   private readonly emptied = Deferred.unsafeMake<void>(FiberId.none)
-  private readonly kept: Effect.Semaphore
-  private readonly overflow: Effect.Semaphore
+  private readonly permits: Permits
   private readonly deadlines: Deadlines
   private readonly outage: Outage
-  private readonly timekeeper: Alarm
-  private readonly sweeper: Alarm
+  private readonly timekeeper: Timekeeper<A, E | PoolError>
+  private readonly sweeper: Sweeper<A>
   private acquired = 0
   private connected = 0
   private timeouts = 0
@@ -84,15 +82,26 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   constructor(
     readonly settings: Settings,
     private readonly resource: Resource<A, E>,
-    private readonly env: Environment
+    readonly env: Environment
   ) {
-    this.kept = Effect.unsafeMakeSemaphore(settings.maxsize)
-    this.overflow = Effect.unsafeMakeSemaphore(settings.maxoverflow - settings.maxsize)
-    this.cold = settings.warm
+    this.permits = new Permits(settings.maxsize, settings.maxoverflow)
+    this.isWarming = settings.warm > 0
     this.deadlines = { ...settings, ioClock: env.ioClock }
     this.outage = new Outage(settings.connectRetry, env.ioClock, env.fork, () => this.serve(), () => this.giveUp())
-    this.timekeeper = new Alarm(env.clock, env.fork, () => this.keepTime())
-    this.sweeper = new Alarm(env.clock, env.fork, () => this.sweep())
+    this.timekeeper = new Timekeeper(this.waiters, this.outage, settings, env.clock, env.fork, {
+      serve: (now) => this.serve(now),
+      owed: () => this.count.opening + this.count.checking + Math.max(0, settings.maxoverflow - this.size),
+      refuse: (waiter, now) => this.refuse(waiter, now)
+    })
+    this.sweeper = new Sweeper(settings, env.clock, env.fork, {
+      idle: this.idle,
+      inUse: () => [...this.slots].filter(({ state }) => state === "busy" || state === "checking"),
+      retire: (slot, reason) => this.retire(slot, reason),
+      serve: (now) => this.serve(now),
+      hasPermit: () => this.hasPermit,
+      mayConnect: () => this.mayConnect,
+      connect: (old) => this.connect(old)
+    })
   }
 
   // --- take ------------------------------------------------------------------------------------------------------
@@ -110,11 +119,16 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       this.lend(ready)
       return Effect.succeed(ready)
     }
-    if (this.waiters.size >= this.settings.maxWaiting) {
+    if (this.waiters.size - this.expected >= this.settings.maxWaiting) {
       return Effect.fail(new PoolQueueFull({ stats: this.stats(), maxWaiting: this.settings.maxWaiting }))
     }
     const waiter = this.enqueue(now)
     return Effect.onError(restore(waiter.await), () => Effect.sync(() => this.leave(waiter)))
+  }
+
+  /** Connections that will be there without a wait for others: whoever waits for these is in no queue. */
+  private get expected(): number {
+    return this.count.opening + this.count.checking + Math.max(0, this.settings.maxsize - this.size)
   }
 
   /** The idle connection that was used last and needs no check. Expired ones met on the way are retired. */
@@ -144,10 +158,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const waiter = new Waiter<A, E | PoolError>(now)
     this.waiters.push(waiter)
     this.serve(now)
-    if (waiter.queued) {
-      const { acquireTimeout, maxwait } = this.settings
-      this.timekeeper.arm(now + (waiter.due ? acquireTimeout : Math.min(maxwait, acquireTimeout)))
-    }
+    if (waiter.queued) this.timekeeper.watch(waiter)
     return waiter
   }
 
@@ -176,10 +187,14 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     while (this.waiters.size > this.count.checking && this.idle.length > 0) {
       this.instruct(this.idle.pop()!, "check")
     }
-    // zero: due at once (R4)
+    // R4: with a `maxwait` of zero they are due at once.
     if (this.settings.maxwait === 0) { while (this.waiters.patient !== undefined) this.waiters.makeNextDue() }
-    while (this.wantsConnect() && this.mayConnect()) this.connect(this.waiters.uncovered())
-    this.renew()
+    while (this.wantsConnect() && this.mayConnect) {
+      const waiter = this.waiters.uncovered()
+      const slot = this.connect()
+      if (waiter !== undefined) waiter.connect = slot
+    }
+    this.sweeper.renew(now)
   }
 
   /** Hands a connection to the oldest waiter (R5, R11). */
@@ -202,35 +217,28 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     while (waiters.due <= this.cover && this.size < settings.maxsize && waiters.size - waiters.due > count.checking) {
       waiters.makeNextDue()
     }
-    return waiters.due > this.cover || (this.cold > 0 && this.size < settings.maxsize)
+    return waiters.due > this.cover || (this.isWarming && this.size < settings.warm)
   }
 
-  private mayConnect(): boolean {
-    if (this.size >= this.settings.maxoverflow) return false
+  private get hasPermit(): boolean {
+    return this.size < this.settings.maxoverflow
+  }
+
+  private get mayConnect(): boolean {
+    if (!this.hasPermit) return false
     if (this.outage.active) return this.outage.mayRetry && this.cover === 0
     return this.cover < this.settings.connectConcurrency
   }
 
-  private connect(waiter: Waiter<A, E | PoolError> | undefined, successorOf?: Slot<A>): void {
-    const purpose = waiter !== undefined ? "demand" : successorOf !== undefined ? "renewal" : "warmth"
-    const slot = new Slot<A>(purpose, successorOf)
-    if (waiter !== undefined) waiter.connect = slot
-    else if (successorOf !== undefined) this.renewals.set(successorOf, slot)
-    else this.cold--
+  private connect(successorOf?: Slot<A>): Slot<A> {
+    const slot = new Slot<A>(successorOf)
     this.slots.add(slot)
     this.size++
     this.cover++
     this.count.opening++
-    slot.fiber = this.env.fork(this.holdingPermit(slot))
-  }
-
-  /** Which of the semaphores the permit comes from never shows. */
-  private holdingPermit(slot: Slot<A>): Effect.Effect<void> {
-    const connection = life(slot, this.resource, this.deadlines, this)
-    return this.kept.withPermitsIfAvailable(1)(connection).pipe(
-      Effect.flatMap((held) => Option.isSome(held) ? Effect.void : this.overflow.withPermitsIfAvailable(1)(connection)),
-      Effect.ensuring(Effect.sync(() => this.gone(slot)))
-    )
+    const connection = this.permits.hold(life(slot, this.resource, this.deadlines, this))
+    slot.fiber = this.env.fork(Effect.ensuring(connection, Effect.sync(() => this.gone(slot))))
+    return slot
   }
 
   opened(slot: Slot<A>, value: A): void {
@@ -245,12 +253,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.lastFailure = undefined
     this.outage.end(now)
     this.uncover(slot)
-    if (slot.successorOf !== undefined) {
-      this.renewals.delete(slot.successorOf)
-      if (slot.successorOf.state === "idle") this.retire(slot.successorOf, "renewed")
-    }
+    if (slot.successorOf !== undefined) this.sweeper.renewed(slot.successorOf)
     this.ready(slot)
-    this.serve(now)
+    if (this.size - this.count.opening - this.count.closing >= this.settings.warm) this.isWarming = false
   }
 
   openFailed(slot: Slot<A>, cause: Cause.Cause<E>): void {
@@ -260,16 +265,13 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const error = Cause.failureOption(failure)
     this.lastFailure = failure
     if (failure === connectTimedOut || (Option.isSome(error) && this.resource.isTransient(error.value))) {
-      if (slot.purpose === "warmth") this.cold++
       this.outage.begin(failure)
     } else {
+      this.isWarming = false
       const waiter = this.causeOf(slot)
       if (waiter !== undefined) this.fail(waiter, failure)
     }
-    if (slot.successorOf !== undefined && this.renewals.has(slot.successorOf)) {
-      this.renewals.set(slot.successorOf, undefined)
-      this.outage.begin(failure)
-    }
+    if (slot.successorOf !== undefined && this.sweeper.failed(slot.successorOf)) this.outage.begin(failure)
   }
 
   /** The waiter that caused this connect, if it still waits. */
@@ -313,6 +315,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
     else this.place(slot)
+    this.serve(now)
   }
 
   private unfit(slot: Slot<A>, now: number): CloseReason | undefined {
@@ -337,8 +340,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private rest(slot: Slot<A>): void {
     this.enter(slot, "idle")
     this.idle.push(slot)
-    const displaced = this.idle[this.idle.length - 1 - this.settings.minsize] ?? slot
-    this.sweeper.arm(Math.min(slot.renewAt, this.unusedAt(slot), this.unusedAt(displaced)))
+    this.sweeper.watch(slot)
   }
 
   private instruct(slot: Slot<A>, order: Exclude<Order, "retire">): void {
@@ -393,103 +395,45 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     slot.state = state
   }
 
-  // --- what time does --------------------------------------------------------------------------------------------
+  // --- refuse ----------------------------------------------------------------------------------------------------
 
-  /** Waiters past `maxwait` become due, and those that have waited for as long as they may fail (R4). */
-  private keepTime(): number {
-    const now = this.env.clock.unsafeCurrentTimeMillis()
-    const { waiters } = this
-    const { acquireTimeout, maxoverflow, maxwait, outageTimeout, owedTimeout } = this.settings
-    while (waiters.patient !== undefined && waiters.patient.since + maxwait <= now) waiters.makeNextDue()
-    this.serve(now)
-    let next = waiters.patient === undefined ? Infinity : waiters.patient.since + maxwait
-    // Connects under way and free permits are for the oldest.
-    let owed = this.count.opening + Math.max(0, maxoverflow - this.size)
-    for (let waiter = waiters.head; waiter !== undefined; waiter = waiter.next) {
-      const limit = waiter.since <= this.outage.until ? outageTimeout : owed-- > 0 ? owedTimeout : acquireTimeout
-      if (waiter.since + limit <= now) this.refuse(waiter, now)
-      else {
-        next = Math.min(next, waiter.since + limit)
-        // All behind it are younger.
-        if (limit === acquireTimeout || this.outage.active) break
-      }
-    }
-    return next
-  }
-
+  /** A waiter has waited for as long as it may. */
   private refuse(waiter: Waiter<A, E | PoolError>, now: number): void {
     this.timeouts++
+    this.fail(waiter, this.refusal(waiter, now))
+  }
+
+  /** While connects fail the last failure says more than that the pool has nothing (R18). */
+  private refusal(waiter: Waiter<A, E | PoolError>, now: number): Cause.Cause<E | PoolError> {
     const failure = this.lastFailure
-    if (this.outage.active && failure !== undefined && failure !== connectTimedOut) return this.fail(waiter, failure)
+    if (this.outage.active && failure !== undefined && failure !== connectTimedOut) return failure
     const cause = failure === undefined ? undefined : Cause.squash(failure)
-    this.fail(waiter, Cause.fail(new PoolExhausted({ stats: this.stats(), waited: now - waiter.since, cause })))
+    return Cause.fail(new PoolExhausted({ stats: this.stats(), waited: now - waiter.since, cause }))
   }
 
   /** `connectRetry` has come to its end: nobody is made to wait for another try. */
   private giveUp(): void {
-    for (let waiter = this.waiters.head; waiter?.due === true; waiter = waiter.next) {
-      this.fail(waiter, this.lastFailure!)
-    }
-    this.renewals.clear()
-    this.serve()
-  }
-
-  /**
-   * R9, R10: retires idle connections that have expired or were unused for too long. The `minsize` that were used last
-   * stay, and are renewed when their time comes; busy ones count as used last.
-   */
-  private sweep(): number {
     const now = this.env.clock.unsafeCurrentTimeMillis()
-    let keep = this.settings.minsize - this.count.busy - this.count.checking
-    let next = Infinity
-    for (let i = this.idle.length - 1; i >= 0; i--) {
-      const slot = this.idle[i]
-      const isKept = keep-- > 0
-      if (isKept && slot.renewAt <= now && !this.renewals.has(slot)) this.renewals.set(slot, undefined)
-      if (slot.expiresAt <= now) this.retire(slot, "expired")
-      else if (!isKept && this.unusedAt(slot) <= now) this.retire(slot, "idle")
-      else if (!isKept) next = Math.min(next, slot.expiresAt, this.unusedAt(slot))
-      else next = Math.min(next, this.renewals.has(slot) ? slot.expiresAt : slot.renewAt)
+    for (let waiter = this.waiters.head; waiter?.due === true; waiter = waiter.next) {
+      this.fail(waiter, this.refusal(waiter, now))
     }
+    this.sweeper.giveUp()
+    this.isWarming = false
+    this.outage.end(-Infinity)
     this.serve(now)
-    return next
-  }
-
-  /** When it has been idle for `idleTimeout`. */
-  private unusedAt(slot: Slot<A>): number {
-    return slot.lastUsedAt + this.settings.idleTimeout
-  }
-
-  /** Opens successors, as far as they are still needed. Where no permit is free the old connection goes first. */
-  private renew(): void {
-    if (this.renewals.size === 0) return
-    for (const [old, successor] of this.renewals) {
-      if (old.state === "busy" || this.lasting() >= this.settings.minsize) this.renewals.delete(old)
-      else if (successor !== undefined) continue
-      else if (this.size >= this.settings.maxoverflow) {
-        if (old.state === "idle") this.retire(old, "renewed")
-      } else if (this.mayConnect()) this.connect(undefined, old)
-    }
-  }
-
-  /** How many connections are in service and not about to be renewed. */
-  private lasting(): number {
-    const { busy, checking } = this.count
-    return busy + checking + this.idle.filter((slot) => !this.renewals.has(slot)).length
   }
 
   // --- resize, close ---------------------------------------------------------------------------------------------
 
   /** Growing serves waiters at once; shrinking retires what is idle and lets the busy ones finish. */
-  resize(maxsize: number, maxoverflow: number): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.settings.maxsize = maxsize
-      this.settings.maxoverflow = maxoverflow
-      while (this.idle.length > maxsize || (this.isOversize && this.idle.length > 0)) {
-        this.retire(this.idle[0], "surplus")
-      }
-      return Effect.all([this.kept.resize(maxsize), this.overflow.resize(maxoverflow - maxsize)])
-    }).pipe(Effect.zipRight(Effect.sync(() => this.serve())))
+  resize(maxsize: number, maxoverflow: number): void {
+    this.settings.maxsize = maxsize
+    this.settings.maxoverflow = maxoverflow
+    this.permits.resize(maxsize, maxoverflow)
+    while (this.idle.length > maxsize || (this.isOversize && this.idle.length > 0)) {
+      this.retire(this.idle[0], "surplus")
+    }
+    this.serve()
   }
 
   /** R13. Ends when nothing is left but what can't be ended. */
@@ -530,9 +474,6 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     }
   }
 }
-
-/** The part of a connection's life after which a successor is opened (R9). */
-const renewedAfter = 0.975
 
 /** An `acquire` that interrupts itself must not look like an interrupt of the caller. */
 const withoutInterrupts = <E>(cause: Cause.Cause<E>): Cause.Cause<E> =>

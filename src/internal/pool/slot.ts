@@ -24,7 +24,7 @@ export type Order = "check" | "reset" | "retire"
  */
 export class Slot<A> {
   state: State = "opening"
-  fiber: Fiber.RuntimeFiber<void> | undefined = undefined
+  fiber: Fiber.RuntimeFiber<unknown> | undefined = undefined
   value: A = undefined as A
   closeReason: CloseReason = "failed"
   /** Opening for longer than a caller should have to rely on (R6). */
@@ -41,7 +41,6 @@ export class Slot<A> {
   private order = Deferred.unsafeMake<Order>(FiberId.none)
 
   constructor(
-    readonly purpose: "demand" | "warmth" | "renewal",
     /** The connection that this one was opened to renew. */
     readonly successorOf: Slot<A> | undefined
   ) {}

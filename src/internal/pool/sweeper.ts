@@ -1,0 +1,114 @@
+/** @internal */
+import type * as Clock from "effect/Clock"
+import type { CloseReason } from "../../PoolStats.js"
+import type { Fork } from "./alarm.js"
+import { Alarm } from "./alarm.js"
+import type { Settings } from "./settings.js"
+import type { Slot } from "./slot.js"
+
+/** The part of a connection's life after which a successor is opened (R9). @internal */
+export const renewedAfter = 0.975
+
+/** What the sweeper asks of the pool. */
+interface Pool<A> {
+  /** The idle connections; the last was used last. */
+  readonly idle: ReadonlyArray<Slot<A>>
+  /** Those in service besides them: busy or checking. */
+  readonly inUse: () => ReadonlyArray<Slot<A>>
+  readonly retire: (slot: Slot<A>, reason: CloseReason) => void
+  readonly serve: (now: number) => void
+  readonly hasPermit: () => boolean
+  readonly mayConnect: () => boolean
+  readonly connect: (successorOf: Slot<A>) => Slot<A>
+}
+
+/**
+ * Retires idle connections that have expired (R9) or were not used for `idleTimeout` (R10), and renews those that a
+ * quiet pool keeps. It sleeps until the next one is due, and rests while none can be.
+ *
+ * @internal
+ */
+export class Sweeper<A> {
+  private readonly alarm: Alarm
+  /** Connections to be renewed, each with the successor that is opening, if any. */
+  private readonly renewals = new Map<Slot<A>, Slot<A> | undefined>()
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly clock: Clock.Clock,
+    fork: Fork,
+    private readonly pool: Pool<A>
+  ) {
+    this.alarm = new Alarm(clock, fork, () => this.sweep())
+  }
+
+  /** A connection has become idle. */
+  watch(slot: Slot<A>): void {
+    const { idle } = this.pool
+    // The one that is no longer among the `minsize` that were used last.
+    const displaced = idle[idle.length - 1 - this.settings.minsize] ?? slot
+    this.alarm.arm(Math.min(slot.renewAt, this.unusedAt(slot), this.unusedAt(displaced)))
+  }
+
+  stop(): void {
+    this.alarm.stop()
+  }
+
+  /** The `minsize` connections that were used last stay. Those in use count as such, unless they are about to end. */
+  private sweep(): number {
+    const now = this.clock.unsafeCurrentTimeMillis()
+    const { idle } = this.pool
+    let keep = this.settings.minsize - this.pool.inUse().filter((slot) => slot.renewAt > now).length
+    let next = Infinity
+    for (let i = idle.length - 1; i >= 0; i--) {
+      const slot = idle[i]
+      const isKept = keep-- > 0
+      if (isKept && slot.renewAt <= now && !this.renewals.has(slot)) this.renewals.set(slot, undefined)
+      if (slot.expiresAt <= now) this.pool.retire(slot, "expired")
+      else if (isKept) next = Math.min(next, this.renewals.has(slot) ? slot.expiresAt : slot.renewAt)
+      else if (this.unusedAt(slot) <= now) this.pool.retire(slot, "idle")
+      else next = Math.min(next, slot.expiresAt, this.unusedAt(slot))
+    }
+    this.pool.serve(now)
+    return next
+  }
+
+  /** When it will have been idle for `idleTimeout`. */
+  private unusedAt(slot: Slot<A>): number {
+    return slot.lastUsedAt + this.settings.idleTimeout
+  }
+
+  /** Opens successors, as far as they are still needed. Where no permit is free the old connection goes first. */
+  renew(now: number): void {
+    if (this.renewals.size === 0) return
+    for (const [old, successor] of this.renewals) {
+      if (old.state === "busy" || this.lasting(now) >= this.settings.minsize) this.renewals.delete(old)
+      else if (successor !== undefined) continue
+      else if (!this.pool.hasPermit()) {
+        if (old.state === "idle") this.pool.retire(old, "renewed")
+      } else if (this.pool.mayConnect()) this.renewals.set(old, this.pool.connect(old))
+    }
+  }
+
+  /** How many connections are in service and not near the end of their life. */
+  private lasting(now: number): number {
+    return [...this.pool.inUse(), ...this.pool.idle].filter((slot) => slot.renewAt > now).length
+  }
+
+  /** A successor is open: the old connection has done its duty. */
+  renewed(old: Slot<A>): void {
+    this.renewals.delete(old)
+    if (old.state === "idle") this.pool.retire(old, "renewed")
+  }
+
+  /** A successor could not be opened. Gives whether it is to be tried again. */
+  failed(old: Slot<A>): boolean {
+    if (this.renewals.has(old)) this.renewals.set(old, undefined)
+    return this.renewals.has(old)
+  }
+
+  /** No successor is tried again for now. */
+  giveUp(): void {
+    this.renewals.clear()
+  }
+}

@@ -1,0 +1,77 @@
+/** @internal */
+import type * as Clock from "effect/Clock"
+import type { Fork } from "./alarm.js"
+import { Alarm } from "./alarm.js"
+import type { Outage } from "./outage.js"
+import type { Settings } from "./settings.js"
+import type { Waiter, Waiters } from "./waiters.js"
+
+/** What the timekeeper asks of the pool. */
+interface Pool<A, E> {
+  readonly serve: (now: number) => void
+  /** How many of the oldest waiters have a connect or a check under way for them, or a free permit. */
+  readonly owed: () => number
+  readonly refuse: (waiter: Waiter<A, E>, now: number) => void
+}
+
+/**
+ * Tells when waiters have waited for `maxwait` and for as long as they may (R4). All wait for the same times, so the
+ * oldest is first, and one sleeping fiber does for all of them.
+ *
+ * @internal
+ */
+export class Timekeeper<A, E> {
+  private readonly alarm: Alarm
+
+  constructor(
+    private readonly waiters: Waiters<A, E>,
+    private readonly outage: Outage,
+    private readonly settings: Settings,
+    private readonly clock: Clock.Clock,
+    fork: Fork,
+    private readonly pool: Pool<A, E>
+  ) {
+    this.alarm = new Alarm(clock, fork, () => this.ring())
+  }
+
+  /** Watches over a new waiter. */
+  watch(waiter: Waiter<A, E>): void {
+    const { acquireTimeout, maxwait } = this.settings
+    this.alarm.arm(waiter.since + (waiter.due ? acquireTimeout : Math.min(maxwait, acquireTimeout)))
+  }
+
+  stop(): void {
+    this.alarm.stop()
+  }
+
+  private ring(): number {
+    const now = this.clock.unsafeCurrentTimeMillis()
+    while (this.nextDueAt <= now) this.waiters.makeNextDue()
+    this.pool.serve(now)
+    return Math.min(this.refuseLate(now), this.nextDueAt)
+  }
+
+  private get nextDueAt(): number {
+    const { patient } = this.waiters
+    return patient === undefined ? Infinity : patient.since + this.settings.maxwait
+  }
+
+  /** Refuses those who have waited for too long, and gives when the next one will have. */
+  private refuseLate(now: number): number {
+    const { acquireTimeout, outageTimeout, owedTimeout } = this.settings
+    let owed = this.pool.owed()
+    let next = Infinity
+    for (let waiter = this.waiters.head; waiter !== undefined; waiter = waiter.next) {
+      const isOwed = owed-- > 0
+      const sawOutage = waiter.since <= this.outage.until
+      const limit = Math.max(isOwed ? owedTimeout : acquireTimeout, sawOutage ? outageTimeout : 0)
+      if (waiter.since + limit <= now) this.pool.refuse(waiter, now)
+      else {
+        next = Math.min(next, waiter.since + limit)
+        // All behind it are younger and have no more time than this one.
+        if (!isOwed && (!sawOutage || this.outage.active)) break
+      }
+    }
+    return next
+  }
+}
