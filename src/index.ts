@@ -5,6 +5,7 @@
  */
 import { layerFromEnv } from "./PgPool.js"
 
+export * as AtomicRequests from "./AtomicRequests.js"
 export * as ElasticPool from "./ElasticPool.js"
 export * as OutcomeUnknown from "./OutcomeUnknown.js"
 export * as PgPool from "./PgPool.js"
