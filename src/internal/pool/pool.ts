@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
 import type { CloseReason, PoolStats } from "../../PoolStats.js"
@@ -46,6 +47,8 @@ export interface Resource<A, E> extends Actions<A, E> {
 export class ElasticPoolState<A, E> implements Owner<A, E> {
   private readonly slots = new Set<Slot<A>>()
   private readonly byValue = new Map<A, Slot<A>>()
+  /** What was said to be broken before its connect was known to have succeeded. */
+  private readonly stillborn = new WeakSet<object>()
   /** Ready connections; the last was used last. */
   private readonly idle: Array<Slot<A>> = []
   private readonly waiters = new Waiters<A, E | PoolError>()
@@ -245,6 +248,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const now = this.env.clock.unsafeCurrentTimeMillis()
     const lifetime = this.settings.expires * (1 - this.settings.expiresJitter * this.env.random())
     slot.value = value
+    slot.invalid = Predicate.isObject(value) && this.stillborn.has(value)
     slot.provenAt = slot.lastUsedAt = now
     slot.expiresAt = now + lifetime
     slot.renewAt = now + lifetime * renewedAfter
@@ -352,7 +356,10 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   invalidate(value: A): void {
     const slot = this.byValue.get(value)
-    if (slot === undefined) return
+    if (slot === undefined) {
+      if (Predicate.isObject(value)) this.stillborn.add(value)
+      return
+    }
     slot.invalid = true
     if (slot.state === "idle") this.retire(slot, "invalidated")
   }

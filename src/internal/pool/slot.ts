@@ -133,7 +133,8 @@ export const life = <A, E>(
         owner.openFailed(slot, opened.cause)
       }
       owner.closing(slot)
-      const close = Effect.zipRight(Fiber.interrupt(connect), Scope.close(scope, Exit.void))
+      const end = connect.unsafePoll() === null ? Fiber.interrupt(connect) : Effect.void
+      const close = Effect.zipRight(end, Scope.close(scope, Exit.void))
       const closed = yield* leaveAfter(close, deadlines.cleanupTimeout, deadlines.ioClock)
       if (!closed) yield* owner.abandoned(slot)
     })

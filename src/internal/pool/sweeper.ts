@@ -54,23 +54,31 @@ export class Sweeper<A> {
     this.alarm.stop()
   }
 
-  /** The `minsize` connections that were used last stay. Those in use count as such, unless they are about to end. */
   private sweep(): number {
     const now = this.clock.unsafeCurrentTimeMillis()
-    const { idle } = this.pool
-    let keep = this.settings.minsize - this.pool.inUse().filter((slot) => slot.renewAt > now).length
-    let next = Infinity
-    for (let i = idle.length - 1; i >= 0; i--) {
-      const slot = idle[i]
-      const isKept = keep-- > 0
+    for (const [slot, isKept] of this.byLastUse(now)) {
       if (isKept && slot.renewAt <= now && !this.renewals.has(slot)) this.renewals.set(slot, undefined)
       if (slot.expiresAt <= now) this.pool.retire(slot, "expired")
-      else if (isKept) next = Math.min(next, this.renewals.has(slot) ? slot.expiresAt : slot.renewAt)
-      else if (this.unusedAt(slot) <= now) this.pool.retire(slot, "idle")
-      else next = Math.min(next, slot.expiresAt, this.unusedAt(slot))
+      else if (!isKept && this.unusedAt(slot) <= now) this.pool.retire(slot, "idle")
     }
     this.pool.serve(now)
-    return next
+    return Math.min(...this.byLastUse(now).map(([slot, isKept]) => this.dueAt(slot, isKept, now)), Infinity)
+  }
+
+  /**
+   * The idle connections, the last used first, and whether each is one of the `minsize` that stay. Those in use are
+   * used last of all, unless they are about to end.
+   */
+  private byLastUse(now: number): ReadonlyArray<readonly [slot: Slot<A>, isKept: boolean]> {
+    const keep = this.settings.minsize - this.pool.inUse().filter((slot) => slot.renewAt > now).length
+    return [...this.pool.idle].reverse().map((slot, i) => [slot, i < keep])
+  }
+
+  private dueAt(slot: Slot<A>, isKept: boolean, now: number): number {
+    if (!isKept) return Math.min(slot.expiresAt, this.unusedAt(slot))
+    if (slot.renewAt > now) return slot.renewAt
+    // A successor that opens retires it, and one that does not wakes the sweeper.
+    return this.renewals.get(slot) === undefined ? slot.expiresAt : Infinity
   }
 
   /** When it will have been idle for `idleTimeout`. */
@@ -103,8 +111,10 @@ export class Sweeper<A> {
 
   /** A successor could not be opened. Gives whether it is to be tried again. */
   failed(old: Slot<A>): boolean {
-    if (this.renewals.has(old)) this.renewals.set(old, undefined)
-    return this.renewals.has(old)
+    if (!this.renewals.has(old)) return false
+    this.renewals.set(old, undefined)
+    this.alarm.arm(old.expiresAt)
+    return true
   }
 
   /** No successor is tried again for now. */

@@ -62,12 +62,13 @@ export class Timekeeper<A, E> {
     let owed = this.pool.owed()
     let next = Infinity
     for (let waiter = this.waiters.head; waiter !== undefined; waiter = waiter.next) {
-      const isOwed = owed-- > 0
+      const isOwed = owed > 0
       const sawOutage = waiter.since <= this.outage.until
       const limit = Math.max(isOwed ? owedTimeout : acquireTimeout, sawOutage ? outageTimeout : 0)
       if (waiter.since + limit <= now) this.pool.refuse(waiter, now)
       else {
         next = Math.min(next, waiter.since + limit)
+        owed--
         // All behind it are younger and have no more time than this one.
         if (!isOwed && (!sawOutage || this.outage.active)) break
       }
