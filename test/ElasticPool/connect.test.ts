@@ -1,0 +1,547 @@
+import { assert, it } from "@effect/vitest"
+import { Cause, Clock, Effect, Exit, Fiber, Schedule, TestClock } from "effect"
+import { describe } from "vitest"
+import { Caller, fail, failTransiently, FakeResource, hang, ok, slow, stuck } from "../support/fakeResource.js"
+import { fill, makePool, withLogs } from "../support/testPool.js"
+
+const ids = (callers: ReadonlyArray<Caller<{ id: number }, unknown>>) => callers.map(({ value }) => value?.id)
+
+describe("R6 a connect belongs to the pool", () => {
+  it.scoped("R6 interrupting a caller returns at once and aborts no connect", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow("900 millis") })
+      const pool = yield* makePool(fake.options)
+      const caller = yield* Caller.ask(pool)
+      // It would hang here if the caller waited for the connect.
+      yield* caller.interrupt
+      assert.deepInclude(yield* pool.stats, { opening: 1, waiting: 0 })
+      yield* TestClock.adjust("900 millis")
+      assert.deepStrictEqual(fake.opened, [1])
+      assert.strictEqual((yield* Caller.ask(pool)).value?.id, 1)
+    }))
+
+  it.scoped("R6 interrupting a caller returns at once even if the connect can't be interrupted", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: stuck })
+      const pool = yield* makePool(fake.options)
+      yield* (yield* Caller.ask(pool)).interrupt
+      assert.deepInclude(yield* pool.stats, { opening: 1, waiting: 0 })
+    }))
+
+  it.scoped("R6 connects in flight are as many as due waiters", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow("900 millis") })
+      const pool = yield* makePool({ ...fake.options, maxsize: 2, acquireTimeout: "1 minute" })
+      yield* Caller.askTimes(pool, 4)
+      assert.strictEqual((yield* pool.stats).opening, 2)
+      yield* TestClock.adjust("200 millis")
+      assert.strictEqual((yield* pool.stats).opening, 4)
+    }))
+
+  it.scoped("R6 not more connects are in flight than connectConcurrency, which is 4 by default", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow("100 millis") })
+      const pool = yield* makePool(fake.options)
+      const callers = yield* Caller.askTimes(pool, 10)
+      assert.deepInclude(yield* pool.stats, { opening: 4, waiting: 10 })
+      yield* TestClock.adjust("100 millis")
+      assert.deepInclude(yield* pool.stats, { opening: 4, waiting: 6, busy: 4 })
+      yield* TestClock.adjust("200 millis")
+      assert.isTrue(callers.every(({ value }) => value !== undefined))
+      assert.strictEqual(fake.dials, 10)
+    }))
+
+  it.scoped("R6 not more connects are in flight than there are free permits", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow("100 millis") })
+      const pool = yield* makePool({ ...fake.options, maxsize: 2, maxoverflow: 3, maxwait: 0, acquireTimeout: 1000 })
+      yield* Caller.askTimes(pool, 5)
+      assert.deepInclude(yield* pool.stats, { opening: 3, size: 3, waiting: 5 })
+      yield* TestClock.adjust("500 millis")
+      assert.deepInclude(yield* pool.stats, { busy: 3, size: 3, waiting: 2 })
+      assert.strictEqual(fake.highest, 3)
+    }))
+
+  it.scoped("R6 a connect has the deadline connectTimeout", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: hang })
+      const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, connectTimeout: "3 seconds" })
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust("2999 millis")
+      assert.deepInclude(yield* pool.stats, { opening: 1, size: 1 })
+      fake.connect = ok
+      yield* TestClock.adjust("1 millis")
+      assert.deepInclude((yield* pool.stats).closed, { failed: 1 })
+      yield* TestClock.adjust("100 millis")
+      assert.deepInclude(yield* pool.stats, { busy: 1, waiting: 0 })
+    }))
+
+  it.scoped("R6 a connect has a deadline also if it is below one second", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: hang })
+      const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, connectTimeout: "300 millis" })
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust("300 millis")
+      assert.deepInclude((yield* pool.stats).closed, { failed: 1 })
+    }))
+
+  it.scoped("R6 I6 a connect older than one second is no cover for a waiter, but keeps its permit", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id === 1 ? hang : ok })
+      const pool = yield* makePool({ ...fake.options, maxsize: 2 })
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("999 millis")
+      assert.strictEqual(fake.dials, 1)
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(caller.value?.id, 2)
+      assert.deepInclude(yield* pool.stats, { size: 2, opening: 1, busy: 1 })
+    }))
+
+  it.scoped("R6 a connect older than one second doesn't count against connectConcurrency", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id <= 2 ? hang : ok })
+      const pool = yield* makePool({ ...fake.options, maxsize: 10, connectConcurrency: 2 })
+      const callers = yield* Caller.askTimes(pool, 5)
+      assert.strictEqual(fake.dials, 2)
+      yield* TestClock.adjust("1 seconds")
+      assert.deepStrictEqual(ids(callers), [3, 4, 5, 6, 7])
+      assert.strictEqual((yield* pool.stats).opening, 2)
+    }))
+
+  it.scoped("R6 connects that hang never take more than maxoverflow permits", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: hang })
+      const pool = yield* makePool({ ...fake.options, maxsize: 2, maxoverflow: 3 })
+      yield* Caller.askTimes(pool, 2)
+      yield* TestClock.adjust("4 seconds")
+      assert.strictEqual(fake.live, 3)
+      assert.strictEqual((yield* pool.stats).size, 3)
+    }))
+
+  it.scoped("R6 a failed connect fails the waiter that caused it, and no other", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({
+        connect: (id) => id === 1 ? Effect.zipRight(slow("100 millis"), fail) : slow("200 millis")
+      })
+      const pool = yield* makePool({ ...fake.options, maxsize: 3 })
+      const [first, second] = yield* Caller.askTimes(pool, 2)
+      yield* TestClock.adjust("100 millis")
+      assert.deepInclude(first.failure, { _tag: "FakeFailure", id: 1 })
+      assert.isTrue(second.isWaiting)
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(second.value?.id, 2)
+    }))
+
+  it.scoped("R6 the second waiter's connect fails: the second waiter fails, the oldest goes on", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({
+        connect: (id) => id === 2 ? Effect.zipRight(slow("100 millis"), fail) : slow("200 millis")
+      })
+      const pool = yield* makePool({ ...fake.options, maxsize: 3 })
+      const [first, second] = yield* Caller.askTimes(pool, 2)
+      yield* TestClock.adjust("100 millis")
+      assert.isTrue(first.isWaiting)
+      assert.deepInclude(second.failure, { _tag: "FakeFailure", id: 2 })
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(first.value?.id, 1)
+    }))
+
+  it.scoped("R6 a failed connect fails nobody if the waiter that caused it is gone", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({
+        connect: (id) => id === 1 ? Effect.zipRight(slow("100 millis"), fail) : ok
+      })
+      const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1 })
+      const first = yield* Caller.ask(pool)
+      const second = yield* Caller.ask(pool)
+      yield* first.interrupt
+      yield* TestClock.adjust("100 millis")
+      assert.strictEqual(second.value?.id, 2)
+    }))
+
+  it.scoped("R6 a failed connect's permit is free, and the demand is looked at again", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id === 2 ? Effect.zipRight(slow("500 millis"), fail) : ok })
+      const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 2, acquireTimeout: "1 minute" })
+      const holder = yield* Caller.ask(pool)
+      const first = yield* Caller.ask(pool)
+      yield* TestClock.adjust("200 millis")
+      const second = yield* Caller.ask(pool)
+      yield* holder.release
+      assert.strictEqual(first.value?.id, 1)
+      // The connect that `first` caused is cover for `second` now. It fails, and `second` is not to blame.
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual(second.value?.id, 3)
+      assert.deepInclude(yield* pool.stats, { size: 2, busy: 2, waiting: 0 })
+    }))
+
+  it.scoped("R6 after a failure the pool is empty and the next caller's connect is tried at once", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id === 1 ? fail : ok })
+      const pool = yield* makePool(fake.options)
+      assert.deepInclude((yield* Caller.ask(pool)).failure, { _tag: "FakeFailure", id: 1 })
+      assert.strictEqual((yield* pool.stats).size, 0)
+      assert.strictEqual((yield* Caller.ask(pool)).value?.id, 2)
+    }))
+
+  it.scoped("R6 a defect of acquire is the defect of the caller, and the pool lives on", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id === 1 ? Effect.die("boom") : ok })
+      const pool = yield* makePool(fake.options)
+      const { exit } = yield* Caller.ask(pool)
+      assert.deepStrictEqual(exit, Exit.die("boom"))
+      assert.strictEqual((yield* Caller.ask(pool)).value?.id, 2)
+    }))
+
+  it.scoped("R6 an acquire that interrupts itself doesn't look like an interrupt of the caller", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: Effect.interrupt })
+      const pool = yield* makePool(fake.options)
+      const { exit } = yield* Caller.ask(pool)
+      assert.ok(exit !== undefined && Exit.isFailure(exit))
+      assert.isFalse(Cause.isInterrupted(exit.cause))
+    }))
+})
+
+describe("R18 outages are waited out, and not hammered", () => {
+  const everySecond = Schedule.spaced("1 second")
+
+  it.scoped("R18 a transient failure fails nobody at once", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id <= 3 ? failTransiently : ok })
+      const pool = yield* makePool({ ...fake.options, connectRetry: everySecond })
+      const callers = yield* Caller.askTimes(pool, 3)
+      assert.isTrue(callers.every(({ isWaiting }) => isWaiting))
+      yield* TestClock.adjust("3 seconds")
+      assert.isTrue(callers.every(({ value }) => value !== undefined))
+    }))
+
+  it.scoped("R18 while connects fail the pool dials one at a time, by connectRetry", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: failTransiently })
+      const pool = yield* makePool({ ...fake.options, connectRetry: everySecond })
+      yield* Caller.askTimes(pool, 6)
+      assert.strictEqual(fake.dials, 1)
+      for (let second = 1; second <= 5; second++) {
+        yield* TestClock.adjust("999 millis")
+        assert.strictEqual(fake.dials, second)
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual(fake.dials, second + 1)
+      }
+    }))
+
+  it.scoped("R18 by default the delays grow from 50 ms to 500 ms", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource()
+      const at: Array<number> = []
+      fake.connect = Effect.zipRight(
+        Effect.map(Clock.currentTimeMillis, (now) => at.push(now)),
+        failTransiently
+      )
+      const pool = yield* makePool({ ...fake.options, outageTimeout: "20 seconds" })
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust("10 seconds")
+      const delays = at.slice(1).map((time, i) => time - at[i])
+      assert.isAtLeast(delays.length, 18)
+      assert.isAtMost(delays.length, 30)
+      assert.isTrue(delays[0] >= 40 && delays[0] <= 50, `${delays}`)
+      assert.isTrue(delays.slice(5).every((delay) => delay >= 400 && delay <= 500), `${delays}`)
+    }))
+
+  it.scoped("R18 waiters have outageTimeout where that is longer, then fail with the last connect error", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: failTransiently })
+      const pool = yield* makePool({
+        ...fake.options,
+        connectRetry: everySecond,
+        acquireTimeout: "2 seconds",
+        outageTimeout: "7500 millis"
+      })
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("7499 millis")
+      assert.isTrue(caller.isWaiting)
+      yield* TestClock.adjust("1 millis")
+      assert.deepInclude(caller.failure, { _tag: "FakeFailure", id: 8 })
+    }))
+
+  it.scoped("R18 waiters have acquireTimeout where that is longer than outageTimeout", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: failTransiently })
+      const pool = yield* makePool({ ...fake.options, connectRetry: everySecond, acquireTimeout: "15 seconds" })
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("14999 millis")
+      assert.isTrue(caller.isWaiting)
+      yield* TestClock.adjust("1 millis")
+      assert.deepInclude(caller.failure, { _tag: "FakeFailure" })
+    }))
+
+  it.scoped("R18 outageTimeout is 10 seconds by default, also for the seed's four numbers", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: failTransiently })
+      const pool = yield* makePool({ ...fake.options, maxsize: 2, maxwait: "200 millis", maxoverflow: 20 })
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("9999 millis")
+      assert.isTrue(caller.isWaiting)
+      yield* TestClock.adjust("1 millis")
+      assert.deepInclude(caller.failure, { _tag: "FakeFailure" })
+    }))
+
+  it.scoped("R18 if the last connect timed out the error is PoolExhausted with that cause", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: hang })
+      const pool = yield* makePool({
+        ...fake.options,
+        maxsize: 1,
+        maxoverflow: 1,
+        connectTimeout: "1 second",
+        acquireTimeout: "3 seconds"
+      })
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("10 seconds")
+      const { failure } = caller
+      assert.ok(failure?._tag === "PoolExhausted")
+      assert.instanceOf(failure.cause, Cause.TimeoutException)
+      assert.strictEqual(failure.waited, 10_000)
+      assert.match(failure.message, /The last connect failed: the connect took longer than connectTimeout/)
+    }))
+
+  it.scoped("R18 when connects succeed again all waiters are served, and the next failures begin a new backoff", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: failTransiently })
+      const connectRetry = Schedule.exponential("1 second")
+      const pool = yield* makePool({ ...fake.options, maxsize: 10, connectRetry })
+      const callers = yield* Caller.askTimes(pool, 5)
+      // tries at 0, 1, 3 and 7 seconds
+      yield* TestClock.adjust("6 seconds")
+      assert.strictEqual(fake.dials, 3)
+      fake.connect = ok
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(callers.every(({ value }) => value !== undefined))
+      fake.connect = failTransiently
+      yield* Caller.ask(pool)
+      const { dials } = fake
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(fake.dials, dials + 1)
+    }))
+
+  it.scoped("R18 connections that come back serve waiters during an outage, in order", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id === 1 ? ok : failTransiently })
+      const pool = yield* makePool(fake.options)
+      const holder = yield* Caller.ask(pool)
+      const [first, second] = yield* Caller.askTimes(pool, 2)
+      yield* TestClock.adjust("3 seconds")
+      yield* holder.release
+      assert.deepStrictEqual(ids([first, second]), [1, undefined])
+      yield* first.release
+      assert.deepStrictEqual(ids([second]), [1])
+    }))
+
+  it.scoped("R18 a dial older than one second no longer blocks the next", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id === 1 ? failTransiently : id === 2 ? hang : ok })
+      const pool = yield* makePool({ ...fake.options, connectRetry: everySecond })
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(fake.dials, 2)
+      yield* TestClock.adjust("999 millis")
+      assert.isTrue(caller.isWaiting)
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(caller.value?.id, 3)
+    }))
+
+  it.scoped("R18 nobody who waits, nobody who dials: an outage without demand causes no dials", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: failTransiently })
+      const pool = yield* makePool({ ...fake.options, connectRetry: everySecond })
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("2 seconds")
+      yield* caller.interrupt
+      const { dials } = fake
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(fake.dials, dials)
+    }))
+
+  it.scoped("R18 when connectRetry ends, those who wait for a connect fail with the last failure", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: failTransiently })
+      const connectRetry = Schedule.intersect(everySecond, Schedule.recurs(2))
+      const pool = yield* makePool({ ...fake.options, connectRetry })
+      const callers = yield* Caller.askTimes(pool, 2)
+      yield* TestClock.adjust("1999 millis")
+      assert.isTrue(callers.every(({ isWaiting }) => isWaiting))
+      yield* TestClock.adjust("1 millis")
+      for (const caller of callers) assert.deepInclude(caller.failure, { _tag: "FakeFailure", id: 3 })
+      // The next caller is not made to pay for it.
+      fake.connect = ok
+      assert.strictEqual((yield* Caller.ask(pool)).value?.id, 4)
+    }))
+
+  it.scoped("R18 a schedule that ends at once does not make a warm pool dial without rest", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({
+        // Ends the test instead of hanging it.
+        connect: (id) => id < 1000 ? failTransiently : hang
+      })
+      yield* makePool({ ...fake.options, warm: 1, connectRetry: Schedule.stop })
+      yield* TestClock.adjust("1 second")
+      assert.isBelow(fake.dials, 100)
+    }))
+
+  it.scoped("R18 warm connections are opened when the outage is over", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: failTransiently })
+      const pool = yield* makePool({ ...fake.options, warm: 2, connectRetry: everySecond })
+      yield* TestClock.adjust("3 seconds")
+      fake.connect = ok
+      yield* TestClock.adjust("3 seconds")
+      assert.deepInclude(yield* pool.stats, { idle: 2, size: 2 })
+    }))
+})
+
+describe("I6 what hangs holds up nobody else", () => {
+  it.scoped("I6 one connect hangs, others succeed: nobody starves", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id % 3 === 1 ? hang : slow("20 millis") })
+      const pool = yield* makePool({ ...fake.options, maxsize: 4, maxoverflow: 8, acquireTimeout: "5 seconds" })
+      const calls = yield* Effect.fork(Effect.forEach(
+        Array.from({ length: 50 }),
+        () => Effect.exit(pool.use(() => Effect.sleep("50 millis"))),
+        { concurrency: "unbounded" }
+      ))
+      yield* TestClock.adjust("5 seconds")
+      const exits = yield* Fiber.join(calls)
+      assert.strictEqual(exits.filter(Exit.isSuccess).length, 50)
+      assert.isAtMost(fake.highest, 8)
+    }))
+
+  it.scoped("I6 all connects hang at first: who waits is served as soon as one succeeds", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id <= 4 ? hang : ok })
+      const pool = yield* makePool({ ...fake.options, maxsize: 10, connectConcurrency: 4 })
+      const callers = yield* Caller.askTimes(pool, 6)
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(callers.every(({ value }) => value !== undefined))
+    }))
+
+  it.scoped("I6 an acquire that can't be interrupted is left behind cleanupTimeout after connectTimeout", () =>
+    withLogs((logs) =>
+      Effect.gen(function*() {
+        const fake = new FakeResource({ connect: (id) => id === 1 ? stuck : ok })
+        const pool = yield* makePool({
+          ...fake.options,
+          maxsize: 1,
+          maxoverflow: 1,
+          connectTimeout: "2 seconds",
+          cleanupTimeout: "500 millis"
+        })
+        const caller = yield* Caller.ask(pool)
+        yield* TestClock.adjust("2499 millis")
+        assert.isTrue(caller.isWaiting)
+        assert.deepStrictEqual(logs, [])
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual(caller.value?.id, 2)
+        assert.deepInclude(yield* pool.stats, { size: 1, busy: 1, closing: 0 })
+        assert.strictEqual(logs.length, 1)
+        assert.match(logs[0], /^WARN .*left behind/)
+      })
+    ))
+
+  it.scoped("I6 an acquire that ends after it was left behind is closed all the same", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({
+        connect: (id) => id === 1 ? Effect.uninterruptible(slow("1 minute")) : ok
+      })
+      const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, connectTimeout: "2 seconds" })
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust("59 seconds")
+      assert.strictEqual(fake.live, 2)
+      yield* TestClock.adjust("1 seconds")
+      assert.strictEqual(fake.live, 1)
+      assert.deepInclude(yield* pool.stats, { size: 1, busy: 1, opened: 1 })
+    }))
+
+  it.scoped("I6 a check that hangs holds up nobody: the connection is given up after cleanupTimeout", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ check: hang })
+      const pool = yield* makePool({ ...fake.withCheck, maxsize: 1, maxoverflow: 1, cleanupTimeout: "500 millis" })
+      yield* fill(pool, 1)
+      yield* TestClock.adjust("5 seconds")
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("499 millis")
+      assert.isTrue(caller.isWaiting)
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(caller.value?.id, 2)
+      assert.deepStrictEqual(fake.closed, [1])
+    }))
+
+  it.scoped("I6 a check that can't be interrupted holds up nobody", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ check: stuck })
+      const pool = yield* makePool({ ...fake.withCheck, maxsize: 1, maxoverflow: 1 })
+      yield* fill(pool, 1)
+      yield* TestClock.adjust("5 seconds")
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual(caller.value?.id, 2)
+    }))
+
+  for (const [what, script] of [["hangs", hang], ["can't be interrupted", stuck]] as const) {
+    it.scoped(`I6 a reset that ${what} holds up nobody: not its borrower, and the next only for cleanupTimeout`, () =>
+      Effect.gen(function*() {
+        const fake = new FakeResource({ reset: script })
+        const pool = yield* makePool({ ...fake.withReset, maxsize: 1, maxoverflow: 1 })
+        yield* pool.use(() => Effect.void)
+        yield* Caller.ask(pool)
+        assert.deepInclude(yield* pool.stats, { checking: 1, waiting: 1 })
+        yield* TestClock.adjust("499 millis")
+        assert.deepInclude(yield* pool.stats, { checking: 1, waiting: 1 })
+        yield* TestClock.adjust("1 millis")
+        assert.deepInclude(yield* pool.stats, { checking: 0, busy: 1, waiting: 0 })
+        assert.strictEqual((yield* pool.stats).closed.dirty, 1)
+      }))
+  }
+
+  it.scoped("I6 a finaliser that hangs is left behind after cleanupTimeout: its permit comes back, with a warning", () =>
+    withLogs((logs) =>
+      Effect.gen(function*() {
+        const fake = new FakeResource({ close: (id) => id === 1 ? hang : ok })
+        const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, maxUses: 1 })
+        yield* pool.use(() => Effect.void)
+        const caller = yield* Caller.ask(pool)
+        yield* TestClock.adjust("499 millis")
+        assert.isTrue(caller.isWaiting)
+        assert.deepInclude(yield* pool.stats, { closing: 1, size: 1 })
+        yield* TestClock.adjust("1 millis")
+        assert.strictEqual(caller.value?.id, 2)
+        assert.strictEqual(logs.length, 1)
+        assert.match(logs[0], /^WARN .*left behind/)
+      })
+    ))
+
+  it.scoped("I6 a finaliser that fails or dies costs no permit", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource()
+      const acquire = Effect.acquireRelease(fake.acquire, () => Effect.die("boom"))
+      const pool = yield* makePool({ acquire, maxsize: 1, maxoverflow: 1, maxUses: 1 })
+      for (let i = 0; i < 3; i++) yield* pool.use(() => Effect.void)
+      assert.deepStrictEqual(fake.opened, [1, 2, 3])
+    }))
+
+  it.scoped("I6 while a connection is stuck in its finaliser, deadlines of callers hold", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ close: stuck })
+      const pool = yield* makePool({
+        ...fake.options,
+        maxsize: 1,
+        maxoverflow: 1,
+        maxUses: 1,
+        acquireTimeout: "1 second",
+        cleanupTimeout: "1 minute"
+      })
+      yield* pool.use(() => Effect.void)
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude(caller.failure, { _tag: "PoolExhausted", waited: 1000 })
+    }))
+})

@@ -1,0 +1,681 @@
+import { Cause, Data, Effect, Exit, FiberId, Option, Schedule, Scope } from "effect"
+import type { Fiber } from "effect"
+import { ElasticPool } from "effect-pgpool"
+import type { PoolError } from "effect-pgpool/PoolError"
+import type { PoolStats } from "effect-pgpool/PoolStats"
+import { Simulation } from "./simulation.js"
+
+/** What a connect does, and what the finaliser of the resource does. */
+export interface ConnectPlan {
+  readonly end: "ok" | "error" | "transient" | "die" | "selfInterrupt" | "never"
+  readonly delay: number
+  readonly uninterruptible: boolean
+  readonly closeDelay: number
+  readonly closeDies: boolean
+}
+
+/** What a check or a reset does. */
+export interface WorkPlan {
+  readonly end: "ok" | "error" | "never"
+  readonly delay: number
+  readonly uninterruptible: boolean
+}
+
+/** The pool's options, and what happens to its resources: the n-th plan is for the n-th use, `undefined` is well. */
+export interface WorldOptions {
+  readonly maxsize: number
+  readonly maxoverflow: number
+  readonly maxwait: number
+  /** `undefined`: that of the seed (R4). */
+  readonly acquireTimeout?: number | undefined
+  readonly expires: number
+  readonly expiresJitter: number
+  readonly minsize: number
+  readonly idleTimeout?: number | undefined
+  readonly maxUses?: number | undefined
+  readonly maxWaiting?: number | undefined
+  readonly connectTimeout: number
+  readonly connectConcurrency: number
+  /** How often `connectRetry` tries, 100 ms apart. */
+  readonly retries: number
+  readonly outageTimeout: number
+  readonly validateAfterIdle: number
+  readonly cleanupTimeout: number
+  readonly closeTimeout: number
+  readonly warm: number
+  readonly canCheck: boolean
+  readonly reset: "none" | "always" | "odd"
+  /** After how many operations a fiber that uses the pool yields, once. */
+  readonly yieldAfter: number
+  readonly seed: number
+  readonly connects: ReadonlyArray<ConnectPlan>
+  readonly checks: ReadonlyArray<WorkPlan>
+  readonly resets: ReadonlyArray<WorkPlan>
+}
+
+export const retryDelay = 100
+
+/** From design R6: older connects are no cover for a waiter. */
+const youngFor = 1000
+
+export const calm: WorldOptions = {
+  maxsize: 2,
+  maxoverflow: 4,
+  maxwait: 200,
+  acquireTimeout: 2000,
+  expires: 600_000,
+  expiresJitter: 0,
+  minsize: 0,
+  connectTimeout: 3000,
+  connectConcurrency: 4,
+  retries: Infinity,
+  outageTimeout: 5000,
+  validateAfterIdle: 1000,
+  cleanupTimeout: 500,
+  closeTimeout: 1000,
+  warm: 0,
+  canCheck: false,
+  reset: "none",
+  yieldAfter: 2048,
+  seed: 1,
+  connects: [],
+  checks: [],
+  resets: []
+}
+
+const well: ConnectPlan = { end: "ok", delay: 0, uninterruptible: false, closeDelay: 0, closeDies: false }
+const fine: WorkPlan = { end: "ok", delay: 0, uninterruptible: false }
+
+export class Refused extends Data.TaggedError("Refused")<{ readonly id: number; readonly transient: boolean }> {}
+
+/** A rule of the design that did not hold. */
+export class Violation extends Error {}
+
+/** The fake resource, and all that is known of it from outside the pool. */
+export class Conn {
+  phase: "connecting" | "open" | "closing" | "closed" = "connecting"
+  openedAt = NaN
+  /** When its end was asked for. */
+  askedAt = Infinity
+  provenAt = NaN
+  holder: Caller | undefined = undefined
+  work: { readonly since: number } | undefined = undefined
+  invalidatedAt = Infinity
+  /** A borrower used it, and it has not been reset since. */
+  dirty = false
+  /** A check or a reset has failed. */
+  dead = false
+  closes = 0
+  constructor(readonly id: number, readonly startedAt: number, readonly plan: ConnectPlan) {}
+}
+
+export class Caller {
+  state: "waiting" | "holding" | "lingering" | "done" = "waiting"
+  interrupted = false
+  conn: Conn | undefined = undefined
+  exit: Exit.Exit<unknown, PoolError | Refused | "body"> | undefined = undefined
+  fiber: Fiber.RuntimeFiber<unknown, PoolError | Refused | "body"> | undefined = undefined
+  /** Ends its use of the resource. */
+  finish: () => void = () => {
+    this.isFinished = true
+  }
+  isFinished = false
+  constructor(readonly number: number, readonly since: number) {}
+
+  get failure(): PoolError | Refused | "body" | undefined {
+    const { exit } = this
+    if (exit === undefined || Exit.isSuccess(exit)) return undefined
+    return Option.getOrUndefined(Cause.failureOption(exit.cause))
+  }
+}
+
+export interface Take {
+  readonly by: "use" | "get"
+  /** How long it is held; `undefined`: until `finish`. */
+  readonly hold?: number | undefined
+  readonly fails?: boolean | undefined
+  /** With `get`: how long its scope takes to close after the resource was given back. */
+  readonly linger?: number | undefined
+}
+
+/**
+ * A pool in a simulated world, the fake resources it opens and the callers that use it. It is the reference model too:
+ * it keeps its own books of who waits, who holds what and what is really open, and compares them with what the pool
+ * says: after each task what must hold at every instant, and when all is quiet what must hold between events.
+ */
+export class PoolWorld {
+  readonly sim: Simulation
+  readonly conns: Array<Conn> = []
+  readonly callers: Array<Caller> = []
+  readonly pool: ElasticPool.ElasticPool<Conn, Refused>
+  closingAt: number | undefined = undefined
+  closeFiber: Fiber.RuntimeFiber<void> | undefined = undefined
+  /** From now on all connects, checks and resets are well. */
+  isHealed = false
+  private readonly scope = Effect.runSync(Scope.make())
+  private readonly wrongs: Array<string> = []
+  private checksRun = 0
+  private resetsRun = 0
+  private last: PoolStats
+  private hasResized = false
+  private isReady = false
+  /** The last connect that failed in a way that may mean an outage, and the last that was well. */
+  private badAt = -Infinity
+  private goodAt = -Infinity
+  /** Connects whose success came in time for the pool. */
+  private successes = 0
+  private hardFailures = 0
+  private failedByConnect = 0
+  private lastInterruptAt = -Infinity
+
+  constructor(readonly options: WorldOptions) {
+    this.sim = new Simulation(options.seed, () => this.atEveryTask(), () => this.whenQuiet())
+    const { canCheck, reset, retries, ...rest } = options
+    const make = ElasticPool.make({
+      ...rest,
+      connectRetry: Schedule.spaced(retryDelay).pipe(Schedule.intersect(Schedule.recurs(retries))),
+      acquire: this.acquire,
+      isTransient: (error) => error.transient,
+      check: canCheck ? this.check : undefined,
+      reset: reset === "none" ? undefined : this.reset,
+      needsReset: reset === "odd" ? (conn) => conn.id % 2 === 1 : undefined
+    })
+    const fiber = this.sim.fork(Scope.extend(make, this.scope))
+    const exit = fiber.unsafePoll()
+    if (exit === null || Exit.isFailure(exit)) throw new Error(`the pool was not made: ${JSON.stringify(exit)}`)
+    this.pool = exit.value
+    this.last = this.stats
+    this.isReady = true
+    this.settle()
+  }
+
+  get now(): number {
+    return this.sim.now
+  }
+
+  get stats(): PoolStats {
+    return Effect.runSync(this.pool.stats)
+  }
+
+  // --- what can be done ------------------------------------------------------------------------------------------
+
+  take(how: Take = { by: "use" }): Caller {
+    const caller = new Caller(this.callers.length, this.now)
+    const wasFull = this.stats.waiting >= (this.options.maxWaiting ?? Infinity)
+    this.callers.push(caller)
+    const body = (conn: Conn) => this.hold(caller, conn, how)
+    const getting = Effect.flatMap(this.pool.get, body)
+    const lingering = Effect.addFinalizer(() => {
+      caller.state = "lingering"
+      return Effect.sleep(how.linger ?? 0)
+    })
+    const effect = how.by === "use" ? this.pool.use(body) : Effect.scoped(
+      how.linger === undefined ? getting : Effect.zipRight(lingering, getting)
+    )
+    caller.fiber = this.sim.fork(effect)
+    caller.fiber.addObserver((exit) => this.ended(caller, exit, wasFull))
+    this.throwWrongs()
+    return caller
+  }
+
+  interrupt(caller: Caller): void {
+    if (caller.state === "done") return
+    caller.interrupted = true
+    this.lastInterruptAt = this.now
+    caller.fiber!.unsafeInterruptAsFork(FiberId.none)
+  }
+
+  finish(caller: Caller): void {
+    caller.finish()
+  }
+
+  invalidate(conn: Conn): void {
+    // At the instant at which it opens the pool may not know it yet, and what it doesn't know is ignored.
+    if (conn.openedAt < this.now) conn.invalidatedAt = Math.min(conn.invalidatedAt, this.now)
+    this.byUser(this.pool.invalidate(conn))
+  }
+
+  resize(maxsize: number, maxoverflow: number): Fiber.RuntimeFiber<void> {
+    this.hasResized = true
+    return this.byUser(this.pool.resize({ maxsize, maxoverflow }))
+  }
+
+  close(): void {
+    this.closingAt = this.now
+    for (const conn of this.conns) if (conn.phase === "connecting") conn.askedAt = Math.min(conn.askedAt, this.now)
+    this.closeFiber = this.byUser(Scope.close(this.scope, Exit.void))
+  }
+
+  step(times: number): void {
+    for (let i = 0; i < times && this.sim.step(); i++) this.throwWrongs()
+  }
+
+  settle(): void {
+    this.sim.settle()
+    this.throwWrongs()
+  }
+
+  advance(millis: number): void {
+    this.sim.advance(millis)
+    this.throwWrongs()
+  }
+
+  /** A fiber that may yield at any operation, as that of a user who has done much else before. */
+  private byUser(effect: Effect.Effect<void>): Fiber.RuntimeFiber<void> {
+    const fiber = this.sim.fork(Effect.zipRight(this.mayYield, effect))
+    this.throwWrongs()
+    return fiber
+  }
+
+  private readonly mayYield = Effect.withFiberRuntime<void>((fiber) => {
+    this.sim.yielding.set(fiber, this.options.yieldAfter)
+    fiber.addObserver(() => this.sim.yielding.delete(fiber))
+    return Effect.void
+  })
+
+  // --- callers ---------------------------------------------------------------------------------------------------
+
+  private hold(caller: Caller, conn: Conn, how: Take): Effect.Effect<void, "body"> {
+    this.begin(caller, conn)
+    const use = Effect.async<void>((resume) => {
+      if (how.hold === 0 || caller.isFinished) return resume(Effect.void)
+      const cancel = how.hold === undefined ? () => {} : this.sim.schedule(how.hold, () => resume(Effect.void))
+      caller.finish = () => {
+        cancel()
+        resume(Effect.void)
+      }
+      return Effect.sync(cancel)
+    })
+    return this.mayYield.pipe(
+      Effect.zipRight(use),
+      Effect.zipRight(how.fails === true ? Effect.fail("body" as const) : Effect.void),
+      Effect.onExit(() => Effect.sync(() => this.end(caller, conn)))
+    )
+  }
+
+  private begin(caller: Caller, conn: Conn): void {
+    const { canCheck, expires, validateAfterIdle } = this.options
+    if (conn.holder !== undefined) {
+      this.wrong("I4", `#${conn.id} is lent to ${caller.number} while ${conn.holder.number} has it`)
+    }
+    if (conn.phase !== "open") this.wrong("I4", `#${conn.id} is lent while it is ${conn.phase}`)
+    if (conn.work !== undefined) this.wrong("R11", `#${conn.id} is lent while it is checked or reset`)
+    if (conn.openedAt + expires <= this.now) this.wrong("I7", `#${conn.id} is lent after it expired`)
+    if (conn.invalidatedAt < this.now) this.wrong("I7", `#${conn.id} is lent after it was invalidated`)
+    if (conn.dirty) this.wrong("I7", `#${conn.id} is lent dirty`)
+    if (conn.dead) this.wrong("I7", `#${conn.id} is lent after a check or reset of it failed`)
+    // A hand-over that was interrupted before it resumed counts as a use, which nobody outside can see.
+    const isStale = canCheck && this.now - conn.provenAt > validateAfterIdle
+    if (isStale && this.lastInterruptAt < conn.provenAt) this.wrong("I7", `#${conn.id} is lent without a check`)
+    // Who has been handed a resource and has not resumed yet does not wait any more.
+    const handedOver = this.stats.busy - this.conns.filter((other) => other.holder !== undefined).length - 1
+    const older = this.callers.filter((other) =>
+      other.state === "waiting" && !other.interrupted && other.number < caller.number
+    )
+    if (older.length > handedOver && this.closingAt === undefined) {
+      this.wrong("I3", `${caller.number} is served while ${older.map(({ number }) => number)} wait`)
+    }
+    caller.state = "holding"
+    caller.conn = conn
+    conn.holder = caller
+    conn.dirty = this.options.reset === "always" || (this.options.reset === "odd" && conn.id % 2 === 1)
+  }
+
+  private end(caller: Caller, conn: Conn): void {
+    if (conn.holder === caller) conn.holder = undefined
+    conn.provenAt = this.now
+    caller.conn = undefined
+  }
+
+  private ended(caller: Caller, exit: Exit.Exit<unknown, PoolError | Refused | "body">, wasFull: boolean): void {
+    const wasHolding = caller.state === "holding"
+    caller.state = "done"
+    caller.exit = exit
+    if (Exit.isSuccess(exit)) return
+    const who = `${caller.number}, which has waited ${this.now - caller.since} ms,`
+    if (Cause.isInterruptedOnly(exit.cause)) {
+      if (!caller.interrupted) this.wrong("R12", `${who} ends as if interrupted`)
+      return
+    }
+    const failure = caller.failure
+    if (failure === "body") return
+    if (wasHolding) return this.wrong("R12", `${who} fails in its use: ${Cause.pretty(exit.cause)}`)
+    const waited = this.now - caller.since
+    const { acquireTimeout, connectTimeout, maxwait, outageTimeout, retries } = this.options
+    // R18: fails with the last connect error, whatever that was.
+    const outlasted = waited >= Math.max(outageTimeout, acquireTimeout ?? maxwait) || retries < Infinity
+    if (failure === undefined) return outlasted && !isTimeout(exit.cause) ? undefined : this.failedHard(exit.cause)
+    switch (failure._tag) {
+      case "PoolClosed":
+        if (this.closingAt === undefined) this.wrong("R13", `${who} fails with PoolClosed`)
+        break
+      case "PoolQueueFull":
+        if (!wasFull || waited > 0) this.wrong("R4", `${who} fails with PoolQueueFull`)
+        break
+      case "PoolExhausted": {
+        const isOwed = acquireTimeout === undefined && failure.stats.waiting === 1 &&
+          failure.stats.opening + failure.stats.maxoverflow - failure.stats.size > 0
+        const least = acquireTimeout ?? maxwait + (isOwed ? connectTimeout : 0)
+        const isGivenUp = retries < Infinity && failure.cause instanceof Cause.TimeoutException
+        if (waited < least && !isGivenUp) this.wrong("R4", `${who} fails with PoolExhausted, but may wait ${least} ms`)
+        break
+      }
+      case "Refused":
+        if (outlasted) return
+        if (failure.transient) this.wrong("R18", `${who} fails with a transient failure`)
+        else this.failedHard(exit.cause)
+    }
+  }
+
+  private failedHard(cause: Cause.Cause<unknown>): void {
+    this.failedByConnect++
+    if (this.failedByConnect > this.hardFailures) {
+      this.wrong("R6", `more callers than connects fail, the last with ${Cause.pretty(cause)}`)
+    }
+  }
+
+  // --- resources -------------------------------------------------------------------------------------------------
+
+  private readonly acquire = Effect.uninterruptibleMask((restore) =>
+    Effect.suspend(() => {
+      const plan = (this.isHealed ? undefined : this.options.connects[this.conns.length]) ?? well
+      const conn = new Conn(this.conns.length, this.now, plan)
+      conn.askedAt = this.now + (this.closingAt === undefined ? this.options.connectTimeout : 0)
+      if ((this.closingAt ?? this.now) < this.now) this.wrong("R13", `#${conn.id} is dialled after the close`)
+      this.conns.push(conn)
+      const mask = plan.uninterruptible ? <A, E, R>(effect: Effect.Effect<A, E, R>) => effect : restore
+      return mask(Effect.zipRight(pause(plan), this.outcome(conn))).pipe(
+        Effect.onExit((exit) => Effect.sync(() => this.connected(conn, exit))),
+        Effect.zipRight(Effect.addFinalizer(() => this.finalise(conn))),
+        Effect.as(conn)
+      )
+    })
+  )
+
+  private outcome(conn: Conn): Effect.Effect<void, Refused> {
+    switch (conn.plan.end) {
+      case "error":
+        return new Refused({ id: conn.id, transient: false })
+      case "transient":
+        return new Refused({ id: conn.id, transient: true })
+      case "die":
+        return Effect.die(new Error(`#${conn.id} died`))
+      case "selfInterrupt":
+        return Effect.interrupt
+      default:
+        return Effect.void
+    }
+  }
+
+  private connected(conn: Conn, exit: Exit.Exit<void, Refused>): void {
+    const inTime = this.now < conn.askedAt
+    if (!inTime) this.badAt = Math.max(this.badAt, conn.askedAt)
+    if (Exit.isSuccess(exit)) {
+      conn.phase = "open"
+      conn.openedAt = conn.provenAt = this.now
+      if (inTime) {
+        this.successes++
+        this.goodAt = this.now
+        conn.askedAt = Infinity
+      }
+      return
+    }
+    conn.phase = "closed"
+    if (!inTime) return
+    if (conn.plan.end === "transient") this.badAt = this.now
+    else {
+      this.hardFailures++
+      // A successor that can't be opened is tried again like after a transient failure (R9).
+      if (this.options.minsize > 0) this.badAt = this.now
+    }
+  }
+
+  private finalise(conn: Conn): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      conn.phase = "closing"
+      conn.askedAt = Math.min(conn.askedAt, this.now)
+      if (++conn.closes > 1) this.wrong("I4", `#${conn.id} is closed twice`)
+      const { closingAt } = this
+      const isForced = closingAt !== undefined && closingAt + this.options.closeTimeout <= this.now
+      if (conn.holder !== undefined && !isForced) {
+        this.wrong("I4", `#${conn.id} is closed while ${conn.holder.number} has it`)
+      }
+      return conn.plan.closeDelay > 0 ? Effect.sleep(conn.plan.closeDelay) : Effect.void
+    }).pipe(
+      Effect.zipRight(Effect.sync(() => conn.phase = "closed")),
+      Effect.zipRight(conn.plan.closeDies ? Effect.die(new Error(`the close of #${conn.id} died`)) : Effect.void)
+    )
+  }
+
+  private readonly check = (conn: Conn) => this.work(conn, this.options.checks[this.checksRun++], () => {})
+  private readonly reset = (conn: Conn) =>
+    this.work(conn, this.options.resets[this.resetsRun++], () => conn.dirty = false)
+
+  private work(conn: Conn, planned: WorkPlan | undefined, succeed: () => void): Effect.Effect<void, Error> {
+    const plan = (this.isHealed ? undefined : planned) ?? fine
+    const effect = Effect.suspend(() => {
+      if (conn.phase !== "open") this.wrong("R11", `#${conn.id} is checked or reset while it is ${conn.phase}`)
+      if (conn.holder !== undefined) this.wrong("R11", `#${conn.id} is checked or reset while somebody has it`)
+      const since = this.now
+      conn.work = { since }
+      return pause(plan).pipe(
+        Effect.zipRight(plan.end === "error" ? Effect.fail(new Error(`#${conn.id} is not well`)) : Effect.void),
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            conn.work = undefined
+            if (Exit.isFailure(exit) || this.now >= since + this.options.cleanupTimeout) conn.dead = true
+            else {
+              conn.provenAt = this.now
+              succeed()
+            }
+          })
+        )
+      )
+    })
+    return plan.uninterruptible ? Effect.uninterruptible(effect) : effect
+  }
+
+  // --- the rules -------------------------------------------------------------------------------------------------
+
+  private wrong(rule: string, what: string): void {
+    this.wrongs.push(`${rule}: at ${this.now} ms ${what}`)
+  }
+
+  private expect(holds: boolean, rule: string, what: () => string): void {
+    if (!holds) this.wrong(rule, `${what()} (${JSON.stringify(this.stats)})`)
+  }
+
+  /** Throws what was found wrong so far. */
+  private throwWrongs(): void {
+    if (this.wrongs.length > 0) throw new Violation(this.wrongs.join("\n"))
+  }
+
+  private isLeftBehind(conn: Conn): boolean {
+    return conn.askedAt + this.options.cleanupTimeout <= this.now
+  }
+
+  /** What holds at every instant, whatever is under way. */
+  private atEveryTask(): void {
+    if (!this.isReady) return
+    const { last, stats } = this
+    const { busy, checking, closing, idle, maxoverflow, maxsize, opening, size, waiting } = stats
+    this.last = stats
+    this.expect(opening + idle + busy + checking + closing === size, "I1", () => "the states don't add up to size")
+    this.expect(Math.min(opening, idle, busy, checking, closing, waiting) >= 0, "I1", () => "a count is negative")
+    this.expect(size <= maxoverflow || size <= last.size, "I1", () => `size is above maxoverflow and was ${last.size}`)
+    this.expect(size <= maxoverflow || opening <= last.opening, "I1", () => "a connect starts above maxoverflow")
+    this.expect(idle <= maxsize, "I2", () => "more than maxsize are idle")
+    if (this.closingAt === undefined) {
+      const excused = this.options.canCheck && checking >= waiting
+      this.expect(waiting === 0 || idle === 0 || excused, "I2", () => "somebody waits while a connection is idle")
+      this.expect(
+        opening <= last.opening || this.mayOpen(last, stats),
+        "R4",
+        () => "a connect starts that nobody needs"
+      )
+    }
+    const real = this.conns.filter((conn) => conn.phase !== "closed" && !this.isLeftBehind(conn)).length
+    this.expect(real <= size, "I1", () => `${real} are really open`)
+  }
+
+  /** Whether somebody is due: below maxsize at once, else after maxwait (R3, R4). */
+  private mayOpen(last: PoolStats, { maxsize, size }: PoolStats): boolean {
+    const { minsize, warm } = this.options
+    if (minsize > 0 || warm > 0 || this.hasResized || this.badAt > -Infinity || this.hardFailures > 0) return true
+    const isYoung = this.conns.every((conn) => conn.phase !== "connecting" || conn.startedAt + youngFor > this.now)
+    if (!isYoung || size <= maxsize) return true
+    const hasWaited = ({ since, state }: Caller) => state === "waiting" && since + this.options.maxwait <= this.now
+    return this.callers.some(hasWaited)
+  }
+
+  /** What holds when all is quiet until time passes or somebody does something. */
+  private whenQuiet(): void {
+    if (!this.isReady) return
+    const { conns, now, options, stats } = this
+    const { cleanupTimeout, connectConcurrency, connectTimeout } = options
+    const isOpening = (conn: Conn) => conn.phase === "connecting" && now < conn.askedAt
+    const isWorking = (conn: Conn) =>
+      conn.phase === "open" && conn.work !== undefined && conn.work.since + cleanupTimeout > now
+    const count = (is: (conn: Conn) => boolean) => conns.filter(is).length
+    const held = count((conn) => conn.holder !== undefined && conn.phase === "open")
+    const real = {
+      opening: count(isOpening),
+      busy: held,
+      checking: count(isWorking),
+      idle: count((conn) => conn.phase === "open" && conn.holder === undefined && !isWorking(conn)),
+      closing: count((conn) =>
+        (conn.phase === "closing" || (conn.phase === "connecting" && !isOpening(conn))) && !this.isLeftBehind(conn)
+      ),
+      waiting: this.callers.filter(({ state }) => state === "waiting").length
+    }
+    for (const [name, n] of Object.entries(real)) {
+      this.expect(stats[name as keyof typeof real] === n, "I1", () => `${name} is really ${n}`)
+    }
+    const late = this.callers.find(({ interrupted, state }) => interrupted && state !== "done" && state !== "lingering")
+    this.expect(late === undefined, "R12", () => `${late?.number} was interrupted and goes on`)
+    const closed = Object.values(stats.closed).reduce((sum, n) => sum + n, 0)
+    this.expect(closed + stats.size === conns.length, "I4", () => `${closed} were closed, ${conns.length} dialled`)
+    if (this.closingAt !== undefined) {
+      this.expect(stats.waiting === 0, "R13", () => "somebody waits while the pool closes")
+      if (this.closeFiber?.unsafePoll() !== null) this.nothingIsLeft()
+      return
+    }
+    this.expect(stats.opened === this.successes, "I4", () => `${this.successes} were opened`)
+    for (const conn of conns) if (conn.phase === "connecting" && conn.askedAt === now) this.badAt = now
+
+    // Promptness (I2, I6).
+    const waiting = this.callers.filter(({ state }) => state === "waiting")
+    const cover = count((conn) => isOpening(conn) && now - conn.startedAt < Math.min(youngFor, connectTimeout))
+    this.expect(cover <= connectConcurrency, "R6", () => `${cover} connects are under way`)
+    const isOutage = this.badAt >= this.goodAt && this.badAt > -Infinity
+    const mayConnect = stats.size < stats.maxoverflow &&
+      (isOutage ? cover === 0 && now - this.badAt >= retryDelay : cover < connectConcurrency)
+    if (mayConnect) {
+      const due = waiting.filter(({ since }) => since + options.maxwait <= now).length
+      this.expect(due <= cover, "I6", () => `${due} have waited for maxwait, ${cover} connects are under way`)
+      const isShort = stats.size < stats.maxsize && waiting.length > cover + stats.checking
+      this.expect(!isShort, "R3", () => `${cover} connects are under way`)
+    }
+    if (options.canCheck) {
+      const ready = conns.filter((conn) =>
+        conn.phase === "open" && conn.holder === undefined && conn.work === undefined &&
+        now - conn.provenAt <= options.validateAfterIdle
+      )
+      this.expect(waiting.length === 0 || ready.length === 0, "I2", () => `#${ready[0].id} needs no check`)
+    }
+    const { acquireTimeout = options.maxwait + connectTimeout, outageTimeout } = options
+    const outageUntil = this.badAt === -Infinity ? -Infinity : isOutage ? Infinity : this.goodAt
+    for (const { number, since } of waiting) {
+      const limit = since <= outageUntil ? Math.max(outageTimeout, acquireTimeout) : acquireTimeout
+      this.expect(now - since < limit, "I6", () => `${number} waits for ${now - since} ms, the limit is ${limit}`)
+    }
+  }
+
+  // --- the end ---------------------------------------------------------------------------------------------------
+
+  /** All users finish, and what is ill is well again. */
+  finishAll(): void {
+    this.isHealed = true
+    for (const caller of this.callers) caller.finish()
+    // Beyond all timeouts, a hundred times over.
+    for (let i = 0; i < 100; i++) {
+      for (const caller of this.callers) caller.finish()
+      this.advance(500)
+    }
+    this.expect(this.callers.every(({ state }) => state === "done"), "I8", () => "somebody is left")
+    this.throwWrongs()
+  }
+
+  /** I8: the pool can serve `maxoverflow` at once. */
+  servesMaxoverflow(): void {
+    const { maxoverflow } = this.stats
+    const callers: Array<Caller> = []
+    for (let i = 0; i < maxoverflow; i++) {
+      callers.push(this.take({ by: i % 2 === 0 ? "use" : "get" }))
+      this.advance(this.options.maxwait)
+    }
+    const serves = callers.filter(({ state }) => state === "holding").length
+    this.expect(serves === maxoverflow, "I8", () => `it serves ${serves} at once`)
+    for (const caller of callers) caller.finish()
+    this.settle()
+  }
+
+  /** R9: a quiet pool settles on its `minsize` latest connections; with none, nothing is left at all. */
+  comesToRest(): void {
+    const { expires, minsize } = this.options
+    // It opens nothing by itself.
+    const kept = Math.min(minsize, this.stats.idle)
+    this.advance(expires + 50_000)
+    this.expect(this.stats.size === kept, "R9", () => `a quiet pool has not settled on ${kept}`)
+    if (minsize === 0) {
+      this.expect(this.sim.timersSet === 0, "R9", () => `a pool at rest has ${this.sim.timersSet} timers`)
+      this.expect(this.sim.fibersAlive === 0, "R9", () => `a pool at rest has ${this.sim.fibersAlive} fibers`)
+    }
+    this.throwWrongs()
+  }
+
+  /** R13, I5: closes, and nothing is left of the pool; nor of its users' resources, in the end. */
+  closes(): void {
+    if (this.closeFiber === undefined) this.close()
+    this.settle()
+    const late = this.take()
+    this.expect(
+      late.failure !== undefined && late.failure !== "body" && late.failure._tag === "PoolClosed",
+      "R13",
+      () => "a newcomer does not fail at once"
+    )
+    const { cleanupTimeout, closeTimeout } = this.options
+    this.advance(Math.max(0, this.closingAt! + closeTimeout + cleanupTimeout - this.now))
+    this.expect(this.closeFiber!.unsafePoll() !== null, "R13", () => "the close takes too long")
+    for (const caller of this.callers) caller.finish()
+    this.settle()
+    // What could not be interrupted ends by itself.
+    this.advance(60_000)
+    for (const conn of this.conns) {
+      this.expect(conn.phase === "closed", "I5", () => `#${conn.id} is ${conn.phase} after the close`)
+      const isOnce = conn.closes === (Number.isNaN(conn.openedAt) ? 0 : 1)
+      this.expect(isOnce, "I4", () => `#${conn.id} was closed ${conn.closes} times`)
+    }
+    this.nothingIsLeft()
+    this.throwWrongs()
+  }
+
+  /** But for what users still have, and what could not be interrupted. */
+  private nothingIsLeft(): void {
+    this.expect(this.stats.size === 0, "I5", () => "permits are in use after the close")
+    const isLeft = this.conns.some(({ phase, work }) => phase !== "closed" || work !== undefined)
+    if (isLeft || this.callers.some(({ state }) => state !== "done")) return
+    this.expect(this.sim.fibersAlive === 0, "I5", () => `${this.sim.fibersAlive} fibers are left after the close`)
+    this.expect(this.sim.timersSet === 0, "I5", () => `${this.sim.timersSet} timers are left after the close`)
+  }
+}
+
+const isTimeout = (cause: Cause.Cause<unknown>): boolean => Cause.squash(cause) instanceof Cause.TimeoutException
+
+/** What takes for ever but can't be interrupted takes long instead, so that it can be seen what comes after it. */
+const pause = (plan: ConnectPlan | WorkPlan): Effect.Effect<void> =>
+  plan.end === "never"
+    ? plan.uninterruptible ? Effect.sleep(20_003) : Effect.never
+    : plan.delay > 0
+    ? Effect.sleep(plan.delay)
+    : Effect.void
