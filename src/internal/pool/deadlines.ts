@@ -29,20 +29,19 @@ export const awaitAtMost = <A, E>(
 
 /**
  * Runs `effect` to its end in a fiber of its own, but waits for it no longer than `millis`: after that it is left
- * behind, still running. Gives whether it ended in time.
+ * behind, still running. Gives how it ended, if that was in time.
  *
  * The waiting has a fiber of its own too, so that its deadline passes in a finaliser, and also where the fiber that
  * waits has been interrupted already.
  *
  * @internal
  */
-export const leaveAfter = (
-  effect: Effect.Effect<unknown>,
+export const leaveAfter = <A, E>(
+  effect: Effect.Effect<A, E>,
   millis: number,
   clock: Clock.Clock
-): Effect.Effect<boolean> =>
+): Effect.Effect<Option.Option<Exit.Exit<A, E>>> =>
   Effect.forkDaemon(Effect.uninterruptible(effect)).pipe(
     Effect.flatMap((work) => Effect.forkDaemon(Effect.interruptible(awaitAtMost(work, millis, clock)))),
-    Effect.flatMap(Fiber.join),
-    Effect.map(Option.isSome)
+    Effect.flatMap(Fiber.join)
   )

@@ -59,7 +59,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private cover = 0
   /** Whether connections are opened for `warm`. */
   private isWarming: boolean
-  private lastFailure: Cause.Cause<E> | undefined = undefined
+  /** Of the connects since the last one that succeeded. */
+  lastFailure: Cause.Cause<E> | undefined = undefined
   private isClosing = false
   private readonly emptied = Deferred.unsafeMake<void>(FiberId.none)
   private readonly permits: Permits
@@ -455,8 +456,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     }
     if (this.size === 0) return Effect.void
     const emptied = Deferred.await(this.emptied)
-    return Effect.flatMap(leaveAfter(emptied, this.settings.closeTimeout, this.env.ioClock), (inTime) => {
-      if (inTime) return Effect.void
+    return Effect.flatMap(leaveAfter(emptied, this.settings.closeTimeout, this.env.ioClock), (returned) => {
+      if (Option.isSome(returned)) return Effect.void
       for (const slot of this.slots) if (slot.state === "busy") this.retire(slot, "closed")
       return emptied
     })

@@ -136,7 +136,7 @@ export const life = <A, E>(
       const end = connect.unsafePoll() === null ? Fiber.interrupt(connect) : Effect.void
       const close = Effect.zipRight(end, Scope.close(scope, Exit.void))
       const closed = yield* leaveAfter(close, deadlines.cleanupTimeout, deadlines.ioClock)
-      if (!closed) yield* owner.abandoned(slot)
+      if (Option.isNone(closed)) yield* owner.abandoned(slot)
     })
   )
 

@@ -1,6 +1,7 @@
 /** @internal */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { isIP } from "node:net"
 import type { ConnectionOptions } from "node:tls"
 import * as Pg from "pg"
 import type { Target } from "./config.js"
@@ -67,4 +68,4 @@ export const cancelRequest = (session: Cancellable, target: Target): Effect.Effe
 
 /** The socket goes to an address, but the certificate is for the name that the session was opened with. */
 const tlsOf = ({ host, ssl }: Cancellable): boolean | ConnectionOptions =>
-  ssl === false ? false : { servername: host, ...(ssl === true ? {} : ssl), host }
+  ssl === false ? false : { ...(isIP(host) === 0 ? { servername: host } : {}), ...(ssl === true ? {} : ssl), host }

@@ -81,7 +81,7 @@ class Router extends Statements {
         ? Effect.succeed(level.lease.executeStream(sql, params, transformRows))
         : Effect.map(
           Effect.mapError(pool.get(this.pool), asSqlError),
-          (session) => SessionStream.cursor(session, sql, params, transformRows)
+          (session) => SessionStream.cursor({ session, sql, params, transformRows, inTurn: (page) => page })
         )
     }))
   }

@@ -28,6 +28,7 @@ export interface Target {
   readonly settings: string | undefined
   readonly reset: "transaction" | "session" | "none"
   readonly onConnect: PgPoolOptions["onConnect"]
+  readonly connectTimeout: number
   readonly cleanupTimeout: number
   /** In milliseconds. `Infinity`: off. */
   readonly queryTimeout: number
@@ -51,7 +52,7 @@ const target = (options: PgPoolOptions): Target => {
     const value = options[old as keyof typeof renamed]
     if (value !== undefined) throw new BadOption(old, value, `left out: this pool has ${ours} instead`)
   }
-  const url = options.url === undefined ? {} : parseUrl(Redacted.value(options.url))
+  const url = options.url === undefined ? {} : parseUrl(options.url)
   const socket = options.path === undefined ? undefined : parsePath(options.path)
   const host = options.host ?? socket?.host ?? url.host ?? undefined
   const port = options.port ?? socket?.port ?? url.port ?? undefined
@@ -81,6 +82,7 @@ const target = (options: PgPoolOptions): Target => {
     settings: settingsOf(options),
     reset: resetOf(options.reset),
     onConnect: options.onConnect,
+    connectTimeout: duration("connectTimeout", options.connectTimeout ?? 5000, { positive: true }),
     cleanupTimeout: duration("cleanupTimeout", options.cleanupTimeout ?? 500, { positive: true }),
     queryTimeout: options.queryTimeout === undefined
       ? Infinity
@@ -107,9 +109,10 @@ const target = (options: PgPoolOptions): Target => {
   }
 }
 
-const parseUrl = (url: string): Pg.ClientConfig => {
+const parseUrl = (url: Redacted.Redacted): Pg.ClientConfig => {
+  if (!Redacted.isRedacted(url)) throw new BadOption("url", "<not shown>", "a URL made by Redacted.make")
   try {
-    return ConnectionString.parseIntoClientConfig(url) as Pg.ClientConfig
+    return ConnectionString.parseIntoClientConfig(Redacted.value(url)) as Pg.ClientConfig
   } catch (error) {
     // The value holds a password.
     const why = error instanceof Error ? ` (${error.message})` : ""

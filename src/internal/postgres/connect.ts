@@ -1,5 +1,6 @@
 /** @internal */
 import { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Pg from "pg"
@@ -7,7 +8,7 @@ import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
 import { connectError } from "./errors.js"
 import type { Client } from "./session.js"
-import { Session } from "./session.js"
+import { realClock, Session } from "./session.js"
 
 /**
  * Opens a session, in a scope that closes it. An interrupt destroys the socket at once.
@@ -36,6 +37,22 @@ export const connect = (
     yield* prepare(target, session)
     return session
   })
+
+/**
+ * The same, where no pool watches over `connectTimeout`.
+ *
+ * @internal
+ */
+export const connectInTime = (target: Target, onLost: (session: Session) => void): ReturnType<typeof connect> =>
+  Effect.clockWith((own) =>
+    Effect.withClock(connect(target, onLost), own).pipe(
+      Effect.timeoutFail({
+        duration: target.connectTimeout,
+        onTimeout: () => connectError(new Cause.TimeoutException("connectTimeout has passed"))
+      }),
+      Effect.withClock(realClock)
+    )
+  )
 
 /** What each session gets before its first use, and again after all was discarded. */
 const prepare = (target: Target, session: Session): Effect.Effect<void, SqlError> =>

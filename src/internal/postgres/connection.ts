@@ -80,9 +80,11 @@ export class Lease extends Statements implements PgConnection {
 
   /** Runs `effect` when it is its turn, if the lease still lives then. */
   inTurn<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> {
-    return this.turn.withPermits(1)(
-      Effect.suspend((): Effect.Effect<A, E | SqlError, R> => this.isEnded ? Effect.fail(leaseEnded()) : effect)
-    )
+    return this.turn.withPermits(1)(this.whileAlive(effect))
+  }
+
+  private whileAlive<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> {
+    return Effect.suspend((): Effect.Effect<A, E | SqlError, R> => this.isEnded ? Effect.fail(leaseEnded()) : effect)
   }
 
   private readonly takeTurn = Effect.uninterruptibleMask((restore) =>
@@ -94,15 +96,14 @@ export class Lease extends Statements implements PgConnection {
   }
 
   executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
+    const rows = { session: this.session, sql, params, transformRows }
     return Stream.suspend(() =>
       this.session.isInTransaction
-        ? SessionStream.pages(this.session, sql, params, transformRows, (page) => this.inTurn(page))
-        : Stream.unwrapScoped(Effect.map(
-          // Outside a transaction a portal ends with its request, so nothing may come in between.
-          this.takeTurn,
-          () =>
-            this.isEnded ? Stream.fail(leaseEnded()) : SessionStream.cursor(this.session, sql, params, transformRows)
-        ))
+        ? SessionStream.portal({ ...rows, inTurn: (page) => this.inTurn(page) })
+        // Outside a transaction a portal ends with its request, so nothing may come in between.
+        : Stream.unwrapScoped(
+          Effect.as(this.takeTurn, SessionStream.cursor({ ...rows, inTurn: (page) => this.whileAlive(page) }))
+        )
     )
   }
 }

@@ -91,7 +91,12 @@ export const options: Effect.Effect<PgPoolOptions, ConfigError.ConfigError> = Ef
 const refuseUnknownKeys: Effect.Effect<void, ConfigError.ConfigError> = Effect.gen(function*() {
   const known = new Set(Object.keys(poolOptions).map(keyOf))
   const keys = yield* Effect.configProviderWith(({ flattened }) => keysOf(flattened, []))
-  const unknown = keys.find((key) => key.startsWith("PGPOOL_") && !known.has(key))
+  const strangers = keys.filter((key) => key.startsWith("PGPOOL_") && !known.has(key))
+  // Some may only be the beginning of a longer one.
+  const [unknown] = yield* Effect.filter(
+    strangers,
+    (key) => Effect.map(Config.option(Config.string(key)), Option.isSome)
+  )
   if (unknown === undefined) return
   const message = `no such option; there are ${[...known].sort().join(", ")}`
   return yield* Effect.fail(ConfigError.InvalidData([unknown], message))
@@ -104,7 +109,6 @@ const keysOf = (
 ): Effect.Effect<ReadonlyArray<string>, ConfigError.ConfigError> =>
   Effect.flatMap(provider.enumerateChildren(path), (children) => {
     const paths = [...children].map((child) => [...path, child]).filter((child) => child.join("_").startsWith("PGPOOL"))
-    return paths.length === 0 && path.length > 0
-      ? Effect.succeed([path.join("_")])
-      : Effect.map(Effect.forEach(paths, (child) => keysOf(provider, child)), (keys) => keys.flat())
+    const below = Effect.forEach(paths, (child) => keysOf(provider, child))
+    return Effect.map(below, (keys) => [path.join("_"), ...keys.flat()])
   })

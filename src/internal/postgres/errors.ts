@@ -67,6 +67,11 @@ export const lostAnswer = (cause: unknown): SqlError => {
   return new SqlError({ cause: unknown, message: unknown.message })
 }
 
+/** The connection was gone before the statement could be sent: it has had no effect. @internal */
+export class NotSent extends Error {
+  override readonly message = "The connection has been closed"
+}
+
 /** @internal */
 export const queryTimedOut = (): SqlError =>
   new SqlError({ cause: new Cause.TimeoutException("queryTimeout has passed"), message: "The statement took too long" })

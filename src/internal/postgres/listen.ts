@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Pg from "pg"
 import type { Target } from "./config.js"
-import { connect } from "./connect.js"
+import { connectInTime } from "./connect.js"
 import type { Session } from "./session.js"
 
 interface Listening {
@@ -42,7 +42,7 @@ export const makeListen = (
 const open = (target: Target): Effect.Effect<Listening, SqlError, Scope.Scope> =>
   Effect.gen(function*() {
     const lost = yield* Deferred.make<never, SqlError>()
-    const session = yield* connect(target, () => Deferred.unsafeDone(lost, Effect.fail(listenerLost())))
+    const session = yield* connectInTime(target, () => Deferred.unsafeDone(lost, Effect.fail(listenerLost())))
     const listeners: Listening["listeners"] = new Map()
     session.client.on("notification", ({ channel, payload }) => {
       for (const listener of listeners.get(channel) ?? []) listener(payload ?? "")

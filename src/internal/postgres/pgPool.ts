@@ -1,6 +1,7 @@
 /** @internal */
 import type * as Reactivity from "@effect/experimental/Reactivity"
-import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
@@ -17,7 +18,7 @@ import { decodeTarget } from "./config.js"
 import { connect, reset } from "./connect.js"
 import { Lease } from "./connection.js"
 import * as Env from "./env.js"
-import { asSqlError, isTransientConnectError } from "./errors.js"
+import { asSqlError, connectError, isTransientConnectError } from "./errors.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
 
@@ -57,6 +58,21 @@ const makeOrFail = (
 const decode = (options: Api.PgPoolOptions): Either.Either<Target, BadOption> =>
   Either.flatMap(decodePool(options), () => decodeTarget(options))
 
+/** Fails with the last connect error, or for want of any, once `connectTimeout` has passed. */
+const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<void, SqlError> => {
+  const onTimeout = () => {
+    const failure = state.lastFailure === undefined
+      ? new Cause.TimeoutException("no connection within connectTimeout")
+      : Cause.squash(state.lastFailure)
+    return failure instanceof SqlError ? failure : connectError(failure)
+  }
+  return Effect.asVoid(Effect.scoped(lease(state))).pipe(
+    Effect.mapError(asSqlError),
+    Effect.timeoutFail({ duration: connectTimeout, onTimeout }),
+    Effect.withClock(realClock)
+  )
+}
+
 const open = (
   options: Api.PgPoolOptions,
   target: Target
@@ -72,7 +88,7 @@ const open = (
       ioClock: realClock
     })
     const client = yield* makeClient(state, target, options)
-    if (options.eager === true) yield* Effect.mapError(Effect.scoped(lease(state)), asSqlError)
+    if (options.eager === true) yield* connectOnce(state, target)
     const { resize, stats } = fromState(state)
     const get = lease(state)
     return {

@@ -1,5 +1,5 @@
 /** @internal */
-import * as Pg from "pg"
+import Pg from "pg"
 
 /** The parts of `pg`'s wire connection that a portal needs, as they are called without its types' surplus. */
 interface Wire {
@@ -91,6 +91,8 @@ export class Portal {
 
   handleCopyInResponse(wire: Wire): void {
     wire.sendCopyFail("a stream can't be the source of a COPY")
+    // The server has ignored the first one.
+    wire.sync()
   }
 
   handleCopyData(): void {}

@@ -2,11 +2,12 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Pg from "pg"
 import { leaveAfter } from "../pool/deadlines.js"
 import { cancelRequest } from "./cancel.js"
 import type { Target } from "./config.js"
-import { isServerError, lostAnswer, queryTimedOut, statementError } from "./errors.js"
+import { isServerError, lostAnswer, NotSent, queryTimedOut, statementError } from "./errors.js"
 
 /**
  * What happens to a statement whose caller is interrupted: it is cancelled on the server, or left to end by itself
@@ -75,22 +76,23 @@ export class Session {
     return this.client.getTransactionStatus() !== "I"
   }
 
-  /** A borrower's statement. It is cancelled when its caller is interrupted or `queryTimeout` has passed (R24). */
+  /** A borrower's statement. It is cancelled when its caller is interrupted or `queryTimeout` has passed. */
   statement<A>(query: unknown): Effect.Effect<A, SqlError> {
-    const run = this.query<A>(query, "cancel")
-    if (this.target.queryTimeout === Infinity) return run
-    return Effect.clockWith((own) =>
-      Effect.withClock(run, own).pipe(
-        Effect.timeoutFail({ duration: this.target.queryTimeout, onTimeout: queryTimedOut }),
-        Effect.withClock(realClock)
-      )
-    )
+    return this.inTime(this.query<A>(query, "cancel"))
+  }
+
+  /** Interrupts what takes longer than `queryTimeout` (R24). */
+  inTime<A>(answer: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    const { queryTimeout } = this.target
+    return queryTimeout === Infinity
+      ? answer
+      : Effect.withClock(Effect.timeoutFail(answer, { duration: queryTimeout, onTimeout: queryTimedOut }), realClock)
   }
 
   /** Sends one query and gives its result, once the session is settled again. */
   query<A>(query: unknown, onInterrupt: OnInterrupt): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
-      if (this.ended) return Effect.fail(statementError(new Error("The connection has been closed")))
+      if (this.ended) return Effect.fail(statementError(new NotSent()))
       if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt))
       return Effect.async<A, SqlError>((resume) => {
         let isAnswered = false
@@ -140,7 +142,7 @@ export class Session {
     // What is not settled by then is destroyed: nobody can know which statement the cancel will hit.
     Effect.runFork(
       leaveAfter(cancel, this.target.cleanupTimeout, realClock).pipe(
-        Effect.tap((inTime) => inTime ? Effect.void : Effect.sync(() => this.destroy()))
+        Effect.tap((settled) => Option.isSome(settled) ? Effect.void : Effect.sync(() => this.destroy()))
       )
     )
   }

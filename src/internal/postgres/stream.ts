@@ -4,20 +4,27 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import Cursor from "pg-cursor"
+import { SafeCursor } from "./cursor.js"
 import { statementError } from "./errors.js"
 import { Portal, prepareValues } from "./portal.js"
 import type { Session } from "./session.js"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
-type Page = Effect.Effect<Chunk.Chunk<any>, Option.Option<SqlError>>
+type Page = Effect.Effect<ReadonlyArray<any>, SqlError>
+
+/** What is to be streamed. */
+interface Rows {
+  readonly session: Session
+  readonly sql: string
+  readonly params: ReadonlyArray<unknown>
+  readonly transformRows: TransformRows
+  /** Gives each page its turn on the session. */
+  readonly inTurn: (page: Page) => Page
+}
 
 /** Rows fetched at a time, as in `@effect/sql-pg`. */
 const pageSize = 128
-
-const chunkOf = (rows: ReadonlyArray<any>, transformRows: TransformRows): Chunk.Chunk<any> =>
-  Chunk.unsafeFromArray(transformRows === undefined ? rows : transformRows(rows))
 
 /**
  * Streams rows through a cursor that has the session to itself, until the scope is closed. What it leaves in flight
@@ -25,76 +32,62 @@ const chunkOf = (rows: ReadonlyArray<any>, transformRows: TransformRows): Chunk.
  *
  * @internal
  */
-export const cursor = (
-  session: Session,
-  sql: string,
-  params: ReadonlyArray<unknown>,
-  transformRows: TransformRows
-): Stream.Stream<any, SqlError> =>
-  Stream.unwrapScoped(Effect.map(
-    Effect.acquireRelease(
-      Effect.zipRight(
-        session.settled,
-        Effect.try({
-          try: () => {
-            const cursor = new Cursor(sql, [...params])
-            session.submit(cursor, "cancel")
-            return cursor
-          },
-          catch: statementError
-        })
-      ),
-      (cursor) => Effect.sync(() => session.isSettled ? undefined : cursor.close(() => {}))
-    ),
-    (cursor) => Stream.repeatEffectChunkOption(readPage(session, cursor, transformRows))
+export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
+  const { params, session, sql } = rows
+  const open = Effect.try({
+    try: () => {
+      const cursor = new SafeCursor(sql, [...params])
+      session.submit(cursor, "cancel")
+      return cursor
+    },
+    catch: statementError
+  })
+  const close = (cursor: SafeCursor) => Effect.sync(() => session.isSettled ? undefined : cursor.close(() => {}))
+  return Stream.unwrapScoped(Effect.map(
+    Effect.acquireRelease(Effect.zipRight(session.settled, open), close),
+    (cursor) => pageByPage(rows, readPage(session, cursor))
   ))
+}
 
-const readPage = (session: Session, cursor: Cursor, transformRows: TransformRows): Page =>
+const readPage = (session: Session, cursor: SafeCursor): Page =>
   Effect.async((resume) => {
     cursor.read(pageSize, (error, rows) => {
-      if (error) session.onceSettled(() => resume(Effect.fail(Option.some(session.failure(error)))))
-      else if (rows.length === 0) resume(Effect.fail(Option.none()))
-      else resume(Effect.succeed(chunkOf(rows, transformRows)))
+      if (error) session.onceSettled(() => resume(Effect.fail(session.failure(cursor.badRow ?? error))))
+      else if (cursor.badRow !== undefined) resume(Effect.fail(statementError(cursor.badRow)))
+      else resume(Effect.succeed(rows))
     })
     return Effect.sync(() => session.interrupted())
   })
 
 /**
  * Streams rows of a portal inside a transaction: the session is free between the pages, so other statements of the
- * transaction may run there. `inTurn` gives a page its turn on the session.
+ * transaction may run there.
  *
  * @internal
  */
-export const pages = (
-  session: Session,
-  sql: string,
-  params: ReadonlyArray<unknown>,
-  transformRows: TransformRows,
-  inTurn: <A>(page: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
-): Stream.Stream<any, SqlError> =>
-  Stream.unwrapScoped(Effect.map(
-    Effect.acquireRelease(
-      Effect.try({ try: () => new Portal(sql, prepareValues(params), pageSize), catch: statementError }),
-      // Nobody waits for the end of the portal; the next statement does.
-      (portal) =>
-        Effect.sync(() => session.onceSettled(() => portal.isOpen ? session.submit(portal.closing, "leave") : {}))
-    ),
-    (portal) => Stream.repeatEffectChunkOption(turnPage(session, portal, transformRows, inTurn))
+export const portal = (rows: Rows): Stream.Stream<any, SqlError> => {
+  const { params, session, sql } = rows
+  const make = Effect.try({ try: () => new Portal(sql, prepareValues(params), pageSize), catch: statementError })
+  // Nobody waits for its end; the next statement does.
+  const close = (portal: Portal) =>
+    Effect.sync(() => session.onceSettled(() => portal.isOpen ? session.submit(portal.closing, "leave") : undefined))
+  return Stream.unwrapScoped(Effect.map(
+    Effect.acquireRelease(make, close),
+    (portal) => pageByPage(rows, turnPage(session, portal))
   ))
+}
 
-const turnPage = (
-  session: Session,
-  portal: Portal,
-  transformRows: TransformRows,
-  inTurn: <A>(page: Effect.Effect<A, SqlError>) => Effect.Effect<A, SqlError>
-): Page =>
-  Effect.suspend(() =>
-    portal.isExhausted
-      ? Effect.fail(Option.none())
-      : inTurn(session.query<ReadonlyArray<any>>(portal, "cancel")).pipe(
-        Effect.mapError(Option.some),
-        Effect.flatMap((rows) =>
-          rows.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(chunkOf(rows, transformRows))
-        )
-      )
+const turnPage = (session: Session, portal: Portal): Page =>
+  Effect.suspend(() => portal.isExhausted ? Effect.succeed([]) : session.query(portal, "cancel"))
+
+/** An empty page is the end. */
+const pageByPage = ({ inTurn, session, transformRows }: Rows, page: Page): Stream.Stream<any, SqlError> =>
+  Stream.repeatEffectChunkOption(
+    Effect.matchEffect(inTurn(session.inTime(page)), {
+      onFailure: (error) => Effect.fail(Option.some(error)),
+      onSuccess: (rows) =>
+        rows.length === 0
+          ? Effect.fail(Option.none())
+          : Effect.succeed(Chunk.unsafeFromArray(transformRows === undefined ? rows : transformRows(rows)))
+    })
   )

@@ -6,10 +6,12 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import type * as Pg from "pg"
 import { CommitOutcomeUnknown } from "../../OutcomeUnknown.js"
+import { leaveAfter } from "../pool/deadlines.js"
 import { Lease } from "./connection.js"
-import { isServerError, isSessionLost } from "./errors.js"
+import { isServerError, isSessionLost, NotSent } from "./errors.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
 
@@ -85,7 +87,7 @@ const transaction = <A, E, R>(
         } else {
           mark("rollback")
           // An interrupted caller is not kept waiting: the connection's own fiber rolls back (R22).
-          if (!Cause.isInterruptedOnly(exit.cause)) yield* undo(self, session, restore, "ROLLBACK")
+          if (!Cause.isInterruptedOnly(exit.cause)) yield* undo(self, session, "ROLLBACK")
         }
         return yield* exit
       })
@@ -98,13 +100,13 @@ const savepoint = <A, E, R>(
   outer: Level,
   body: (level: Level) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | SqlError, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    outer.lease.inTurn(
+  outer.lease.inTurn(
+    Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
         const level = outer.below()
         const { session } = level.lease
         const name = `effect_pgpool_${++level.savepoints.count}`
-        const undoAll = undo(self, session, restore, `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`)
+        const undoAll = undo(self, session, `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`)
         yield* restore(session.query(`SAVEPOINT ${name}`, "cancel"))
         const exit = yield* runBody(restore, level, body)
         if (Exit.isSuccess(exit)) {
@@ -130,8 +132,8 @@ const runBody = <A, E, R>(
 const commit = (session: Session): Effect.Effect<void, SqlError> =>
   session.query<Pg.QueryResult>("COMMIT", "leave").pipe(
     Effect.mapError(({ cause }) => {
-      const isAnswered = isServerError(cause) && !isSessionLost(cause)
-      if (isAnswered) return new SqlError({ cause, message: "Failed to commit the transaction" })
+      const isKnown = cause instanceof NotSent || (isServerError(cause) && !isSessionLost(cause))
+      if (isKnown) return new SqlError({ cause, message: "Failed to commit the transaction" })
       const unknown = new CommitOutcomeUnknown({ cause })
       return new SqlError({ cause: unknown, message: unknown.message })
     }),
@@ -145,14 +147,13 @@ const rolledBack = () =>
     message: "The transaction was rolled back"
   })
 
-/** Never fails: the body's own failure is what counts. A session that can't be rolled back in time is given up. */
-const undo = (self: Transactions, session: Session, restore: Restore, statement: string): Effect.Effect<void> =>
-  Effect.exit(restore(
-    Effect.withClock(Effect.timeout(session.query(statement, "leave"), self.cleanupTimeout), realClock)
-  )).pipe(
-    Effect.flatMap((exit) => {
-      if (Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause)) return Effect.void
-      self.invalidate(session)
-      return Effect.logDebug("A rollback failed, its connection is closed", exit.cause)
-    })
-  )
+/**
+ * Waits for `cleanupTimeout` at the most, interrupted or not, and never fails: the body's own failure is what counts. A
+ * session that can't be rolled back in time is given up.
+ */
+const undo = (self: Transactions, session: Session, statement: string): Effect.Effect<void> =>
+  Effect.flatMap(leaveAfter(session.query(statement, "leave"), self.cleanupTimeout, realClock), (exit) => {
+    if (Option.isSome(exit) && Exit.isSuccess(exit.value)) return Effect.void
+    self.invalidate(session)
+    return Effect.logDebug("A rollback failed, its connection is closed", ...Option.toArray(exit))
+  })
