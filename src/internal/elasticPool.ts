@@ -2,7 +2,8 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Runtime from "effect/Runtime"
@@ -59,7 +60,7 @@ export const makeState = <A, E, R>(
 export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<A, E> => ({
   [TypeId]: TypeId,
   get: get(state),
-  use: (f) => use(state, f),
+  use: (f) => use(state, (a) => f(a)),
   invalidate: (a) => Effect.sync(() => state.invalidate(a)),
   resize: (limits) =>
     Effect.suspend(() =>
@@ -77,18 +78,20 @@ export const get = <A, E>(state: ElasticPoolState<A, E>): Effect.Effect<A, E | P
     Effect.flatMap(
       state.take(restore),
       (slot) =>
-        Effect.flatMap(watchLeak(state, slot), (release) => Effect.as(Effect.addFinalizer(() => release), slot.value))
+        Effect.flatMap(lend(state, slot), (giveBack) =>
+          Effect.as(Effect.addFinalizer(() => Effect.sync(giveBack)), slot.value))
     )
   )
 
 /**
- * `asError` is what a caller gets who got no connection: only that, and never an error of `f`.
+ * `f` may give the resource back before it ends, once it has done with it. `asError` is what a caller gets who got no
+ * resource: only that, and never an error of `f`.
  *
  * @internal
  */
 export const use = <A, E, B, E2, R, E3 = E | PoolError>(
   state: ElasticPoolState<A, E>,
-  f: (a: A) => Effect.Effect<B, E2, R>,
+  f: (a: A, giveBack: () => void) => Effect.Effect<B, E2, R>,
   asError?: (error: E | PoolError) => E3
 ): Effect.Effect<B, E2 | E3, R> =>
   Effect.uninterruptibleMask((restore) => {
@@ -96,23 +99,35 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
     return Effect.flatMap(
       (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<Slot<A>, E3>,
       (slot) =>
-        Effect.flatMap(
-          watchLeak(state, slot),
-          (release) => Effect.onExit(restore(Effect.suspend(() => f(slot.value))), () => release)
-        )
+        Effect.flatMap(lend(state, slot), (giveBack) =>
+          Effect.onExit(restore(Effect.suspend(() => f(slot.value, giveBack))), () => Effect.sync(giveBack)))
     )
   })
 
-/** Gives the release of a lease; until then a watch warns of a lease that is held for too long. */
-const watchLeak = <A, E>(state: ElasticPoolState<A, E>, slot: Slot<A>): Effect.Effect<Effect.Effect<void>> => {
-  const release = Effect.sync(() => state.release(slot))
-  const { leakThreshold } = state.settings
-  if (leakThreshold === Infinity) return Effect.succeed(release)
-  return Effect.gen(function*() {
+/** Gives what ends the lease; a second time it does nothing (I4). Meanwhile its length may be watched. */
+const lend = <A, E>(state: ElasticPoolState<A, E>, slot: Slot<A>): Effect.Effect<() => void> => {
+  let isOver = false
+  let watch: Fiber.RuntimeFiber<void> | undefined = undefined
+  const giveBack = () => {
+    if (isOver) return
+    isOver = true
+    watch?.unsafeInterruptAsFork(FiberId.none)
+    state.release(slot)
+  }
+  if (state.settings.leakThreshold === Infinity) return Effect.succeed(giveBack)
+  return Effect.map(watchLeak(state), (fiber) => {
+    watch = fiber
+    return giveBack
+  })
+}
+
+const watchLeak = <A, E>(state: ElasticPoolState<A, E>): Effect.Effect<Fiber.RuntimeFiber<void>> =>
+  Effect.gen(function*() {
+    const { leakThreshold } = state.settings
     const borrower = yield* Effect.fiberId
     const span = yield* Effect.option(Effect.currentSpan)
     const taken = Option.isSome(span) ? `in span ${span.value.name} (${span.value.spanId})` : "outside any span"
-    const watch = yield* Effect.logWarning(
+    return yield* Effect.logWarning(
       `A connection has been held for more than ${leakThreshold} ms. It was taken ${taken}.`
     ).pipe(
       Effect.annotateLogs({ borrower, taken }),
@@ -122,6 +137,4 @@ const watchLeak = <A, E>(state: ElasticPoolState<A, E>, slot: Slot<A>): Effect.E
       Effect.interruptible,
       Effect.forkDaemon
     )
-    return Effect.zipRight(Fiber.interruptFork(watch), release)
   })
-}

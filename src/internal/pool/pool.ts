@@ -178,18 +178,18 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   /**
-   * Gives the waiters what there is: ready connections, else checks of idle ones, else connects. Whatever changes
-   * supply or demand ends here.
+   * Gives the waiters what there is: checks of idle connections (a ready one is never idle while somebody waits), else
+   * connects. Whatever changes supply or demand ends here.
    */
   private serve(now = this.env.clock.unsafeCurrentTimeMillis()): void {
     if (this.isClosing) return
-    while (this.waiters.size > 0) {
-      const slot = this.takeReady(now)
-      if (slot === undefined) break
-      this.handOver(slot)
-    }
     while (this.waiters.size > this.count.checking && this.idle.length > 0) {
-      this.instruct(this.idle.pop()!, "check")
+      const slot = this.idle[this.idle.length - 1]
+      if (slot.expiresAt <= now) this.retire(slot, "expired")
+      else {
+        this.idle.pop()
+        this.instruct(slot, "check")
+      }
     }
     // R4: with a `maxwait` of zero they are due at once.
     if (this.settings.maxwait === 0) { while (this.waiters.patient !== undefined) this.waiters.makeNextDue() }

@@ -61,13 +61,19 @@ class Router extends Statements {
   }
 
   readonly withPooled = <A, E, R>(f: (session: Session) => Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-    pool.use(this.pool, f, asSqlError)
+    pool.use(this.pool, (session) => f(session), asSqlError)
 
-  protected withSession<A>(f: (session: Session) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+  /**
+   * A plain statement's session is given back with the answer, before the caller has even seen it: the next caller's
+   * statement is on its way to the server meanwhile.
+   */
+  protected withSession<A>(
+    f: (session: Session, onAnswer?: () => void) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError> {
     return Effect.withFiberRuntime((fiber) => {
       const level = this.current(fiber.currentContext)
       return level === undefined
-        ? this.withPooled(f)
+        ? pool.use(this.pool, f, asSqlError)
         : level.lease.inTurn(Effect.suspend(() => f(level.lease.session)))
     })
   }

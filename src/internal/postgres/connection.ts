@@ -23,7 +23,10 @@ const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((
  * @internal
  */
 export abstract class Statements implements Connection {
-  protected abstract withSession<A>(f: (session: Session) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError>
+  /** `onAnswer`, if there is one, is to be called as soon as `f` has done with the session. */
+  protected abstract withSession<A>(
+    f: (session: Session, onAnswer?: () => void) => Effect.Effect<A, SqlError>
+  ): Effect.Effect<A, SqlError>
 
   abstract executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError>
 
@@ -33,12 +36,14 @@ export abstract class Statements implements Connection {
   }
 
   executeRaw(sql: string, params: Params): Effect.Effect<unknown, SqlError> {
-    return this.withSession((session) => session.statement({ text: sql, values: params }))
+    return this.withSession((session, onAnswer) => session.statement({ text: sql, values: params }, onAnswer))
   }
 
   executeValues(sql: string, params: Params): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
     return Effect.map(
-      this.withSession((session) => session.statement<OneOrMany>({ text: sql, values: params, rowMode: "array" })),
+      this.withSession((session, onAnswer) =>
+        session.statement<OneOrMany>({ text: sql, values: params, rowMode: "array" }, onAnswer)
+      ),
       rowsOf
     )
   }

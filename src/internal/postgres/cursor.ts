@@ -1,21 +1,72 @@
 /** @internal */
 import Cursor from "pg-cursor"
 
-interface Base {
-  handleDataRow(message: unknown): void
-}
+/** How `pg` calls a query, and `pg-cursor` itself. */
+type Handler =
+  | "_ifNoData"
+  | "handleRowDescription"
+  | "handleDataRow"
+  | "handlePortalSuspended"
+  | "handleCommandComplete"
+  | "handleEmptyQuery"
+  | "handleError"
 
-/** `pg-cursor`, where it would throw out of the socket's event: that would end the process. @internal */
+const base = Cursor.prototype as unknown as { readonly [handler in Handler]: (message?: unknown) => void }
+
+/**
+ * `pg-cursor`, without two things that happen to it.
+ *
+ * - What a type parser of the user's throws, or a COPY, would come out of the socket's event and end the process.
+ * - Closed before its first answer, it takes what the server had still sent for a sign of life and sends a second Sync:
+ *   the answer to that one would end the next borrower's query.
+ *
+ * @internal
+ */
 export class SafeCursor extends Cursor {
-  /** A row that a type parser of the user's refused. */
+  /** What a type parser threw. */
   badRow: unknown = undefined
+  private isClosed = false
+
+  /** Ends the portal. Nobody is told: the session's next query waits for it. */
+  leave(): void {
+    this.close(() => {})
+    this.isClosed = true
+  }
+
+  private handle(handler: Handler, message?: unknown): void {
+    if (!this.isClosed) base[handler].call(this, message)
+  }
+
+  _ifNoData(): void {
+    this.handle("_ifNoData")
+  }
+
+  handleRowDescription(message: unknown): void {
+    this.handle("handleRowDescription", message)
+  }
 
   handleDataRow(message: unknown): void {
     try {
-      ;(Cursor.prototype as unknown as Base).handleDataRow.call(this, message)
+      this.handle("handleDataRow", message)
     } catch (error) {
       this.badRow ??= error
     }
+  }
+
+  handlePortalSuspended(): void {
+    this.handle("handlePortalSuspended")
+  }
+
+  handleCommandComplete(message: unknown): void {
+    this.handle("handleCommandComplete", message)
+  }
+
+  handleEmptyQuery(): void {
+    this.handle("handleEmptyQuery")
+  }
+
+  handleError(error: unknown): void {
+    this.handle("handleError", error)
   }
 
   handleCopyInResponse(wire: { readonly sendCopyFail: (why: string) => void }): void {

@@ -77,8 +77,8 @@ export class Session {
   }
 
   /** A borrower's statement. It is cancelled when its caller is interrupted or `queryTimeout` has passed. */
-  statement<A>(query: unknown): Effect.Effect<A, SqlError> {
-    return this.inTime(this.query<A>(query, "cancel"))
+  statement<A>(query: unknown, onAnswer?: () => void): Effect.Effect<A, SqlError> {
+    return this.inTime(this.query<A>(query, "cancel", onAnswer))
   }
 
   /** Interrupts what takes longer than `queryTimeout` (R24). */
@@ -89,19 +89,24 @@ export class Session {
       : Effect.withClock(Effect.timeoutFail(answer, { duration: queryTimeout, onTimeout: queryTimedOut }), realClock)
   }
 
-  /** Sends one query and gives its result, once the session is settled again. */
-  query<A>(query: unknown, onInterrupt: OnInterrupt): Effect.Effect<A, SqlError> {
+  /** Sends one query and gives its result, once the session is settled again. `onAnswer` is told just before that. */
+  query<A>(query: unknown, onInterrupt: OnInterrupt, onAnswer?: () => void): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
       if (this.ended) return Effect.fail(statementError(new NotSent()))
-      if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt))
+      if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt, onAnswer))
       return Effect.async<A, SqlError>((resume) => {
         let isAnswered = false
         // `pg` tells of a failure before the server is ready again, and may tell twice.
         this.submit(query, onInterrupt, (error, result) => {
           if (isAnswered) return
           isAnswered = true
-          if (error === null || error === undefined) resume(Effect.succeed(result as A))
-          else this.onceSettled(() => resume(Effect.fail(this.failure(error))))
+          const answer = error === null || error === undefined
+            ? () => Effect.succeed(result as A)
+            : () => Effect.fail(this.failure(error))
+          this.onceSettled(() => {
+            onAnswer?.()
+            resume(answer())
+          })
         })
         return Effect.sync(() => this.interrupted())
       })

@@ -42,7 +42,7 @@ export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
     },
     catch: statementError
   })
-  const close = (cursor: SafeCursor) => Effect.sync(() => session.isSettled ? undefined : cursor.close(() => {}))
+  const close = (cursor: SafeCursor) => Effect.sync(() => session.isSettled ? undefined : cursor.leave())
   return Stream.unwrapScoped(Effect.map(
     Effect.acquireRelease(Effect.zipRight(session.settled, open), close),
     (cursor) => pageByPage(rows, readPage(session, cursor))
