@@ -451,7 +451,7 @@ export class PoolWorld {
   private readonly reset = (conn: Conn) =>
     this.work(conn, this.options.resets[this.resetsRun++], () => conn.dirty = false)
 
-  private work(conn: Conn, planned: WorkPlan | undefined, succeed: () => void): Effect.Effect<void, Error> {
+  private work(conn: Conn, planned: WorkPlan | undefined, succeed: () => void): Effect.Effect<void, string> {
     const plan = (this.isHealed ? undefined : planned) ?? fine
     const effect = Effect.suspend(() => {
       if (conn.phase !== "open") this.wrong("R11", `#${conn.id} is checked or reset while it is ${conn.phase}`)
@@ -459,7 +459,7 @@ export class PoolWorld {
       const since = this.now
       conn.work = { since }
       return pause(plan).pipe(
-        Effect.zipRight(plan.end === "error" ? Effect.fail(new Error(`#${conn.id} is not well`)) : Effect.void),
+        Effect.zipRight(plan.end === "error" ? Effect.fail(`#${conn.id} is not well`) : Effect.void),
         Effect.onExit((exit) =>
           Effect.sync(() => {
             conn.work = undefined

@@ -1,0 +1,360 @@
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Config, ConfigError, ConfigProvider, Context, Effect, Exit, Layer, Redacted, Stream } from "effect"
+import { PgPool, PgPoolLayer } from "effect-pgpool"
+import { inject, vi } from "vitest"
+import { makePool, serverUrl, uniqueName } from "../support/pgPool.js"
+import * as Proxy from "../support/proxy.js"
+
+type Options = PgPool.PgPoolOptions
+
+/** Bad values of each option, and words of what is allowed. */
+const bad: { readonly [K in keyof Options]: readonly [values: Array<unknown>, allowed: RegExp] } = {
+  maxsize: [[0, -1, 1.5, NaN, "3"], /whole number of at least 1/],
+  maxwait: [[-1, Infinity, NaN, "soon", "-1 seconds"], /duration of zero or more/],
+  maxoverflow: [[0, 2.5, 1], /whole number of at least \d/],
+  acquireTimeout: [[-1, Infinity, "soon"], /duration of zero or more/],
+  expires: [[0, -1, Infinity, "soon"], /duration above zero/],
+  minsize: [[-1, 0.5, 11], /whole number from 0 to 10/],
+  idleTimeout: [[0, -1, "soon"], /duration above zero/],
+  maxUses: [[0, 1.5], /whole number of at least 1/],
+  expiresJitter: [[-0.1, 1, NaN], /from 0 up to, but not including, 1/],
+  maxWaiting: [[0, 0.5], /whole number of at least 1/],
+  connectTimeout: [[0, -1, Infinity, "soon"], /duration above zero/],
+  connectConcurrency: [[0, 0.5], /whole number of at least 1/],
+  connectRetry: [["often"], /a Schedule/],
+  outageTimeout: [[-1, Infinity, "soon"], /duration of zero or more/],
+  validateAfterIdle: [[-1, Infinity, "soon"], /duration of zero or more/],
+  reset: [["all", ""], /"transaction", "session" or "none"/],
+  cleanupTimeout: [[0, -1, Infinity, "soon"], /duration above zero/],
+  closeTimeout: [[-1, Infinity, "soon"], /duration of zero or more/],
+  queryTimeout: [[0, -1, Infinity, "soon"], /duration above zero/],
+  statementTimeout: [[0, -1, Infinity, "soon"], /duration above zero/],
+  lockTimeout: [[0, -1, Infinity, "soon"], /duration above zero/],
+  idleInTransactionTimeout: [[0, -1, Infinity, "soon"], /duration above zero/],
+  warm: [[-1, 0.5, 11], /whole number from 0 to 10/],
+  leakThreshold: [[0, -1, "soon"], /duration above zero/],
+  port: [[0, 65536, 1.5], /whole number from 1 to 65535/],
+  path: [["relative/path"], /absolute path of a Unix socket/],
+  maxConnections: [[5], /maxsize.*maxoverflow/],
+  minConnections: [[5], /minsize/],
+  connectionTTL: [["1 minute"], /expires/]
+}
+
+const shown = (value: unknown) => typeof value === "number" && !Number.isFinite(value) ? "" : String(value)
+
+/** With these something would be opened at once. */
+const start = { warm: 1, eager: true } as const
+
+const dieWith = (build: Effect.Effect<unknown, unknown>) =>
+  Effect.map(Effect.exit(build), (exit) => {
+    const defects = Exit.isFailure(exit) ? [...Cause.defects(exit.cause)] : []
+    assert.strictEqual(defects.length, 1)
+    const [defect] = defects
+    assert.isTrue(Cause.isIllegalArgumentException(defect), String(defect))
+    return (defect as Error).message
+  })
+
+const failWith = (build: Effect.Effect<unknown, unknown>) =>
+  Effect.map(Effect.flip(build), (error) => {
+    assert.isTrue(ConfigError.isConfigError(error), String(error))
+    return String(error)
+  })
+
+describe("bad options", () => {
+  for (const [option, [values, allowed]] of Object.entries(bad)) {
+    it.scopedLive(`${option}: an error that names option, value and what is allowed; nothing starts`, () =>
+      Effect.gen(function*() {
+        const proxy = yield* Proxy.start(serverUrl)
+        for (const value of values) {
+          const options = {
+            url: proxy.url,
+            ...start,
+            ...(option === "maxoverflow" ? { maxsize: 2 } : {}),
+            [option]: value
+          }
+          const build = (layer: Layer.Layer<any, any>) => Effect.scoped(Layer.build(layer))
+          const messages = [
+            yield* dieWith(build(PgPool.layer(options as Options))),
+            yield* failWith(build(PgPool.layerConfig(Config.succeed(options as Options)))),
+            yield* failWith(build(PgPool.layerConfig(
+              Object.fromEntries(Object.entries(options).map(([key, value]) => [key, Config.succeed(value)])) as never
+            )))
+          ]
+          for (const message of messages) {
+            assert.include(message, option)
+            assert.include(message, shown(value))
+            assert.match(message, allowed)
+          }
+        }
+        assert.strictEqual(proxy.accepted, 0)
+      }))
+  }
+
+  it.effect("a good value of each option is taken", () =>
+    Effect.gen(function*() {
+      const good: Options = {
+        url: serverUrl,
+        maxsize: 2,
+        maxwait: "200 millis",
+        maxoverflow: 20,
+        acquireTimeout: 0,
+        expires: "10 minutes",
+        minsize: 0,
+        idleTimeout: "1 minute",
+        maxUses: 1,
+        expiresJitter: 0,
+        maxWaiting: 1,
+        connectTimeout: 1,
+        connectConcurrency: 1,
+        outageTimeout: 0,
+        validateAfterIdle: 0,
+        reset: "session",
+        cleanupTimeout: 1,
+        closeTimeout: 0,
+        queryTimeout: 1,
+        statementTimeout: 1,
+        lockTimeout: 1,
+        idleInTransactionTimeout: 1,
+        warm: 0,
+        leakThreshold: 1,
+        port: 65535
+      }
+      const pool = Context.get(yield* Layer.build(PgPool.layer(good)), PgPool.PgPool)
+      assert.deepInclude(yield* pool.stats, { maxsize: 2, maxoverflow: 20, size: 0 })
+    }).pipe(Effect.scoped))
+
+  it.effect("the names of stock PgClient don't compile", () =>
+    Effect.gen(function*() {
+      // @ts-expect-error: there are maxsize and maxoverflow instead
+      yield* dieWith(Effect.scoped(Layer.build(PgPool.layer({ maxConnections: 5 }))))
+      // @ts-expect-error: there is minsize instead
+      yield* dieWith(Effect.scoped(Layer.build(PgPool.layer({ minConnections: 5 }))))
+      // @ts-expect-error: there is expires instead
+      yield* dieWith(Effect.scoped(Layer.build(PgPool.layer({ connectionTTL: "1 minute" }))))
+    }))
+
+  it.effect("a bad URL or password is not shown", () =>
+    Effect.gen(function*() {
+      const options: Array<object> = [
+        { url: Redacted.make("postgres://ada:s3cret@db:port/shop") },
+        { url: Redacted.make("postgres://ada:s3cret@db:5432:99/shop") },
+        { url: serverUrl, password: "s3cret" }
+      ]
+      for (const option of options) {
+        const messages = [
+          yield* dieWith(Effect.scoped(Layer.build(PgPool.layer(option)))),
+          yield* failWith(Effect.scoped(Layer.build(PgPool.layerConfig(Config.succeed(option)))))
+        ]
+        for (const message of messages) {
+          assert.match(message, /url|password/)
+          assert.notInclude(message, "s3cret")
+        }
+      }
+    }))
+
+  it.effect("a URL that is no Redacted is a bad option too, and not shown", () =>
+    Effect.gen(function*() {
+      const options = { url: "postgres://ada:s3cret@db/shop" as never }
+      const message = yield* dieWith(Effect.scoped(Layer.build(PgPool.layer(options))))
+      assert.include(message, "url")
+      assert.notInclude(message, "s3cret")
+    }))
+
+  it.effect("a resize to a bad limit is a defect that names it, and changes nothing", () =>
+    Effect.gen(function*() {
+      const pool = Context.get(yield* Layer.build(PgPool.layer({ url: serverUrl, maxsize: 2 })), PgPool.PgPool)
+      assert.include(yield* dieWith(pool.resize({ maxsize: 0 })), "maxsize")
+      assert.include(yield* dieWith(pool.resize({ maxoverflow: 1 })), "maxoverflow")
+      assert.deepInclude(yield* pool.stats, { maxsize: 2, maxoverflow: 20 })
+    }).pipe(Effect.scoped))
+})
+
+describe("layerConfig", () => {
+  it.scopedLive("takes each option from a Config", () =>
+    Effect.gen(function*() {
+      const app = uniqueName()
+      const provider = ConfigProvider.fromMap(new Map([["DB", Redacted.value(serverUrl)], ["SIZE", "3"]]))
+      const layer = PgPool.layerConfig({
+        url: Config.redacted("DB"),
+        maxsize: Config.integer("SIZE"),
+        maxoverflow: Config.integer("MAX").pipe(Config.withDefault(7)),
+        applicationName: Config.succeed(app),
+        onConnect: Config.succeed(() => Effect.void)
+      })
+      const context = yield* Layer.build(layer).pipe(Effect.withConfigProvider(provider))
+      const sql = Context.get(context, PgClient.PgClient)
+      assert.deepStrictEqual(yield* sql`SHOW application_name`, [{ application_name: app }])
+      assert.deepInclude(yield* Context.get(context, PgPool.PgPool).stats, { maxsize: 3, maxoverflow: 7 })
+    }))
+
+  it.effect("a missing key is a ConfigError", () =>
+    Effect.gen(function*() {
+      const build = Effect.scoped(Layer.build(PgPool.layerConfig({ url: Config.redacted("NO_SUCH_KEY") })))
+      assert.include(yield* failWith(build), "NO_SUCH_KEY")
+    }))
+})
+
+describe("PgPoolLayer", () => {
+  const build = (entries: Record<string, string>) =>
+    Layer.build(PgPoolLayer).pipe(
+      Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(entries))))
+    )
+  const url = new URL(inject("pgUrl"))
+  const separate = {
+    PGHOST: url.hostname,
+    PGPORT: url.port,
+    PGUSER: url.username,
+    PGPASSWORD: url.password,
+    PGDATABASE: url.pathname.slice(1)
+  }
+
+  it.scopedLive("from DATABASE_URL, which wins over PG*", () =>
+    Effect.gen(function*() {
+      const context = yield* build({ DATABASE_URL: url.href, PGHOST: "nowhere.invalid", PGDATABASE: "nowhere" })
+      const sql = Context.get(context, PgClient.PgClient)
+      assert.deepStrictEqual(yield* sql`SELECT 1 AS one`, [{ one: 1 }])
+    }))
+
+  it.scopedLive("from PG*", () =>
+    Effect.gen(function*() {
+      const sql = Context.get(yield* build(separate), PgClient.PgClient)
+      assert.deepStrictEqual(yield* sql`SELECT current_user AS name`, [{ name: url.username }])
+      assert.deepInclude(sql.config, { host: url.hostname, port: Number(url.port), database: "postgres" })
+    }))
+
+  it.scopedLive("each option of the pool as PGPOOL_*", () =>
+    Effect.gen(function*() {
+      const app = uniqueName()
+      const context = yield* build({
+        ...separate,
+        PGPOOL_MAXSIZE: "1",
+        PGPOOL_MAXWAIT: "10 millis",
+        PGPOOL_MAXOVERFLOW: "2",
+        PGPOOL_EXPIRES: "600000",
+        PGPOOL_ACQUIRE_TIMEOUT: "1 second",
+        PGPOOL_MINSIZE: "0",
+        PGPOOL_IDLE_TIMEOUT: "1 minute",
+        PGPOOL_MAX_USES: "100",
+        PGPOOL_EXPIRES_JITTER: "0.1",
+        PGPOOL_MAX_WAITING: "5",
+        PGPOOL_CONNECT_TIMEOUT: "5 seconds",
+        PGPOOL_CONNECT_CONCURRENCY: "2",
+        PGPOOL_OUTAGE_TIMEOUT: "1 second",
+        PGPOOL_VALIDATE_AFTER_IDLE: "1 second",
+        PGPOOL_RESET: "session",
+        PGPOOL_CLEANUP_TIMEOUT: "500",
+        PGPOOL_CLOSE_TIMEOUT: "100",
+        PGPOOL_QUERY_TIMEOUT: "20 seconds",
+        PGPOOL_STATEMENT_TIMEOUT: "9 seconds",
+        PGPOOL_LOCK_TIMEOUT: "8000",
+        PGPOOL_IDLE_IN_TRANSACTION_TIMEOUT: "7 seconds",
+        PGPOOL_EAGER: "true",
+        PGPOOL_WARM: "1",
+        PGPOOL_LEAK_THRESHOLD: "1 minute",
+        PGPOOL_APPLICATION_NAME: app
+      })
+      const sql = Context.get(context, PgClient.PgClient)
+      const settings = [
+        "statement_timeout",
+        "lock_timeout",
+        "idle_in_transaction_session_timeout",
+        "application_name"
+      ]
+      const shown = yield* Effect.forEach(settings, (setting) => sql.unsafe(`SHOW ${setting}`).values)
+      assert.deepStrictEqual(shown.flat(2), ["9s", "8s", "7s", app])
+      assert.deepInclude(yield* Context.get(context, PgPool.PgPool).stats, { maxsize: 1, maxoverflow: 2 })
+    }))
+
+  it.scopedLive("from the process's environment", () =>
+    Effect.gen(function*() {
+      yield* Effect.addFinalizer(() => Effect.sync(() => vi.unstubAllEnvs()))
+      vi.stubEnv("DATABASE_URL", url.href)
+      vi.stubEnv("PGPOOL_MAXSIZE", "3")
+      vi.stubEnv("PGPOOL_ACQUIRE_TIMEOUT", "1 second")
+      const context = yield* Layer.build(PgPoolLayer).pipe(Effect.withConfigProvider(ConfigProvider.fromEnv()))
+      assert.strictEqual((yield* Context.get(context, PgPool.PgPool).stats).maxsize, 3)
+      assert.deepStrictEqual(yield* Context.get(context, PgClient.PgClient)`SELECT 1 AS one`, [{ one: 1 }])
+    }))
+
+  for (const key of ["PGPOOL_MAXSIZ", "PGPOOL_MAX_SIZE", "PGPOOL_ACQUIRE", "PGPOOL_MAXSIZE_", "PGPOOL_"]) {
+    it.scoped(`from the process's environment: ${key} is no option`, () =>
+      Effect.gen(function*() {
+        yield* Effect.addFinalizer(() => Effect.sync(() => vi.unstubAllEnvs()))
+        vi.stubEnv("DATABASE_URL", url.href)
+        vi.stubEnv("PGPOOL_ACQUIRE_TIMEOUT", "1 second")
+        vi.stubEnv(key, "1")
+        const build = Effect.scoped(Layer.build(PgPoolLayer)).pipe(Effect.withConfigProvider(ConfigProvider.fromEnv()))
+        assert.include(yield* failWith(build), key)
+      }))
+  }
+
+  it.effect("an unknown key is a ConfigError that names it and the known ones", () =>
+    Effect.gen(function*() {
+      for (const key of ["PGPOOL_MAXSIZ", "PGPOOL_MAX_SIZE", "PGPOOL_maxsize", "PGPOOL_"]) {
+        const message = yield* failWith(Effect.scoped(build({ DATABASE_URL: url.href, [key]: "1" })))
+        assert.include(message, key)
+        assert.include(message, "PGPOOL_MAXSIZE")
+      }
+    }))
+
+  const keyOf = (option: string) => `PGPOOL_${option.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+  const notFromOutside = new Set(["connectRetry", "maxConnections", "minConnections", "connectionTTL", "path", "port"])
+
+  for (const [option, [values, allowed]] of Object.entries(bad)) {
+    if (notFromOutside.has(option)) continue
+    it.effect(`a bad ${keyOf(option)} is a ConfigError that names key, value and what is allowed`, () =>
+      Effect.gen(function*() {
+        for (const value of values.filter((value) => value === value)) {
+          const entries = { DATABASE_URL: url.href, [keyOf(option)]: String(value) }
+          if (option === "maxoverflow") Object.assign(entries, { PGPOOL_MAXSIZE: "2" })
+          // "3" is a number here.
+          if (option === "maxsize" && value === "3") continue
+          const message = yield* failWith(Effect.scoped(build(entries)))
+          assert.include(message, keyOf(option))
+          assert.include(message, shown(value))
+          assert.match(message, allowed)
+        }
+      }))
+  }
+
+  it.effect("what is no number or no yes and no is a ConfigError", () =>
+    Effect.gen(function*() {
+      for (const key of ["PGPOOL_MAXSIZE", "PGPOOL_EAGER", "PGPORT"]) {
+        const message = yield* failWith(Effect.scoped(build({ PGHOST: "localhost", [key]: "a dozen" })))
+        assert.include(message, key)
+      }
+      assert.include(yield* failWith(Effect.scoped(build({ PGHOST: "localhost", PGPORT: "0" }))), "PGPORT")
+    }))
+
+  it.effect("secrets are not shown", () =>
+    Effect.gen(function*() {
+      const messages = [
+        yield* failWith(Effect.scoped(build({ DATABASE_URL: "postgres://ada:s3cret@db:port/shop" }))),
+        yield* failWith(Effect.scoped(build({ DATABASE_URL: "postgres://ada:s3cret@db/shop", PGPOOL_MAXSIZE: "0" }))),
+        yield* failWith(Effect.scoped(build({ PGPASSWORD: "s3cret", PGPOOL_MAXSIZE: "0" })))
+      ]
+      assert.include(messages[0], "DATABASE_URL")
+      for (const message of messages) assert.notInclude(message, "s3cret")
+    }))
+})
+
+describe("secrets", () => {
+  it.scopedLive("secrets are in no error and in no log of a pool that can't connect", () =>
+    Effect.gen(function*() {
+      const secret = new URL(inject("pgUrl"))
+      secret.password = "s3cret"
+      const { sql } = yield* makePool({ url: Redacted.make(secret.href) })
+      const exits: Array<Exit.Exit<unknown, unknown>> = yield* Effect.all([
+        Effect.exit(sql`SELECT 1`),
+        Effect.exit(Stream.runDrain(sql.listen("channel"))),
+        Effect.exit(sql.withTransaction(Effect.void))
+      ])
+      for (const exit of exits) {
+        assert.isTrue(Exit.isFailure(exit))
+        const text = Exit.isFailure(exit) ? Cause.pretty(exit.cause, { renderErrorCause: true }) : ""
+        assert.notInclude(`${text} ${JSON.stringify(exit)}`, "s3cret")
+      }
+      assert.notInclude(`${JSON.stringify(sql.config)} ${String(sql.config)}`, "s3cret")
+    }))
+})

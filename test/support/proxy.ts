@@ -1,0 +1,121 @@
+/** A TCP proxy in front of a server, which can be made to fail as networks do. */
+import { Effect, Redacted } from "effect"
+import type { Scope } from "effect"
+import { once } from "node:events"
+import type { AddressInfo, Socket } from "node:net"
+import { connect, createServer } from "node:net"
+
+export interface Proxy {
+  /** The server's address, by way of the proxy. */
+  readonly url: Redacted.Redacted
+  readonly port: number
+  /** Connections accepted so far, and those open now. */
+  readonly accepted: number
+  readonly open: number
+  /** Each chunk passes this late, in milliseconds. */
+  delay: number
+  /** Newcomers are refused: accepted and cut at once. */
+  refusing: boolean
+  /** Looks at each chunk of a client before it is passed on. */
+  onRequest: (chunk: Buffer) => void
+  /** From now on nothing passes in that direction, or in none, and nobody is told. Also on new connections. */
+  readonly blackhole: (direction?: "requests" | "answers") => void
+  /** Ends the black hole. What was swallowed stays lost. */
+  readonly heal: () => void
+  /** Ends all connections in an orderly way. */
+  readonly cut: () => void
+  /** Ends all connections with a RST. */
+  readonly reset: () => void
+}
+
+export const start = (target: Redacted.Redacted): Effect.Effect<Proxy, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(() => BreakableProxy.listen(Redacted.value(target))),
+      (proxy) => proxy.close
+    ),
+    (proxy): Proxy => proxy
+  )
+
+class BreakableProxy implements Proxy {
+  accepted = 0
+  delay = 0
+  refusing = false
+  onRequest: Proxy["onRequest"] = () => {}
+  private readonly swallowed = { requests: false, answers: false }
+  private readonly pairs = new Map<Socket, Socket>()
+  private readonly server = createServer((client) => this.accept(client))
+
+  private constructor(private readonly target: URL) {}
+
+  static async listen(target: string): Promise<BreakableProxy> {
+    const proxy = new BreakableProxy(new URL(target))
+    proxy.server.listen(0, "127.0.0.1")
+    await once(proxy.server, "listening")
+    return proxy
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port
+  }
+
+  get url(): Redacted.Redacted {
+    const url = new URL(this.target)
+    url.port = String(this.port)
+    return Redacted.make(url.href)
+  }
+
+  get open(): number {
+    return this.pairs.size
+  }
+
+  readonly blackhole = (direction?: "requests" | "answers"): void => {
+    if (direction !== "answers") this.swallowed.requests = true
+    if (direction !== "requests") this.swallowed.answers = true
+  }
+
+  readonly heal = (): void => {
+    this.swallowed.requests = this.swallowed.answers = false
+  }
+
+  readonly cut = (): void => {
+    for (const client of this.pairs.keys()) client.end()
+  }
+
+  readonly reset = (): void => {
+    for (const client of this.pairs.keys()) client.resetAndDestroy()
+  }
+
+  readonly close = Effect.promise(() => {
+    for (const [client, server] of this.pairs) {
+      client.destroy()
+      server.destroy()
+    }
+    return new Promise<void>((resolve) => this.server.close(() => resolve()))
+  })
+
+  private accept(client: Socket): void {
+    this.accepted++
+    if (this.refusing) return void client.destroy()
+    const server = connect(Number(this.target.port), this.target.hostname)
+    this.pairs.set(client, server)
+    this.pass(client, server, "requests")
+    this.pass(server, client, "answers")
+    client.on("close", () => this.pairs.delete(client))
+  }
+
+  private pass(from: Socket, to: Socket, direction: "requests" | "answers"): void {
+    from.setNoDelay(true)
+    from.on("error", () => {})
+    from.on("close", () => to.destroy())
+    from.on("end", () => to.end())
+    from.on("data", (chunk) => {
+      if (direction === "requests") this.onRequest(chunk)
+      const send = () => {
+        if (!this.swallowed[direction] && to.writable) to.write(chunk)
+      }
+      if (this.delay > 0) setTimeout(send, this.delay)
+      else send()
+    })
+  }
+}
