@@ -108,7 +108,8 @@ export class Session {
             resume(answer())
           })
         })
-        return Effect.sync(() => this.interrupted())
+        // With the answer the session may have gone to somebody else.
+        return Effect.sync(() => isAnswered ? undefined : this.interrupted())
       })
     })
   }
