@@ -1,5 +1,6 @@
 /** @internal */
 import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Fiber from "effect/Fiber"
@@ -38,6 +39,7 @@ export const makeState = <A, E, R>(
     const random = yield* Effect.random
     // The runtime that starts the connections' fibers has all that R asks for.
     const { acquire, check, isTransient, needsReset, reset } = options as Api.ResourceOptions<A, E, never>
+    const runFork = Runtime.runFork(runtime)
     const state = new ElasticPoolState<A, E>(settings, {
       acquire,
       check: check ?? (() => Effect.void),
@@ -47,14 +49,27 @@ export const makeState = <A, E, R>(
       isTransient: isTransient ?? (() => false)
     }, {
       clock,
+      now: neverBack(clock),
       ioClock: options.ioClock ?? clock,
-      fork: Runtime.runFork(runtime),
+      // The pool may be made where nothing can be interrupted, but its fibers must be.
+      fork: (effect) => runFork(Effect.interruptible(effect)),
       random: () => Effect.runSync(random.next)
     })
     yield* Effect.addFinalizer(() => state.close)
     state.start()
     return state
   })
+
+/** Time that goes on where the system's clock is set back: the oldest waiter is to be due first. */
+const neverBack = (clock: Clock.Clock): () => number => {
+  let offset = 0
+  let latest = -Infinity
+  return () => {
+    const time = clock.unsafeCurrentTimeMillis()
+    if (time + offset < latest) offset = latest - time
+    return latest = time + offset
+  }
+}
 
 /** @internal */
 export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<A, E> => ({

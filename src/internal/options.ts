@@ -39,12 +39,12 @@ export const wholeNumber = (
 
 /** Decodes a duration to milliseconds. `Duration.decode` itself takes negative numbers for zero. @internal */
 export const duration = (option: string, value: unknown, limits?: { readonly positive: boolean }): number => {
-  const allowed = "a finite duration" + (limits?.positive === true ? " above zero" : " of zero or more") +
+  const allowed = "a finite duration" + (limits?.positive === true ? " of a millisecond or more" : " of zero or more") +
     ", such as \"200 millis\" or a number of milliseconds"
   const decoded = isNegative(value) ? undefined : decode(value)
   if (decoded === undefined || !Duration.isFinite(decoded)) throw new BadOption(option, value, allowed)
   const millis = Duration.toMillis(decoded)
-  if (limits?.positive === true && millis <= 0) throw new BadOption(option, value, allowed)
+  if (limits?.positive === true && millis < 1) throw new BadOption(option, value, allowed)
   return millis
 }
 

@@ -8,6 +8,14 @@ import * as Schedule from "effect/Schedule"
 /** Starts a fiber on the spot. @internal */
 export type Fork = <A>(effect: Effect.Effect<A>) => Fiber.RuntimeFiber<A>
 
+/** What it takes to wait for a time. @internal */
+export interface Time {
+  readonly clock: Clock.Clock
+  /** The time of `clock` in milliseconds. */
+  readonly now: () => number
+  readonly fork: Fork
+}
+
 /** Past 2^31 ms a timer of JavaScript does not wait at all; it is enough to look again then. */
 const longestTimer = 2 ** 31 - 1
 
@@ -15,7 +23,7 @@ const longestTimer = 2 ** 31 - 1
  * One fiber that sleeps until something is due, whatever the number of things that can become due. It isn't woken when
  * they go away: it looks again when it rings. While nothing is due it rests, and there is no fiber at all.
  *
- * `ring` does what is due and returns when it wants to ring next, in milliseconds of `clock` (`Infinity`: rest).
+ * `ring` does what is due and returns when it wants to ring next, in milliseconds (`Infinity`: rest).
  *
  * @internal
  */
@@ -25,14 +33,13 @@ export class Alarm {
   private readonly sleeper: Effect.Effect<unknown>
 
   constructor(
-    clock: Clock.Clock,
-    private readonly fork: Fork,
+    private readonly time: Time,
     ring: () => number
   ) {
     const untilDue = Schedule.forever.pipe(
       Schedule.delayed(() => {
         // Whole milliseconds, rounded up: a timer that rings too early would ring again and again until it is time.
-        const delay = Math.ceil(this.at - clock.unsafeCurrentTimeMillis())
+        const delay = Math.ceil(this.at - time.now())
         return Math.min(Math.max(0, delay), longestTimer)
       }),
       Schedule.whileOutput(() => this.at < Infinity)
@@ -41,7 +48,7 @@ export class Alarm {
       // What is armed while it rings is part of what `ring` returns.
       this.at = -Infinity
       this.at = ring()
-    }).pipe(Effect.schedule(untilDue), Effect.withClock(clock))
+    }).pipe(Effect.schedule(untilDue), Effect.withClock(time.clock))
   }
 
   /** Makes sure that it rings at `at` or before. */
@@ -49,7 +56,7 @@ export class Alarm {
     if (at >= this.at) return
     this.stop()
     this.at = at
-    this.fiber = this.fork(this.sleeper)
+    this.fiber = this.time.fork(this.sleeper)
   }
 
   stop(): void {

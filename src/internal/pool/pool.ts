@@ -24,6 +24,8 @@ import { Waiter, Waiters } from "./waiters.js"
 /** What the pool is given by the place where it is built. @internal */
 export interface Environment {
   readonly clock: Clock.Clock
+  /** The time of `clock` in milliseconds. */
+  readonly now: () => number
   readonly ioClock: Clock.Clock
   readonly fork: Fork
   /** A number from 0 to 1, of the `Random` in force. */
@@ -92,12 +94,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.isWarming = settings.warm > 0
     this.deadlines = { ...settings, ioClock: env.ioClock }
     this.outage = new Outage(settings.connectRetry, env.ioClock, env.fork, () => this.serve(), () => this.giveUp())
-    this.timekeeper = new Timekeeper(this.waiters, this.outage, settings, env.clock, env.fork, {
+    this.timekeeper = new Timekeeper(this.waiters, this.outage, settings, env, {
       serve: (now) => this.serve(now),
       owed: () => this.count.opening + this.count.checking + Math.max(0, settings.maxoverflow - this.size),
       refuse: (waiter, now) => this.refuse(waiter, now)
     })
-    this.sweeper = new Sweeper(settings, env.clock, env.fork, {
+    this.sweeper = new Sweeper(settings, env, {
       idle: this.idle,
       inUse: () => [...this.slots].filter(({ state }) => state === "busy" || state === "checking"),
       retire: (slot, reason) => this.retire(slot, reason),
@@ -116,7 +118,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    */
   take(restore: <B, E2>(effect: Effect.Effect<B, E2>) => Effect.Effect<B, E2>): Effect.Effect<Slot<A>, E | PoolError> {
     if (this.isClosing) return Effect.fail(new PoolClosed({ stats: this.stats() }))
-    const now = this.env.clock.unsafeCurrentTimeMillis()
+    const now = this.env.now()
     // R11: nobody barges.
     const ready = this.waiters.size === 0 ? this.takeReady(now) : undefined
     if (ready !== undefined) {
@@ -181,7 +183,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    * Gives the waiters what there is: checks of idle connections (a ready one is never idle while somebody waits), else
    * connects. Whatever changes supply or demand ends here.
    */
-  private serve(now = this.env.clock.unsafeCurrentTimeMillis()): void {
+  private serve(now = this.env.now()): void {
     if (this.isClosing) return
     while (this.waiters.size > this.count.checking && this.idle.length > 0) {
       const slot = this.idle[this.idle.length - 1]
@@ -198,7 +200,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       const slot = this.connect()
       if (waiter !== undefined) waiter.connect = slot
     }
-    this.sweeper.renew(now)
+    this.sweeper.renew()
   }
 
   /** Hands a connection to the oldest waiter (R5, R11). */
@@ -246,10 +248,10 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   opened(slot: Slot<A>, value: A): void {
-    const now = this.env.clock.unsafeCurrentTimeMillis()
+    const now = this.env.now()
     const lifetime = this.settings.expires * (1 - this.settings.expiresJitter * this.env.random())
     slot.value = value
-    slot.invalid = Predicate.isObject(value) && this.stillborn.has(value)
+    slot.invalid = Predicate.isObject(value) && this.stillborn.delete(value)
     slot.provenAt = slot.lastUsedAt = now
     slot.expiresAt = now + lifetime
     slot.renewAt = now + lifetime * renewedAfter
@@ -266,10 +268,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   openFailed(slot: Slot<A>, cause: Cause.Cause<E>): void {
     this.uncover(slot)
     if (this.isClosing) return
-    const failure = withoutInterrupts(cause)
-    const error = Cause.failureOption(failure)
+    const { failure, isTransient } = this.classify(withoutInterrupts(cause))
     this.lastFailure = failure
-    if (failure === connectTimedOut || (Option.isSome(error) && this.resource.isTransient(error.value))) {
+    if (isTransient) {
       this.outage.begin(failure)
     } else {
       this.isWarming = false
@@ -277,6 +278,16 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       if (waiter !== undefined) this.fail(waiter, failure)
     }
     if (slot.successorOf !== undefined && this.sweeper.failed(slot.successorOf)) this.outage.begin(failure)
+  }
+
+  private classify(failure: Cause.Cause<E>): { readonly failure: Cause.Cause<E>; readonly isTransient: boolean } {
+    const error = Cause.failureOption(failure)
+    if (Option.isNone(error)) return { failure, isTransient: failure === connectTimedOut }
+    try {
+      return { failure, isTransient: this.resource.isTransient(error.value) }
+    } catch (defect) {
+      return { failure: Cause.die(defect), isTransient: false }
+    }
   }
 
   /** The waiter that caused this connect, if it still waits. */
@@ -303,18 +314,28 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   release(slot: Slot<A>): void {
     // It was closed under its borrower (R13).
     if (slot.state !== "busy") return
-    const now = this.env.clock.unsafeCurrentTimeMillis()
+    const now = this.env.now()
     slot.provenAt = slot.lastUsedAt = now
     slot.uses++
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
-    else if (this.resource.needsReset(slot.value)) this.instruct(slot, "reset")
+    else if (this.needsReset(slot)) this.instruct(slot, "reset")
     else this.place(slot)
+  }
+
+  private needsReset(slot: Slot<A>): boolean {
+    try {
+      return this.resource.needsReset(slot.value)
+    } catch {
+      // Nobody knows: it is closed after the reset.
+      slot.invalid = true
+      return true
+    }
   }
 
   /** A connect, a check or a reset has succeeded: the connection serves again. */
   ready(slot: Slot<A>): void {
-    const now = this.env.clock.unsafeCurrentTimeMillis()
+    const now = this.env.now()
     slot.suspect = false
     slot.provenAt = now
     const unfit = this.unfit(slot, now)
@@ -358,7 +379,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   invalidate(value: A): void {
     const slot = this.byValue.get(value)
     if (slot === undefined) {
-      if (Predicate.isObject(value)) this.stillborn.add(value)
+      if (Predicate.isObject(value) && this.count.opening > 0) this.stillborn.add(value)
       return
     }
     slot.invalid = true
@@ -421,7 +442,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   /** `connectRetry` has come to its end: nobody is made to wait for another try. */
   private giveUp(): void {
-    const now = this.env.clock.unsafeCurrentTimeMillis()
+    const now = this.env.now()
     for (let waiter = this.waiters.head; waiter?.due === true; waiter = waiter.next) {
       this.fail(waiter, this.refusal(waiter, now))
     }

@@ -1,7 +1,6 @@
 /** @internal */
-import type * as Clock from "effect/Clock"
 import type { CloseReason } from "../../PoolStats.js"
-import type { Fork } from "./alarm.js"
+import type { Time } from "./alarm.js"
 import { Alarm } from "./alarm.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
@@ -35,11 +34,10 @@ export class Sweeper<A> {
 
   constructor(
     private readonly settings: Settings,
-    private readonly clock: Clock.Clock,
-    fork: Fork,
+    private readonly time: Time,
     private readonly pool: Pool<A>
   ) {
-    this.alarm = new Alarm(clock, fork, () => this.sweep())
+    this.alarm = new Alarm(time, () => this.sweep())
   }
 
   /** A connection has become idle. */
@@ -55,7 +53,7 @@ export class Sweeper<A> {
   }
 
   private sweep(): number {
-    const now = this.clock.unsafeCurrentTimeMillis()
+    const now = this.time.now()
     for (const [slot, isKept] of this.byLastUse(now)) {
       if (isKept && slot.renewAt <= now && !this.renewals.has(slot)) this.renewals.set(slot, undefined)
       if (slot.expiresAt <= now) this.pool.retire(slot, "expired")
@@ -87,10 +85,10 @@ export class Sweeper<A> {
   }
 
   /** Opens successors, as far as they are still needed. Where no permit is free the old connection goes first. */
-  renew(now: number): void {
+  renew(): void {
     if (this.renewals.size === 0) return
     for (const [old, successor] of this.renewals) {
-      if (old.state === "busy" || this.lasting(now) >= this.settings.minsize) this.renewals.delete(old)
+      if (old.state === "busy" || this.outliving(old) >= this.settings.minsize) this.renewals.delete(old)
       else if (successor !== undefined) continue
       else if (!this.pool.hasPermit()) {
         if (old.state === "idle") this.pool.retire(old, "renewed")
@@ -98,9 +96,11 @@ export class Sweeper<A> {
     }
   }
 
-  /** How many connections are in service and not near the end of their life. */
-  private lasting(now: number): number {
-    return [...this.pool.inUse(), ...this.pool.idle].filter((slot) => slot.renewAt > now).length
+  /** How many connections will be there when this one has expired, other successors included. */
+  private outliving(old: Slot<A>): number {
+    const others = [...this.pool.inUse(), ...this.pool.idle].filter((slot) => slot.renewAt > old.expiresAt)
+    const successors = [...this.renewals].filter(([slot, successor]) => slot !== old && successor !== undefined)
+    return others.length + successors.length
   }
 
   /** A successor is open: the old connection has done its duty. */

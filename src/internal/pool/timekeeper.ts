@@ -1,6 +1,5 @@
 /** @internal */
-import type * as Clock from "effect/Clock"
-import type { Fork } from "./alarm.js"
+import type { Time } from "./alarm.js"
 import { Alarm } from "./alarm.js"
 import type { Outage } from "./outage.js"
 import type { Settings } from "./settings.js"
@@ -27,11 +26,10 @@ export class Timekeeper<A, E> {
     private readonly waiters: Waiters<A, E>,
     private readonly outage: Outage,
     private readonly settings: Settings,
-    private readonly clock: Clock.Clock,
-    fork: Fork,
+    private readonly time: Time,
     private readonly pool: Pool<A, E>
   ) {
-    this.alarm = new Alarm(clock, fork, () => this.ring())
+    this.alarm = new Alarm(time, () => this.ring())
   }
 
   /** Watches over a new waiter. */
@@ -45,7 +43,7 @@ export class Timekeeper<A, E> {
   }
 
   private ring(): number {
-    const now = this.clock.unsafeCurrentTimeMillis()
+    const now = this.time.now()
     while (this.nextDueAt <= now) this.waiters.makeNextDue()
     this.pool.serve(now)
     return Math.min(this.refuseLate(now), this.nextDueAt)

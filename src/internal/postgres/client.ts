@@ -17,7 +17,7 @@ import type { Target } from "./config.js"
 import { Lease, Statements } from "./connection.js"
 import { asSqlError } from "./errors.js"
 import { makeListen } from "./listen.js"
-import type { Session } from "./session.js"
+import type { Hooks, Session } from "./session.js"
 import * as SessionStream from "./stream.js"
 import type { Level, Transactions } from "./transaction.js"
 import { makeWithTransaction } from "./transaction.js"
@@ -67,14 +67,12 @@ class Router extends Statements {
    * A plain statement's session is given back with the answer, before the caller has even seen it: the next caller's
    * statement is on its way to the server meanwhile.
    */
-  protected withSession<A>(
-    f: (session: Session, onAnswer?: () => void) => Effect.Effect<A, SqlError>
-  ): Effect.Effect<A, SqlError> {
+  withSession<A>(f: (session: Session, hooks: Hooks) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
     return Effect.withFiberRuntime((fiber) => {
       const level = this.current(fiber.currentContext)
       return level === undefined
-        ? pool.use(this.pool, f, asSqlError)
-        : level.lease.inTurn(Effect.suspend(() => f(level.lease.session)))
+        ? pool.use(this.pool, (session, giveBack) => f(session, { onAnswer: giveBack }), asSqlError)
+        : level.lease.withSession(f)
     })
   }
 
@@ -87,7 +85,7 @@ class Router extends Statements {
         ? Effect.succeed(level.lease.executeStream(sql, params, transformRows))
         : Effect.map(
           Effect.mapError(pool.get(this.pool), asSqlError),
-          (session) => SessionStream.cursor({ session, sql, params, transformRows, inTurn: (page) => page })
+          (session) => SessionStream.cursor({ session, sql, params, transformRows, inTurn: (page) => page, hooks: {} })
         )
     }))
   }

@@ -52,6 +52,12 @@ const target = (options: PgPoolOptions): Target => {
     const value = options[old as keyof typeof renamed]
     if (value !== undefined) throw new BadOption(old, value, `left out: this pool has ${ours} instead`)
   }
+  for (const option of ["host", "database", "username", "applicationName", "path"] as const) {
+    if (options[option] !== undefined) ofType(option, options[option], "string")
+  }
+  for (const option of ["onConnect", "stream"] as const) {
+    if (options[option] !== undefined) ofType(option, options[option], "function")
+  }
   const url = options.url === undefined ? {} : parseUrl(options.url)
   const socket = options.path === undefined ? undefined : parsePath(options.path)
   const host = options.host ?? socket?.host ?? url.host ?? undefined
@@ -60,7 +66,8 @@ const target = (options: PgPoolOptions): Target => {
   const username = options.username ?? url.user
   const database = options.database ?? url.database ?? undefined
   const ssl = options.ssl ?? url.ssl
-  const { stream, types } = options
+  const { stream } = options
+  const types = options.types === undefined ? undefined : safeTypes(options.types)
   const password = options.password ?? (typeof url.password === "string" ? Redacted.make(url.password) : undefined)
   const client = defined({
     ...url,
@@ -111,6 +118,9 @@ const target = (options: PgPoolOptions): Target => {
 
 const parseUrl = (url: Redacted.Redacted): Pg.ClientConfig => {
   if (!Redacted.isRedacted(url)) throw new BadOption("url", "<not shown>", "a URL made by Redacted.make")
+  if (!/^((postgres(ql)?|socket):|\/)/.test(Redacted.value(url))) {
+    throw new BadOption("url", "<redacted>", "a URL that begins with postgresql:// or postgres://")
+  }
   try {
     return ConnectionString.parseIntoClientConfig(Redacted.value(url)) as Pg.ClientConfig
   } catch (error) {
@@ -118,6 +128,25 @@ const parseUrl = (url: Redacted.Redacted): Pg.ClientConfig => {
     const why = error instanceof Error ? ` (${error.message})` : ""
     throw new BadOption("url", "<redacted>", `a URL such as postgresql://user:password@host:5432/database${why}`)
   }
+}
+
+const ofType = (option: string, value: unknown, type: "string" | "function"): void => {
+  if (typeof value !== type) throw new BadOption(option, value, `a ${type}`)
+}
+
+/** `pg` asks for a parser in the middle of a socket's event, where throwing would end the process. */
+const safeTypes = (types: Pg.CustomTypesConfig): Pg.CustomTypesConfig => {
+  if (typeof types?.getTypeParser !== "function") throw new BadOption("types", types, "an object with getTypeParser")
+  const getTypeParser = (...args: Parameters<Pg.CustomTypesConfig["getTypeParser"]>) => {
+    try {
+      return types.getTypeParser(...args)
+    } catch (error) {
+      return () => {
+        throw error
+      }
+    }
+  }
+  return { ...types, getTypeParser: getTypeParser as Pg.CustomTypesConfig["getTypeParser"] }
 }
 
 /** A socket's folder, or the socket itself: `/run/postgresql` or `/run/postgresql/.s.PGSQL.5432`. */
@@ -152,9 +181,16 @@ const settingsOf = (options: PgPoolOptions): string | undefined => {
   const settings = timeouts.flatMap(([name, option]) =>
     options[option] === undefined
       ? []
-      : [`SET ${name} = ${Math.ceil(duration(option, options[option], { positive: true }))}`]
+      : [`SET ${name} = ${serverTimeout(option, options[option])}`]
   )
   return settings.length === 0 ? undefined : settings.join("; ")
+}
+
+/** The server takes whole milliseconds of 31 bits. */
+const serverTimeout = (option: string, value: unknown): number => {
+  const millis = Math.ceil(duration(option, value, { positive: true }))
+  if (millis < 2 ** 31) return millis
+  throw new BadOption(option, value, "a duration of less than 24 days")
 }
 
 const defined = <A extends object>(fields: A): { [K in keyof A]: Exclude<A[K], undefined> } =>

@@ -57,16 +57,22 @@ export const connectInTime = (target: Target, onLost: (session: Session) => void
 /** What each session gets before its first use, and again after all was discarded. */
 const prepare = (target: Target, session: Session): Effect.Effect<void, SqlError> =>
   Effect.gen(function*() {
-    if (target.settings !== undefined) yield* session.query<unknown>(target.settings, "leave")
+    if (target.settings !== undefined) {
+      yield* Effect.mapError(session.query<unknown>(target.settings, "leave"), ({ cause }) => connectError(cause))
+    }
     if (target.onConnect === undefined) return
     const lease = new Lease(session)
-    yield* target.onConnect(lease).pipe(
+    yield* Effect.suspend(() => target.onConnect!(lease)).pipe(
       Effect.mapError((cause) => cause instanceof SqlError ? cause : connectError(cause)),
       Effect.ensuring(Effect.sync(() => lease.end()))
     )
-    yield* session.settled
+    yield* settle(session)
     if (session.isInTransaction) return yield* connectError(new Error("onConnect has left a transaction open"))
   })
+
+/** Waits until it is settled with nothing in between: somebody else may have waited for the same moment. */
+const settle = (session: Session): Effect.Effect<void> =>
+  Effect.flatMap(session.settled, () => session.isSettled ? Effect.void : settle(session))
 
 /**
  * Makes a session fit for the next borrower, or fails (R15). It waits for what is still in flight, and for a cancel
@@ -76,7 +82,7 @@ const prepare = (target: Target, session: Session): Effect.Effect<void, SqlError
  */
 export const reset = (target: Target, session: Session): Effect.Effect<void, SqlError> =>
   Effect.gen(function*() {
-    yield* session.settled
+    yield* settle(session)
     if (session.isInTransaction) {
       if (target.reset === "none") return yield* connectError(new Error("a transaction was left open"))
       yield* session.query<unknown>("ROLLBACK", "leave")

@@ -6,7 +6,7 @@ import * as Stream from "effect/Stream"
 import type * as Pg from "pg"
 import type { PgConnection } from "../../PgPool.js"
 import { statementError } from "./errors.js"
-import type { Session } from "./session.js"
+import type { Hooks, Session } from "./session.js"
 import * as SessionStream from "./stream.js"
 
 type Params = ReadonlyArray<unknown>
@@ -23,10 +23,8 @@ const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((
  * @internal
  */
 export abstract class Statements implements Connection {
-  /** `onAnswer`, if there is one, is to be called as soon as `f` has done with the session. */
-  protected abstract withSession<A>(
-    f: (session: Session, onAnswer?: () => void) => Effect.Effect<A, SqlError>
-  ): Effect.Effect<A, SqlError>
+  /** `f` is to pass the hooks on to its query. */
+  abstract withSession<A>(f: (session: Session, hooks: Hooks) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError>
 
   abstract executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError>
 
@@ -36,13 +34,13 @@ export abstract class Statements implements Connection {
   }
 
   executeRaw(sql: string, params: Params): Effect.Effect<unknown, SqlError> {
-    return this.withSession((session, onAnswer) => session.statement({ text: sql, values: params }, onAnswer))
+    return this.withSession((session, hooks) => session.statement({ text: sql, values: params }, hooks))
   }
 
   executeValues(sql: string, params: Params): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
     return Effect.map(
-      this.withSession((session, onAnswer) =>
-        session.statement<OneOrMany>({ text: sql, values: params, rowMode: "array" }, onAnswer)
+      this.withSession((session, hooks) =>
+        session.statement<OneOrMany>({ text: sql, values: params, rowMode: "array" }, hooks)
       ),
       rowsOf
     )
@@ -96,12 +94,15 @@ export class Lease extends Statements implements PgConnection {
     Effect.zipRight(restore(this.turn.take(1)), Effect.addFinalizer(() => this.turn.release(1)))
   )
 
-  protected withSession<A>(f: (session: Session) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
-    return this.inTurn(Effect.suspend(() => f(this.session)))
+  withSession<A>(f: (session: Session, hooks: Hooks) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return this.inTurn(Effect.suspend(() => f(this.session, this.hooks)))
   }
 
+  /** Between its turn and the moment of sending a statement may have to wait for a cancel to settle. */
+  private readonly hooks: Hooks = { refusal: () => this.isEnded ? leaseEnded() : undefined }
+
   executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
-    const rows = { session: this.session, sql, params, transformRows }
+    const rows = { session: this.session, sql, params, transformRows, hooks: this.hooks }
     return Stream.suspend(() =>
       this.session.isInTransaction
         ? SessionStream.portal({ ...rows, inTurn: (page) => this.inTurn(page) })

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { getSomes, map } from "effect/Record"
+import * as Redacted from "effect/Redacted"
 import type { PgPoolOptions } from "../../PgPool.js"
 
 const number = (key: string) => Config.number(key)
@@ -63,7 +64,11 @@ const connectionKeys = {
   database: "PGDATABASE"
 } as const
 
-const url = Config.option(Config.redacted(connectionKeys.url))
+/** Empty is as good as none: that is how compose files leave a variable out. */
+const url = Config.map(
+  Config.option(Config.redacted(connectionKeys.url)),
+  Option.filter((url) => Redacted.value(url) !== "")
+)
 
 const connection = Config.all({
   host: Config.option(Config.string(connectionKeys.host)),

@@ -2,13 +2,16 @@
 import { SqlError } from "@effect/sql/SqlError"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as RcRef from "effect/RcRef"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Pg from "pg"
+import { leaveAfter } from "../pool/deadlines.js"
 import type { Target } from "./config.js"
 import { connectInTime } from "./connect.js"
 import type { Session } from "./session.js"
+import { realClock } from "./session.js"
 
 interface Listening {
   readonly session: Session
@@ -16,6 +19,7 @@ interface Listening {
   /** One at a time on the session. */
   readonly turn: Effect.Semaphore
   readonly listeners: Map<string, Set<(payload: string) => void>>
+  readonly cleanupTimeout: number
 }
 
 /**
@@ -47,12 +51,12 @@ const open = (target: Target): Effect.Effect<Listening, SqlError, Scope.Scope> =
     session.client.on("notification", ({ channel, payload }) => {
       for (const listener of listeners.get(channel) ?? []) listener(payload ?? "")
     })
-    return { session, lost, listeners, turn: Effect.unsafeMakeSemaphore(1) }
+    return { session, lost, listeners, turn: Effect.unsafeMakeSemaphore(1), cleanupTimeout: target.cleanupTimeout }
   })
 
 /** A channel is left only when its last listener goes: channels and listeners don't disturb each other. */
 const subscribe = (
-  { listeners, session, turn }: Listening,
+  { cleanupTimeout, listeners, session, turn }: Listening,
   channel: string,
   listener: (payload: string) => void
 ): Effect.Effect<void, SqlError, Scope.Scope> => {
@@ -70,7 +74,14 @@ const subscribe = (
     listeners.delete(channel)
     return Effect.ignore(session.query(`UNLISTEN ${name}`, "leave"))
   })
-  return Effect.acquireRelease(turn.withPermits(1)(add), () => turn.withPermits(1)(remove))
+  // A socket that says nothing must hold up neither the listener nor its end.
+  const inTurn = (effect: Effect.Effect<unknown, SqlError>) =>
+    Effect.flatMap(leaveAfter(turn.withPermits(1)(effect), cleanupTimeout, realClock), (exit) => {
+      if (Option.isSome(exit)) return Effect.asVoid(exit.value)
+      session.destroy()
+      return Effect.fail(listenerLost())
+    })
+  return Effect.acquireRelease(inTurn(add), () => Effect.ignore(inTurn(remove)))
 }
 
 const listenerLost = () =>

@@ -98,7 +98,7 @@ const open = (
       use: (f) =>
         use(state, (session) => {
           const connection = new Lease(session)
-          return Effect.ensuring(f(connection), Effect.sync(() => connection.end()))
+          return Effect.ensuring(Effect.suspend(() => f(connection)), Effect.sync(() => connection.end()))
         }),
       invalidate: (connection) =>
         Effect.sync(() => connection instanceof Lease ? state.invalidate(connection.session) : undefined),

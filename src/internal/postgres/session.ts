@@ -2,6 +2,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Pg from "pg"
 import { leaveAfter } from "../pool/deadlines.js"
@@ -16,6 +17,14 @@ import { isServerError, lostAnswer, NotSent, queryTimedOut, statementError } fro
  * @internal
  */
 export type OnInterrupt = "cancel" | "leave"
+
+/** What a borrower has to say to a query. @internal */
+export interface Hooks {
+  /** Why it must not be sent any more; asked at the very moment. */
+  readonly refusal?: () => SqlError | undefined
+  /** Told when the answer is there and the session settled, just before the caller is. */
+  readonly onAnswer?: () => void
+}
 
 /** `pg`'s client, with the parts that are not in its types. @internal */
 export interface Client extends Omit<Pg.Client, "connection" | "query" | "connect" | "end"> {
@@ -77,8 +86,8 @@ export class Session {
   }
 
   /** A borrower's statement. It is cancelled when its caller is interrupted or `queryTimeout` has passed. */
-  statement<A>(query: unknown, onAnswer?: () => void): Effect.Effect<A, SqlError> {
-    return this.inTime(this.query<A>(query, "cancel", onAnswer))
+  statement<A>(query: unknown, hooks?: Hooks): Effect.Effect<A, SqlError> {
+    return this.inTime(this.query<A>(query, "cancel", hooks))
   }
 
   /** Interrupts what takes longer than `queryTimeout` (R24). */
@@ -89,12 +98,14 @@ export class Session {
       : Effect.withClock(Effect.timeoutFail(answer, { duration: queryTimeout, onTimeout: queryTimedOut }), realClock)
   }
 
-  /** Sends one query and gives its result, once the session is settled again. `onAnswer` is told just before that. */
-  query<A>(query: unknown, onInterrupt: OnInterrupt, onAnswer?: () => void): Effect.Effect<A, SqlError> {
+  /** Sends one query and gives its result, once the session is settled again. */
+  query<A>(query: unknown, onInterrupt: OnInterrupt, hooks?: Hooks): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
       if (this.ended) return Effect.fail(statementError(new NotSent()))
-      if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt, onAnswer))
+      if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt, hooks))
       return Effect.async<A, SqlError>((resume) => {
+        const refusal = hooks?.refusal?.()
+        if (refusal !== undefined) return resume(Effect.fail(refusal))
         let isAnswered = false
         // `pg` tells of a failure before the server is ready again, and may tell twice.
         this.submit(query, onInterrupt, (error, result) => {
@@ -104,7 +115,7 @@ export class Session {
             ? () => Effect.succeed(result as A)
             : () => Effect.fail(this.failure(error))
           this.onceSettled(() => {
-            onAnswer?.()
+            hooks?.onAnswer?.()
             resume(answer())
           })
         })
@@ -148,7 +159,9 @@ export class Session {
     // What is not settled by then is destroyed: nobody can know which statement the cancel will hit.
     Effect.runFork(
       leaveAfter(cancel, this.target.cleanupTimeout, realClock).pipe(
-        Effect.tap((settled) => Option.isSome(settled) ? Effect.void : Effect.sync(() => this.destroy()))
+        Effect.tap((end) =>
+          Option.isSome(end) && Exit.isSuccess(end.value) ? Effect.void : Effect.sync(() => this.destroy())
+        )
       )
     )
   }

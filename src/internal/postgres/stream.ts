@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import { SafeCursor } from "./cursor.js"
 import { statementError } from "./errors.js"
 import { Portal, prepareValues } from "./portal.js"
-import type { Session } from "./session.js"
+import type { Hooks, Session } from "./session.js"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
@@ -19,6 +19,7 @@ interface Rows {
   readonly sql: string
   readonly params: ReadonlyArray<unknown>
   readonly transformRows: TransformRows
+  readonly hooks: Hooks
   /** Gives each page its turn on the session. */
   readonly inTurn: (page: Page) => Page
 }
@@ -73,12 +74,12 @@ export const portal = (rows: Rows): Stream.Stream<any, SqlError> => {
     Effect.sync(() => session.onceSettled(() => portal.isOpen ? session.submit(portal.closing, "leave") : undefined))
   return Stream.unwrapScoped(Effect.map(
     Effect.acquireRelease(make, close),
-    (portal) => pageByPage(rows, turnPage(session, portal))
+    (portal) => pageByPage(rows, turnPage(rows, portal))
   ))
 }
 
-const turnPage = (session: Session, portal: Portal): Page =>
-  Effect.suspend(() => portal.isExhausted ? Effect.succeed([]) : session.query(portal, "cancel"))
+const turnPage = ({ hooks, session }: Rows, portal: Portal): Page =>
+  Effect.suspend(() => portal.isExhausted ? Effect.succeed([]) : session.query(portal, "cancel", hooks))
 
 /** An empty page is the end. */
 const pageByPage = ({ inTurn, session, transformRows }: Rows, page: Page): Stream.Stream<any, SqlError> =>

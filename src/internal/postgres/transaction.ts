@@ -78,7 +78,7 @@ const transaction = <A, E, R>(
   self.withSession((session) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function*() {
-        yield* restore(session.query("BEGIN", "cancel"))
+        yield* restore(session.statement("BEGIN"))
         const level = new Level(new Lease(session), 0, { count: 0 })
         const exit = yield* runBody(restore, level, body)
         if (Exit.isSuccess(exit)) {
@@ -107,11 +107,12 @@ const savepoint = <A, E, R>(
         const { session } = level.lease
         const name = `effect_pgpool_${++level.savepoints.count}`
         const undoAll = undo(self, session, `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`)
-        yield* restore(session.query(`SAVEPOINT ${name}`, "cancel"))
+        yield* restore(session.statement(`SAVEPOINT ${name}`))
         const exit = yield* runBody(restore, level, body)
         if (Exit.isSuccess(exit)) {
           mark("savepoint")
-          yield* Effect.onError(restore(session.query(`RELEASE SAVEPOINT ${name}`, "leave")), () => undoAll)
+          yield* Effect.onError(restore(session.inTime(session.query(`RELEASE SAVEPOINT ${name}`, "leave"))), () =>
+            undoAll)
         } else {
           mark("rollback")
           yield* undoAll
@@ -130,7 +131,7 @@ const runBody = <A, E, R>(
   Effect.ensuring(Effect.exit(restore(body(level))), Effect.sync(() => level.lease.end()))
 
 const commit = (session: Session): Effect.Effect<void, SqlError> =>
-  session.query<Pg.QueryResult>("COMMIT", "leave").pipe(
+  session.inTime(session.query<Pg.QueryResult>("COMMIT", "leave")).pipe(
     Effect.mapError(({ cause }) => {
       const isKnown = cause instanceof NotSent || (isServerError(cause) && !isSessionLost(cause))
       if (isKnown) return new SqlError({ cause, message: "Failed to commit the transaction" })
