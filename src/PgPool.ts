@@ -217,7 +217,7 @@ const contextOf = (pool: PgPool): Context.Context<PgPool | PgClient.PgClient | S
  *   expires: "10 minutes"
  * })
  *
- * Effect.runFork(Effect.provide(program, DatabaseLive))
+ * Effect.runPromise(Effect.provide(program, DatabaseLive))
  * ```
  *
  * @since 0.1.0
@@ -251,7 +251,7 @@ export const layerConfig = (
   Layer.scopedContext(Effect.map(internal.makeConfig(config), contextOf)).pipe(Layer.provide(Reactivity.layer))
 
 /**
- * Everything from the environment (or whatever `ConfigProvider` is in force): `DATABASE_URL`, or `PGHOST`, `PGPORT`,
+ * The options from the environment (or whatever `ConfigProvider` is in force): `DATABASE_URL`, or `PGHOST`, `PGPORT`,
  * `PGUSER`, `PGPASSWORD` and `PGDATABASE`, which `DATABASE_URL` wins over; and each option of the pool as `PGPOOL_` and
  * its name in capitals: `PGPOOL_MAXSIZE`, `PGPOOL_MAXWAIT`, `PGPOOL_MAXOVERFLOW`, `PGPOOL_EXPIRES`,
  * `PGPOOL_ACQUIRE_TIMEOUT` and so on. Durations are numbers of milliseconds, or such as `200 millis`.
@@ -269,7 +269,7 @@ export const layerConfig = (
  *   yield* Effect.log(yield* sql`SELECT now()`)
  * })
  *
- * Effect.runFork(Effect.provide(program, PgPoolLayer))
+ * Effect.runPromise(Effect.provide(program, PgPoolLayer))
  * ```
  *
  * @since 0.1.0

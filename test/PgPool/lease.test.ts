@@ -1,0 +1,106 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Fiber, Redacted, Stream } from "effect"
+import type { PgPool } from "effect-pgpool"
+import { causeTagOf, eventually, makePool, makeTable, pause, promptly, serverUrl } from "../support/pgPool.js"
+import * as Proxy from "../support/proxy.js"
+
+describe("R15 a lease that has ended", () => {
+  it.scopedLive("what waited in it for a cancel to settle is never sent", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
+      const table = yield* makeTable()
+      for (let id = 0; id < 10; id++) {
+        const late = yield* Effect.scoped(Effect.gen(function*() {
+          const connection = yield* sql.reserve
+          const sleeper = yield* Effect.fork(connection.execute("SELECT pg_sleep(10)", [], undefined))
+          yield* pause(20)
+          yield* Fiber.interrupt(sleeper)
+          const late = yield* Effect.forkDaemon(connection.executeRaw("BEGIN", []))
+          yield* Effect.yieldNow()
+          return late
+        }))
+        yield* sql.unsafe(`INSERT INTO ${table.name} VALUES (${id})`)
+        const error = yield* promptly(Effect.flip(Fiber.join(late)))
+        assert.include(String(error.cause), "given back")
+      }
+      assert.deepStrictEqual(yield* table.ids, Array.from({ length: 10 }, (_, id) => id))
+    }))
+
+  it.scopedLive("it is dead as well after a callback that threw", () =>
+    Effect.gen(function*() {
+      const { pool } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
+      let leaked: PgPool.PgConnection | undefined
+      yield* Effect.exit(pool.use((connection): Effect.Effect<void> => {
+        leaked = connection
+        throw new Error("a bug")
+      }))
+      assert.isTrue(Exit.isFailure(yield* promptly(Effect.exit(leaked!.executeRaw("BEGIN", [])))))
+      assert.deepStrictEqual(yield* pool.use((connection) => connection.executeValues("SELECT 1", [])), [[1]])
+    }))
+})
+
+describe("R24 a socket that says nothing", () => {
+  for (const when of ["BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"] as const) {
+    it.scopedLive(`queryTimeout holds for ${when}`, () =>
+      Effect.gen(function*() {
+        const proxy = yield* Proxy.start(serverUrl)
+        const { sql } = yield* makePool({ url: proxy.url, queryTimeout: 200, cleanupTimeout: 200 })
+        yield* sql`SELECT 1`
+        proxy.onRequest = (chunk) => chunk.includes(when) ? proxy.blackhole() : undefined
+        const inner = sql.withTransaction(sql`SELECT 1`)
+        const error = yield* promptly(Effect.flip(sql.withTransaction(inner)))
+        assert.strictEqual(causeTagOf(error), when === "COMMIT" ? "CommitOutcomeUnknown" : "TimeoutException")
+        proxy.heal()
+      }))
+  }
+
+  it.scopedLive("a listener on it can be begun and ended", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const { sql } = yield* makePool({ url: proxy.url, cleanupTimeout: 200 })
+      const first = yield* Effect.fork(Stream.runDrain(sql.listen("a")))
+      yield* eventually(Effect.sync(() => proxy.open), (open) => open === 1)
+      yield* pause(100)
+      proxy.blackhole()
+      yield* promptly(Effect.exit(Effect.timeout(Stream.runDrain(sql.listen("b")), 100)))
+      yield* promptly(Fiber.interrupt(first))
+    }))
+})
+
+describe("what would end the process", () => {
+  it.scopedLive("a getTypeParser that throws is a typed failure", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makePool({
+        types: {
+          getTypeParser: () => {
+            throw new Error("no parser")
+          }
+        }
+      })
+      const failing = { query: sql`SELECT 1`, stream: Stream.runDrain(sql`SELECT 1`.stream) }
+      for (const effect of Object.values<Effect.Effect<unknown, unknown>>(failing)) {
+        assert.isTrue(Exit.isFailure(yield* promptly(Effect.exit(effect))))
+      }
+      assert.isTrue(Exit.isFailure(yield* promptly(Effect.exit(sql.withTransaction(failing.stream)))))
+    }))
+
+  for (
+    const [option, value] of [
+      ["url", Redacted.make("nonsense")],
+      ["url", Redacted.make("mysql://localhost/x")],
+      ["username", {}],
+      ["applicationName", 5],
+      ["path", 5],
+      ["types", 5],
+      ["onConnect", Effect.void],
+      ["stream", "tcp"],
+      ["statementTimeout", "30 days"]
+    ] as const
+  ) {
+    it.scopedLive(`${option} of the wrong kind is a bad option: ${String(value)}`, () =>
+      Effect.gen(function*() {
+        const cause = yield* Effect.flip(Effect.sandbox(makePool({ [option]: value } as PgPool.PgPoolOptions)))
+        assert.match(Cause.pretty(cause), new RegExp(`${option}: .* is not allowed, it must be `))
+      }))
+  }
+})
