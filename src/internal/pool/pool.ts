@@ -1,6 +1,5 @@
 /** @internal */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -10,34 +9,15 @@ import * as Predicate from "effect/Predicate"
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
 import type { CloseReason, PoolStats } from "../../PoolStats.js"
-import type { Fork } from "./alarm.js"
 import { leaveAfter } from "./deadlines.js"
 import { Outage } from "./outage.js"
 import { Permits } from "./permits.js"
-import type { Settings } from "./settings.js"
-import type { Actions, Deadlines, Order, Owner, State } from "./slot.js"
+import type { Environment, Resource, Settings } from "./settings.js"
+import type { Deadlines, Order, Owner, State } from "./slot.js"
 import { connectTimedOut, life, Slot } from "./slot.js"
 import { renewedAfter, Sweeper } from "./sweeper.js"
 import { Timekeeper } from "./timekeeper.js"
 import { Waiter, Waiters } from "./waiters.js"
-
-/** What the pool is given by the place where it is built. @internal */
-export interface Environment {
-  readonly clock: Clock.Clock
-  /** The time of `clock` in milliseconds. */
-  readonly now: () => number
-  readonly ioClock: Clock.Clock
-  readonly fork: Fork
-  /** A number from 0 to 1, of the `Random` in force. */
-  readonly random: () => number
-}
-
-/** What the pool must know of its resources. @internal */
-export interface Resource<A, E> extends Actions<A, E> {
-  readonly canCheck: boolean
-  readonly needsReset: (a: A) => boolean
-  readonly isTransient: (error: E) => boolean
-}
 
 /**
  * The state machine. Every method runs to its end without suspending, so each is a critical section. They stand in the

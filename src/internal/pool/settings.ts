@@ -1,5 +1,8 @@
 /** @internal */
+import type * as Clock from "effect/Clock"
 import type * as Schedule from "effect/Schedule"
+import type { Time } from "./alarm.js"
+import type { Actions } from "./slot.js"
 
 /**
  * The decoded options of the generic pool. Durations are in milliseconds, and `Infinity` is off.
@@ -31,4 +34,19 @@ export interface Settings {
   readonly closeTimeout: number
   readonly warm: number
   readonly leakThreshold: number
+}
+
+/** What the pool is given by the place where it is built. @internal */
+export interface Environment extends Time {
+  /** The clock of deadlines on I/O (R14). */
+  readonly ioClock: Clock.Clock
+  /** A number from 0 to 1, of the `Random` in force. */
+  readonly random: () => number
+}
+
+/** What the pool must know of its resources. @internal */
+export interface Resource<A, E> extends Actions<A, E> {
+  readonly canCheck: boolean
+  readonly needsReset: (a: A) => boolean
+  readonly isTransient: (error: E) => boolean
 }
