@@ -1,5 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Cause, Clock, Effect, Exit, Fiber, Schedule, TestClock } from "effect"
+import { ElasticPool } from "effect-pgpool"
 import { describe } from "vitest"
 import { Caller, fail, failTransiently, FakeResource, hang, ok, slow, stuck } from "../support/fakeResource.js"
 import { fill, makePool, withLogs } from "../support/testPool.js"
@@ -386,6 +387,32 @@ describe("R18 outages are waited out, and not hammered", () => {
       yield* makePool({ ...fake.options, warm: 1, connectRetry: Schedule.stop })
       yield* TestClock.adjust("1 second")
       assert.isBelow(fake.dials, 100)
+    }))
+
+  it.scopedLive("R18 a schedule without delays leaves the timers their turn, even where connects fail on the spot", () =>
+    Effect.gen(function*() {
+      const pool = yield* ElasticPool.make({
+        acquire: Effect.fail("down"),
+        isTransient: () => true,
+        connectRetry: Schedule.forever,
+        acquireTimeout: 50,
+        outageTimeout: 50
+      })
+      assert.strictEqual(yield* Effect.flip(pool.use(Effect.succeed)), "down")
+    }))
+
+  it.scoped("R18 a schedule that dies ends the outage for those who wait, and not the pool", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: failTransiently })
+      const connectRetry = Schedule.forever.pipe(Schedule.mapEffect(() => Effect.die("a bug")))
+      const pool = yield* makePool({ ...fake.options, connectRetry })
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("1 second")
+      assert.isDefined(caller.exit)
+      fake.connect = ok
+      const next = yield* Caller.ask(pool)
+      yield* TestClock.adjust("1 second")
+      assert.isDefined(next.value)
     }))
 
   it.scoped("R18 warm connections are opened when the outage is over", () =>

@@ -31,6 +31,17 @@ describe("resize", () => {
       assert.strictEqual(fake.highest, 5)
     }))
 
+  it.scoped("a pool that is shrunk while it warms up has as many as it keeps, and comes to rest", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow("10 millis") })
+      const pool = yield* makePool({ ...fake.options, maxsize: 5, maxoverflow: 10, warm: 5, connectConcurrency: 1 })
+      yield* TestClock.adjust("5 millis")
+      yield* pool.resize({ maxsize: 2 })
+      yield* TestClock.adjust("10 seconds")
+      assert.deepInclude(yield* pool.stats, { idle: 2, size: 2 })
+      assert.isAtMost(fake.dials, 3)
+    }))
+
   it.scoped("shrinking closes surplus idle connections, those that were used longest ago", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()

@@ -44,8 +44,10 @@ export class Outage {
           : Effect.succeed(this.delays)
       ).pipe(
         Effect.flatMap((delays) => delays.next(cause)),
+        // Where the schedule has no delays, and connects fail on the spot, timers must have their turn all the same.
+        Effect.zipRight(Effect.sleep(0)),
         Effect.withClock(this.ioClock),
-        Effect.match({
+        Effect.matchCause({
           onSuccess: () => this.resume(this.tryAgain),
           onFailure: () => this.resume(this.giveUp)
         })

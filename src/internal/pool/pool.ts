@@ -203,7 +203,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     while (waiters.due <= this.cover && this.size < settings.maxsize && waiters.size - waiters.due > count.checking) {
       waiters.makeNextDue()
     }
-    return waiters.due > this.cover || (this.isWarming && this.size < settings.warm)
+    return waiters.due > this.cover || (this.isWarming && this.size < this.warm)
+  }
+
+  /** How many `warm` asks for. It can't be more than are kept, also after a shrink. */
+  private get warm(): number {
+    return Math.min(this.settings.warm, this.settings.maxsize)
   }
 
   private get hasPermit(): boolean {
@@ -242,7 +247,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.uncover(slot)
     if (slot.successorOf !== undefined) this.sweeper.renewed(slot.successorOf)
     this.ready(slot)
-    if (this.size - this.count.opening - this.count.closing >= this.settings.warm) this.isWarming = false
+    if (this.size - this.count.opening - this.count.closing >= this.warm) this.isWarming = false
   }
 
   openFailed(slot: Slot<A>, cause: Cause.Cause<E>): void {
