@@ -1,14 +1,20 @@
 /**
- * What can't be known after a connection was lost.
+ * What goes wrong with PostgreSQL, and how to read it off an error.
+ *
+ * The classes are the `cause` of an `SqlError`. The functions take any error and look through all its causes, so they
+ * also work where a program has wrapped an `SqlError` in an error of its own.
  *
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type { ServerError } from "./internal/postgres/codes.js"
+import { isServerError, isTransient, leavesOutcomeOpen } from "./internal/postgres/codes.js"
 
 /**
  * A statement was sent and its answer was lost: it may have taken effect or not. Never retried by this library, and
- * only to be retried by a caller who knows that running it twice does no harm (R22). It is the `cause` of an
- * `SqlError`.
+ * only to be retried by a caller who knows that running it twice does no harm (R22).
  *
  * @since 0.1.0
  * @category errors
@@ -23,8 +29,7 @@ export class OutcomeUnknown extends Data.TaggedError("OutcomeUnknown")<{
 }
 
 /**
- * A COMMIT was sent and its answer was lost: the transaction may be stored or not (R22). It is the `cause` of an
- * `SqlError`.
+ * A COMMIT was sent and its answer was lost: the transaction may be stored or not (R22).
  *
  * @since 0.1.0
  * @category errors
@@ -36,4 +41,229 @@ export class CommitOutcomeUnknown extends Data.TaggedError("CommitOutcomeUnknown
   override get message(): string {
     return "The connection was lost before COMMIT was answered: the transaction may be stored or not"
   }
+}
+
+/**
+ * The connection had ended before the statement could be sent: it has had no effect, and may be tried again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotSent extends Data.TaggedError("NotSent") {
+  override get message(): string {
+    return "The connection was closed before the statement was sent, so it has had no effect"
+  }
+}
+
+/**
+ * The transaction can't be committed any more. A statement of it was interrupted while its body went on, so nobody
+ * knows what it did; or its body ended while a nested transaction of it was still running. What follows in it fails
+ * with this, and so does the transaction, after a ROLLBACK (R22).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TransactionDoomed extends Data.TaggedError("TransactionDoomed")<{
+  readonly reason: "StatementInterrupted" | "NestedTransactionOpen"
+}> {
+  override get message(): string {
+    return this.reason === "StatementInterrupted"
+      ? "A statement of this transaction was interrupted, so it can only be rolled back. If the rest is to go on, put " +
+        "the statement into a withTransaction of its own."
+      : "The transaction ended while a nested one was still running in another fiber, so it was rolled back. Join the " +
+        "fibers that a transaction forks."
+  }
+}
+
+/**
+ * A connection was used after it had been given back, or a transaction after it had ended (R15).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class LeaseEnded extends Data.TaggedError("LeaseEnded") {
+  override get message(): string {
+    return "This connection was given back, it can't be used any more"
+  }
+}
+
+/**
+ * A statement waited for `acquireTimeout` while something else had its connection to itself: a nested transaction, or
+ * a stream outside a transaction (R23). Where that something waits for the statement in turn, it never ends.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConnectionBusy extends Data.TaggedError("ConnectionBusy")<{
+  readonly holder: "nested transaction" | "transaction" | "stream"
+  /** How long it waited, in milliseconds. */
+  readonly waited: number
+}> {
+  override get message(): string {
+    return `A ${this.holder} had this connection for itself for ${this.waited} ms. Only the fibers inside it can use ` +
+      "the connection meanwhile: run the statement inside it, or after it."
+  }
+}
+
+/** An error and what caused it, outermost first. Something else than an error of ours may be its own cause. */
+const causes = function*(error: unknown): Generator<unknown> {
+  for (let depth = 0; depth < 32 && error !== undefined && error !== null; depth++) {
+    yield error
+    error = Predicate.hasProperty(error, "cause") ? error.cause : undefined
+  }
+}
+
+const find = <A>(error: unknown, is: Predicate.Refinement<unknown, A>): Option.Option<A> => {
+  for (const cause of causes(error)) if (is(cause)) return Option.some(cause)
+  return Option.none()
+}
+
+const hasTag = (error: unknown, ...tags: ReadonlyArray<string>): boolean =>
+  Option.isSome(find(error, (cause): cause is unknown => tags.some((tag) => Predicate.isTagged(cause, tag))))
+
+const serverError = (error: unknown): Option.Option<ServerError> => find(error, isServerError)
+
+/**
+ * The five characters by which the server names what went wrong, such as `23505`.
+ *
+ * https://www.postgresql.org/docs/current/errcodes-appendix.html
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect, Option } from "effect"
+ * import { PgError } from "effect-pgpool"
+ *
+ * const program = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   const error = yield* Effect.flip(sql`SELECT 1 / 0`)
+ *   console.log(Option.getOrNull(PgError.sqlState(error))) // 22012
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category readers
+ */
+export const sqlState = (error: unknown): Option.Option<string> => Option.map(serverError(error), ({ code }) => code)
+
+/**
+ * The name of the constraint that was violated.
+ *
+ * @since 0.1.0
+ * @category readers
+ */
+export const constraint = (error: unknown): Option.Option<string> =>
+  Option.flatMapNullable(serverError(error), ({ constraint }) => constraint)
+
+const hasState = (...states: ReadonlyArray<string>) => (error: unknown): boolean =>
+  Option.exists(sqlState(error), (state) => states.some((prefix) => state.startsWith(prefix)))
+
+/**
+ * Whether a constraint of any kind was violated: class 23.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isConstraintViolation: (error: unknown) => boolean = hasState("23")
+
+/**
+ * Whether a row like it is there already: 23505.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect } from "effect"
+ * import { PgError } from "effect-pgpool"
+ *
+ * const register = (email: string) =>
+ *   Effect.flatMap(SqlClient.SqlClient, (sql) => sql`INSERT INTO users (email) VALUES (${email})`).pipe(
+ *     Effect.catchIf(PgError.isUniqueViolation, () => Effect.fail("taken" as const))
+ *   )
+ * ```
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isUniqueViolation: (error: unknown) => boolean = hasState("23505")
+
+/**
+ * Whether a row that is referred to is not there, or one that is referred to would go: 23503.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isForeignKeyViolation: (error: unknown) => boolean = hasState("23503")
+
+/**
+ * Whether concurrent transactions could not be put into an order: 40001. Run the whole transaction again, as
+ * `PgPool.transaction` does with `retry`.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isSerializationFailure: (error: unknown) => boolean = hasState("40001")
+
+/**
+ * Whether transactions waited for each other, and this one was chosen to fail: 40P01.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isDeadlock: (error: unknown) => boolean = hasState("40P01")
+
+/**
+ * Whether the server cancelled the statement: `statement_timeout`, or a cancel of the user's own: 57014.
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isQueryCanceled: (error: unknown) => boolean = hasState("57014")
+
+/**
+ * Whether a caller got no connection in time (`PoolExhausted`).
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isPoolExhausted = (error: unknown): boolean => hasTag(error, "PoolExhausted")
+
+/**
+ * Whether it can't be known if the statement, or the COMMIT, has taken effect (R22).
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isOutcomeUnknown = (error: unknown): boolean =>
+  hasTag(error, "OutcomeUnknown", "CommitOutcomeUnknown") || Option.exists(serverError(error), leavesOutcomeOpen)
+
+/** Serialization failure, deadlock, lock not available, insufficient resources, shut down, starting up. */
+const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03")
+
+/**
+ * Whether it has had no effect for sure, and may go well another time: serialization failures and deadlocks, a lock
+ * that was not to be had, a server that is full, shutting down or starting up, a connect that failed for the like, a
+ * pool that had no connection. In a transaction it is the whole transaction that may be run again.
+ *
+ * Never after an unknown outcome, and never for what would go wrong again.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect, Schedule } from "effect"
+ * import { PgError } from "effect-pgpool"
+ *
+ * const count = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT count(*) FROM users`).pipe(
+ *   Effect.retry({ while: PgError.isRetryable, schedule: Schedule.exponential("50 millis"), times: 5 })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isRetryable = (error: unknown): boolean => {
+  if (isOutcomeUnknown(error)) return false
+  if (hasTag(error, "PoolExhausted", "PoolQueueFull", "NotSent")) return true
+  if (Option.isSome(serverError(error))) return isPassing(error)
+  // Without an answer of the server it is a connect that failed: for a statement the outcome would be unknown.
+  return Option.isSome(find(error, (cause): cause is unknown => isTransient(cause)))
 }

@@ -15,7 +15,9 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
+import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { Duplex } from "node:stream"
 import type { ConnectionOptions } from "node:tls"
 import type * as Pg from "pg"
@@ -75,7 +77,46 @@ export interface PgPool {
   }) => Effect.Effect<void>
   /** The pool at this instant. */
   readonly stats: Effect.Effect<PoolStats>
+  /** `PgPool.transaction` of this pool. */
+  readonly transaction: (
+    options: TransactionOptions
+  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
+  /** `PgPool.withConnection` of this pool. */
+  readonly withConnection: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
+  /** `PgPool.listen` of this pool. */
+  readonly listen: (channel: string) => Stream.Stream<ListenEvent, SqlError>
 }
+
+/**
+ * How a transaction runs. What is not given is the server's default.
+ *
+ * https://www.postgresql.org/docs/current/sql-set-transaction.html
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TransactionOptions {
+  readonly isolation?: "read committed" | "repeatable read" | "serializable" | undefined
+  readonly readOnly?: boolean | undefined
+  /** With `serializable` and `readOnly`: waits until it can't fail. */
+  readonly deferrable?: boolean | undefined
+  /**
+   * Runs the whole transaction again after a serialization failure or a deadlock (40001, 40P01), for as long as the
+   * schedule goes on. Never after anything else, and never when the outcome is unknown. Default: never.
+   */
+  readonly retry?: Schedule.Schedule<unknown, unknown> | undefined
+}
+
+/**
+ * What a listener of a channel is told: a notification, or that the connection was lost and there is a new one, so that
+ * some may have been missed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ListenEvent =
+  | { readonly _tag: "Notification"; readonly payload: string }
+  | { readonly _tag: "Reconnected" }
 
 /**
  * @since 0.1.0
@@ -279,3 +320,93 @@ export const layerFromEnv: Layer.Layer<
   PgPool | PgClient.PgClient | SqlClient.SqlClient,
   ConfigError.ConfigError | SqlError
 > = Layer.scopedContext(Effect.map(internal.makeFromEnv, contextOf)).pipe(Layer.provide(Reactivity.layer))
+
+/**
+ * Runs an effect in a transaction, as `sql.withTransaction` does, with an isolation level and the like, and again after
+ * a conflict with another transaction.
+ *
+ * Inside another transaction none of its options can be kept, so with any of them it fails with `SqlError`; without it
+ * is a savepoint. Everything that the body does happens again with a retry, also outside the database.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect, Schedule } from "effect"
+ * import { PgPool } from "effect-pgpool"
+ *
+ * const transfer = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   yield* sql`UPDATE accounts SET amount = amount - 10 WHERE name = 'Ada'`
+ *   yield* sql`UPDATE accounts SET amount = amount + 10 WHERE name = 'Grace'`
+ * }).pipe(
+ *   PgPool.transaction({
+ *     isolation: "serializable",
+ *     retry: Schedule.intersect(Schedule.jittered(Schedule.exponential("10 millis")), Schedule.recurs(5))
+ *   })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category transactions
+ */
+export const transaction =
+  (options: TransactionOptions) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R | PgPool> =>
+    Effect.flatMap(PgPool, (pool) => pool.transaction(options)(effect))
+
+/**
+ * Runs every statement of an effect on one connection, without a transaction: for `SET`, temporary tables and advisory
+ * locks. `sql.withTransaction` inside works, on that connection. Inside another one, or a transaction, it changes
+ * nothing.
+ *
+ * Statements of several fibers take turns, and a stream has the connection to itself until its end. What is left in the
+ * session goes to the next borrower, unless `reset` is `"session"`. `sql.reserve`, `listen` and other clients don't
+ * follow it, nor does `SqlResolver`, whose batches know only transactions.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect } from "effect"
+ * import { PgPool } from "effect-pgpool"
+ *
+ * const report = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   yield* sql`SET work_mem = '256MB'`
+ *   const rows = yield* sql`SELECT name, count(*) FROM events GROUP BY name`
+ *   yield* sql`RESET work_mem`
+ *   return rows
+ * }).pipe(PgPool.withConnection)
+ * ```
+ *
+ * @since 0.1.0
+ * @category transactions
+ */
+export const withConnection = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R | PgPool> =>
+  Effect.flatMap(PgPool, (pool) => pool.withConnection(effect))
+
+/**
+ * Listens to a channel as `PgClient.listen` does, and also tells when the connection was lost and another one listens:
+ * notifications in between are lost, so that is the moment to look for what they would have told (R21).
+ *
+ * All listeners of a pool share one connection, beyond `maxoverflow`. It reconnects by itself, by `connectRetry`. It
+ * fails with `SqlError` where connecting fails for good (wrong credentials), and a listener that waits for its first
+ * connection also after the longer of `acquireTimeout` and `outageTimeout`.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { PgPool } from "effect-pgpool"
+ *
+ * declare const refreshAll: Effect.Effect<void>
+ * declare const refresh: (id: string) => Effect.Effect<void>
+ *
+ * const program = PgPool.listen("changed").pipe(
+ *   Stream.runForEach((event) => event._tag === "Reconnected" ? refreshAll : refresh(event.payload))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category notifications
+ */
+export const listen = (channel: string): Stream.Stream<ListenEvent, SqlError, PgPool> =>
+  Stream.unwrap(Effect.map(PgPool, (pool) => pool.listen(channel)))

@@ -7,7 +7,7 @@ import { layerFromEnv } from "./PgPool.js"
 
 export * as AtomicRequests from "./AtomicRequests.js"
 export * as ElasticPool from "./ElasticPool.js"
-export * as OutcomeUnknown from "./OutcomeUnknown.js"
+export * as PgError from "./PgError.js"
 export * as PgPool from "./PgPool.js"
 export * as PoolError from "./PoolError.js"
 export * as PoolStats from "./PoolStats.js"

@@ -6,7 +6,7 @@ import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Backend, TestPool } from "../support/pgPool.js"
-import { codeOf, eventually, makePool, makeTable, pidOf, promptly, serverUrl, watch } from "../support/pgPool.js"
+import { causeTagOf, eventually, makePool, makeTable, pidOf, promptly, serverUrl, watch } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
 import * as Proxy from "../support/proxy.js"
 
@@ -186,7 +186,7 @@ describe("R16 innocents", () => {
           yield* Effect.timeoutOption(Stream.runDrain(rows), i)
           const answer = yield* Effect.either(test.sql`SELECT ${i}::integer AS i`)
           if (answer._tag === "Right") assert.deepStrictEqual(answer.right, [{ i }])
-          else assert.strictEqual(codeOf(answer.left), "25P02")
+          else assert.strictEqual(causeTagOf(answer.left), "TransactionDoomed")
         })).pipe(
           Effect.catchTag("SqlError", (error) => Effect.sync(() => assert.include(error.message, "rolled back")))
         )

@@ -5,17 +5,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Cause, Chunk, Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Stream, String as Str } from "effect"
 import { PgPool } from "effect-pgpool"
 import { inject } from "vitest"
-import {
-  codeOf,
-  eventually,
-  makePool,
-  makeTable,
-  pause,
-  pidOf,
-  promptly,
-  serverUrl,
-  uniqueName
-} from "../support/pgPool.js"
+import { codeOf, eventually, makePool, makeTable, pidOf, promptly, serverUrl } from "../support/pgPool.js"
 import { traced } from "../support/spans.js"
 
 type Use = (sql: PgClient.PgClient, table: string) => Effect.Effect<unknown, unknown>
@@ -390,69 +380,6 @@ describe("members", () => {
         assert.isAtLeast((yield* pool.stats).busy, 1)
       }))
       assert.deepInclude(yield* pool.stats, { busy: 0 })
-    }))
-
-  it.scopedLive("notify and listen: each listener its channel, in order, until it is left", () =>
-    Effect.gen(function*() {
-      const [one, two] = [uniqueName(), uniqueName() + "\"Odd"]
-      const { pool, sessions, sql, until } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
-      const collect = (channel: string, count: number) =>
-        Effect.fork(Effect.map(Stream.runCollect(Stream.take(sql.listen(channel), count)), Chunk.toReadonlyArray))
-      const ones = yield* collect(one, 3)
-      const others = yield* collect(one, 2)
-      const twos = yield* collect(two, 1)
-      yield* until((sessions) => sessions.length === 1)
-      yield* pause(300)
-      for (const payload of ["a", "b", "c", "it's $1"]) yield* sql.notify(one, payload)
-      yield* sql.notify(two, "x")
-      assert.deepStrictEqual(yield* promptly(Fiber.join(ones)), ["a", "b", "c"])
-      assert.deepStrictEqual(yield* promptly(Fiber.join(others)), ["a", "b"])
-      assert.deepStrictEqual(yield* promptly(Fiber.join(twos)), ["x"])
-      // R21: beyond the limits of the pool, and gone after its last listener.
-      assert.strictEqual((yield* pool.stats).opened, 1)
-      yield* until((sessions) => sessions.length === 1)
-      assert.strictEqual((yield* sessions).length, 1)
-    }))
-
-  it.scopedLive("R21 a listener that goes leaves the others of its channel", () =>
-    Effect.gen(function*() {
-      const channel = uniqueName()
-      const { sql } = yield* makePool()
-      const heard: Array<string> = []
-      const first = yield* Effect.fork(Stream.runDrain(sql.listen(channel)))
-      const second = yield* Effect.fork(
-        Stream.runForEach(sql.listen(channel), (payload) => Effect.sync(() => heard.push(payload)))
-      )
-      const tell = (payload: string) => Effect.zipRight(sql.notify(channel, payload), Effect.sync(() => heard))
-      yield* eventually(tell("a"), (heard) => heard.includes("a"))
-      yield* promptly(Fiber.interrupt(first))
-      yield* eventually(tell("b"), (heard) => heard.includes("b"))
-      yield* promptly(Fiber.interrupt(second))
-    }))
-
-  it.scopedLive("notify inside a transaction is heard after its commit, and not after its rollback", () =>
-    Effect.gen(function*() {
-      const channel = uniqueName()
-      const { sql } = yield* makePool()
-      const heard: Array<string> = []
-      yield* Effect.fork(Stream.runForEach(sql.listen(channel), (payload) => Effect.sync(() => heard.push(payload))))
-      yield* eventually(
-        Effect.zipRight(sql.notify(channel, "ready"), Effect.sync(() => heard)),
-        (heard) => heard.length > 0
-      )
-      yield* Effect.ignore(sql.withTransaction(Effect.zipRight(sql.notify(channel, "lost"), Effect.fail("no"))))
-      yield* sql.withTransaction(sql.notify(channel, "kept"))
-      yield* eventually(Effect.sync(() => heard), (heard) => heard.includes("kept"))
-      assert.notInclude(heard, "lost")
-    }))
-
-  it.scopedLive("a lost LISTEN session is a typed failure, not silence", () =>
-    Effect.gen(function*() {
-      const { server, sql, until } = yield* makePool()
-      const listener = yield* Effect.fork(Effect.flip(Stream.runDrain(sql.listen(uniqueName()))))
-      const [{ pid }] = yield* until(([session]) => session?.query.startsWith("LISTEN") === true)
-      yield* server.terminate(pid)
-      assert.instanceOf(yield* promptly(Fiber.join(listener)), SqlError.SqlError)
     }))
 
   it.scopedLive("reactive runs again when its key is invalidated", () =>

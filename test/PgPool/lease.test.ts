@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Redacted, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
+import { Socket } from "node:net"
 import { causeTagOf, eventually, makePool, makeTable, pause, promptly, serverUrl } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
@@ -53,6 +54,41 @@ describe("R24 a socket that says nothing", () => {
         proxy.heal()
       }))
   }
+
+  it.scopedLive("queryTimeout holds where nothing can be interrupted, as in a finaliser", () =>
+    Effect.gen(function*() {
+      const { sql, until } = yield* makePool({ queryTimeout: 200, cleanupTimeout: "10 seconds" })
+      const sleep = Effect.exit(sql`SELECT pg_sleep(60)`)
+      assert.isTrue(Exit.isFailure(yield* promptly(Effect.uninterruptible(sleep))))
+      yield* promptly(Effect.scoped(Effect.addFinalizer(() => sleep)))
+      yield* until((sessions) => sessions.every(({ state }) => state === "idle"))
+    }))
+
+  it.scopedLive("a caller's own deadline is kept in nested transactions", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const { sql } = yield* makePool({ url: proxy.url, cleanupTimeout: "10 seconds" })
+      const silent = Effect.zipRight(Effect.sync(() => proxy.blackhole()), sql`SELECT 1`)
+      const nested = sql.withTransaction(sql.withTransaction(sql.withTransaction(silent)))
+      assert.isTrue(Option.isNone(yield* promptly(Effect.timeoutOption(nested, 100))))
+    }))
+
+  it.scopedLive("when the pool has closed no socket is left, not even that of a cancel", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const sockets: Array<Socket> = []
+      const stream = () => {
+        const socket = new Socket()
+        sockets.push(socket)
+        return socket
+      }
+      const { close, sql, until } = yield* makePool({ url: proxy.url, stream, closeTimeout: 100, cleanupTimeout: 1000 })
+      yield* Effect.fork(Effect.exit(sql`SELECT pg_sleep(60)`))
+      yield* until(([session]) => session?.wait_event === "PgSleep")
+      proxy.blackhole()
+      yield* promptly(close)
+      assert.deepStrictEqual(sockets.map(({ destroyed }) => destroyed), [true, true])
+    }))
 
   it.scopedLive("a listener on it can be begun and ended", () =>
     Effect.gen(function*() {

@@ -157,24 +157,6 @@ describe("R24 a server that says nothing", () => {
       yield* eventually(pool.stats, ({ waiting }) => waiting === uses.length)
       for (const fiber of fibers) assert.isTrue(Exit.isInterrupted(yield* promptly(Fiber.interrupt(fiber))))
     }))
-
-  it.scopedLive("R21 listen ends at connectTimeout with a typed failure", () =>
-    Effect.gen(function*() {
-      const proxy = yield* Proxy.start(serverUrl)
-      proxy.blackhole()
-      const { sql } = yield* makePool({ url: proxy.url, connectTimeout: 200 })
-      assert.instanceOf(yield* promptly(Effect.flip(Stream.runDrain(sql.listen("channel")))), SqlError.SqlError)
-    }))
-
-  it.scopedLive("R21 listen can be interrupted at once", () =>
-    Effect.gen(function*() {
-      const proxy = yield* Proxy.start(serverUrl)
-      proxy.blackhole()
-      const { sql } = yield* makePool({ url: proxy.url })
-      const listener = yield* Effect.fork(Stream.runDrain(sql.listen("channel")))
-      yield* eventually(Effect.sync(() => proxy.accepted), (accepted) => accepted === 1)
-      assert.isTrue(Exit.isInterrupted(yield* promptly(Fiber.interrupt(listener))))
-    }))
 })
 
 describe("eager and warm", () => {
@@ -201,6 +183,7 @@ describe("eager and warm", () => {
       for (const url of urls) {
         const build = Effect.scoped(Layer.build(PgPool.layer({ url, eager: true, connectTimeout: 300 })))
         assert.instanceOf(yield* promptly(Effect.flip(build)), SqlError.SqlError)
+        assert.instanceOf(yield* promptly(Effect.uninterruptible(Effect.flip(build))), SqlError.SqlError)
       }
     }))
 

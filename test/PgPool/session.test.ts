@@ -273,6 +273,25 @@ describe("R17 alive before use", () => {
       yield* sql`SELECT 1`
     }))
 
+  it.scopedLive("R22 a stream whose connection is lost after its last row fails typed, and its permit comes back", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const { pool, sql } = yield* makePool({ url: proxy.url, maxsize: 1, maxoverflow: 1 })
+      for (const end of [proxy.cut, proxy.reset]) {
+        yield* sql`SELECT 1`
+        // With the last row the cursor closes its portal; the answer to that never comes.
+        proxy.onRequest = (chunk) => {
+          if (!chunk.includes("PC_")) return
+          proxy.onRequest = () => {}
+          end()
+        }
+        const error = yield* promptly(Effect.flip(Stream.runDrain(sql`SELECT 1 AS one`.stream)))
+        assert.strictEqual(causeTagOf(error), "OutcomeUnknown")
+        yield* eventually(pool.stats, ({ size }) => size === 0)
+      }
+      yield* sql`SELECT 1`
+    }))
+
   it.scopedLive("R17 a reserved connection that was killed fails, and is not handed on", () =>
     Effect.gen(function*() {
       const { pool, server, sql } = yield* makePool({ maxsize: 1 })

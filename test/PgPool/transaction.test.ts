@@ -1,13 +1,15 @@
 import { SqlClient, SqlError } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Option } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Stream } from "effect"
+import type { TestPool } from "../support/pgPool.js"
 import {
   causeTagOf,
   codeOf,
   eventually,
   makePool,
   makeTable,
+  makeWarmPool,
   pidOf,
   promptly,
   serverUrl,
@@ -15,6 +17,7 @@ import {
   watch
 } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
+import { withLogs } from "../support/testPool.js"
 
 const insert = (sql: PgClient.PgClient, table: { readonly name: string }, id: number) =>
   sql`INSERT INTO ${sql(table.name)} (id) VALUES (${id})`
@@ -262,6 +265,27 @@ describe("R22 lost answers", () => {
       assert.deepStrictEqual(yield* table.ids, [])
       yield* eventually(table.ids, (ids) => ids.length === 1)
     }))
+
+  it.scopedLive("R22 an event tells how the COMMIT of an interrupted caller has ended", () =>
+    withLogs((logs) =>
+      Effect.gen(function*() {
+        const table = yield* makeSlowCommit
+        const commitAndLeave = (test: TestPool, id: number) =>
+          Effect.gen(function*() {
+            const fiber = yield* Effect.fork(test.sql.withTransaction(insert(test.sql, table, id)))
+            const [{ pid }] = yield* test.until(([session]) =>
+              session?.query === "COMMIT" && session.state === "active"
+            )
+            yield* promptly(Fiber.interrupt(fiber))
+            return pid
+          })
+        yield* commitAndLeave(yield* makePool({ cleanupTimeout: "10 seconds" }), 1)
+        yield* eventually(Effect.sync(() => logs), (logs) => logs.some((line) => line.includes("was committed")))
+        const test = yield* makePool({ cleanupTimeout: "10 seconds" })
+        yield* test.server.terminate(yield* commitAndLeave(test, 2))
+        yield* eventually(Effect.sync(() => logs), (logs) => logs.some((line) => /WARN.*COMMIT has failed/.test(line)))
+      })
+    ))
 })
 
 describe("R22 waiting", () => {
@@ -431,6 +455,86 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(yield* table.ids, [1])
     }))
 
+  it.scopedLive("R23 a sibling waits at most acquireTimeout, and is told what it waited for", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { sql } = yield* makeWarmPool({ acquireTimeout: 200 })
+      yield* sql.withTransaction(Effect.gen(function*() {
+        const inside = yield* Deferred.make<void>()
+        const goOn = yield* Deferred.make<void>()
+        const nested = yield* Effect.fork(sql.withTransaction(
+          Deferred.succeed(inside, undefined).pipe(
+            Effect.zipRight(Deferred.await(goOn)),
+            Effect.zipRight(insert(sql, table, 1))
+          )
+        ))
+        yield* Deferred.await(inside)
+        for (const sibling of [insert(sql, table, 2), sql.withTransaction(insert(sql, table, 3))]) {
+          const error = yield* promptly(Effect.flip(Effect.asVoid(sibling)))
+          assert.instanceOf(error, SqlError.SqlError)
+          assert.strictEqual(causeTagOf(error), "ConnectionBusy")
+          assert.include(error.message, "nested transaction")
+        }
+        yield* Deferred.succeed(goOn, undefined)
+        yield* Fiber.join(nested)
+      }))
+      assert.deepStrictEqual(yield* table.ids, [1])
+    }))
+
+  it.scopedLive("R23 statements wait for statements as long as it takes", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makeWarmPool({ acquireTimeout: 50 })
+      yield* sql.withTransaction(
+        Effect.all([sql`SELECT pg_sleep(0.4)`, sql`SELECT 1`, sql`SELECT 2`], { concurrency: "unbounded" })
+      )
+    }))
+
+  it.scopedLive("R23 interrupted at any moment, also when its turn has just come, nobody keeps the turn", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makePool()
+      yield* sql.withTransaction(Effect.gen(function*() {
+        for (let i = 0; i < 100; i++) {
+          const holder = yield* Effect.fork(sql.withTransaction(Effect.yieldNow()))
+          const waiters = yield* Effect.forEach([1, 2, 3], () => Effect.fork(sql.withTransaction(Effect.void)))
+          const other = waiters[i % 3]
+          if (i % 2 === 0) holder.addObserver(() => other.unsafeInterruptAsFork(other.id()))
+          else yield* Fiber.interruptFork(other)
+          yield* Fiber.awaitAll([holder, ...waiters])
+        }
+        assert.deepStrictEqual(yield* promptly(sql`SELECT 1 AS one`), [{ one: 1 }])
+      }))
+    }))
+
+  it.scopedLive("R23 a transaction that ends while a nested one still runs is rolled back", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
+      const inside = yield* Deferred.make<void>()
+      const goOn = yield* Deferred.make<void>()
+      const nested = sql.withTransaction(Effect.gen(function*() {
+        yield* insert(sql, table, 1)
+        yield* Deferred.succeed(inside, undefined)
+        yield* Deferred.await(goOn)
+        yield* insert(sql, table, 2)
+      }))
+      const daemon = yield* Deferred.make<Fiber.Fiber<void, SqlError.SqlError>>()
+      const error = yield* sql.withTransaction(Effect.gen(function*() {
+        yield* Deferred.succeed(daemon, yield* Effect.forkDaemon(nested))
+        yield* Deferred.await(inside)
+      })).pipe(Effect.flip)
+      assert.strictEqual(causeTagOf(error), "TransactionDoomed")
+      assert.include(error.message, "nested")
+      // What it goes on with never reaches the connection's next borrower.
+      yield* sql.withTransaction(Effect.gen(function*() {
+        yield* insert(sql, table, 3)
+        yield* Deferred.succeed(goOn, undefined)
+        const error = yield* Effect.flip(Fiber.join(yield* Deferred.await(daemon)))
+        assert.strictEqual(causeTagOf(error), "LeaseEnded")
+        yield* insert(sql, table, 4)
+      }))
+      assert.deepStrictEqual(yield* table.ids, [3, 4])
+    }))
+
   it.scopedLive("R23 concurrent statements of one transaction all get their own answers", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool()
@@ -445,17 +549,76 @@ describe("R23 nested transactions", () => {
 })
 
 describe("R22 statements cut off inside a transaction", () => {
-  it.scopedLive("R22 a cancelled statement dooms the transaction: what follows fails, nothing is stored", () =>
+  it.scopedLive("R22 it dooms the transaction: what follows fails with one typed error, nothing is stored", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
-      const { sql } = yield* makePool()
+      const { sql } = yield* makePool({ maxsize: 1 })
+      const pid = yield* pidOf(sql)
       const error = yield* sql.withTransaction(Effect.gen(function*() {
         yield* insert(sql, table, 1)
         assert.isTrue(Option.isNone(yield* Effect.timeoutOption(sql`SELECT pg_sleep(60)`, "200 millis")))
-        const error = yield* Effect.flip(insert(sql, table, 2))
-        assert.instanceOf(error, SqlError.SqlError)
+        const next = {
+          statement: insert(sql, table, 2),
+          values: sql`SELECT 1`.values,
+          stream: Stream.runDrain(sql`SELECT 1`.stream),
+          nested: sql.withTransaction(Effect.void)
+        }
+        for (const effect of Object.values<Effect.Effect<unknown, SqlError.SqlError>>(next)) {
+          const error = yield* Effect.flip(effect)
+          assert.instanceOf(error, SqlError.SqlError)
+          assert.strictEqual(causeTagOf(error), "TransactionDoomed")
+        }
       })).pipe(Effect.flip)
       assert.instanceOf(error, SqlError.SqlError)
+      assert.strictEqual(causeTagOf(error), "TransactionDoomed")
+      assert.deepStrictEqual(yield* table.ids, [])
+      assert.strictEqual(yield* pidOf(sql), pid)
+    }))
+
+  it.scopedLive("R22 it dooms it also where the statement ends before the cancel arrives", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { sql } = yield* makePool({ maxsize: 1, cleanupTimeout: "10 seconds" })
+      const commits: Array<number> = []
+      const cut: Array<number> = []
+      for (let id = 0; id < 60; id++) {
+        const exit = yield* Effect.exit(sql.withTransaction(Effect.gen(function*() {
+          const answer = yield* Effect.timeoutOption(insert(sql, table, id), id % 3)
+          if (Option.isNone(answer)) cut.push(id)
+          yield* sql`SELECT 1`
+        })))
+        if (Exit.isSuccess(exit)) commits.push(id)
+      }
+      assert.deepStrictEqual(yield* table.ids, commits)
+      // Who was interrupted before it was sent dooms nothing; its transaction stores no row of that statement.
+      for (const id of cut) assert.notInclude(yield* table.ids, id)
+    }))
+
+  it.scopedLive("R22 it dooms its innermost transaction alone", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { sql } = yield* makePool()
+      yield* sql.withTransaction(Effect.gen(function*() {
+        yield* insert(sql, table, 1)
+        const error = yield* sql.withTransaction(Effect.gen(function*() {
+          yield* insert(sql, table, 2)
+          yield* Effect.timeoutOption(sql`SELECT pg_sleep(60)`, "200 millis")
+        })).pipe(Effect.flip)
+        assert.strictEqual(causeTagOf(error), "TransactionDoomed")
+        yield* insert(sql, table, 3)
+      }))
+      assert.deepStrictEqual(yield* table.ids, [1, 3])
+    }))
+
+  it.scopedLive("R22 queryTimeout dooms it as well", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { sql } = yield* makePool({ queryTimeout: 200 })
+      const error = yield* sql.withTransaction(Effect.gen(function*() {
+        yield* insert(sql, table, 1)
+        assert.strictEqual(causeTagOf(yield* Effect.flip(sql`SELECT pg_sleep(60)`)), "TimeoutException")
+      })).pipe(Effect.flip)
+      assert.strictEqual(causeTagOf(error), "TransactionDoomed")
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 

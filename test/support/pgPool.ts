@@ -121,6 +121,13 @@ export const makePool = (
     }
   })
 
+/** One that has an idle connection, so that a short `acquireTimeout` is not that of a connect on a slow machine. */
+export const makeWarmPool = (options: PgPool.PgPoolOptions): Effect.Effect<TestPool, SqlError, Scope.Scope> =>
+  Effect.tap(
+    makePool({ warm: 1, validateAfterIdle: "1 hour", ...options }),
+    ({ pool }) => eventually(pool.stats, ({ idle }) => idle === 1)
+  )
+
 /** A table of one's own, gone with the scope. */
 export const makeTable = (
   columns = "id integer PRIMARY KEY",

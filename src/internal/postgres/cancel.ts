@@ -1,5 +1,4 @@
 /** @internal */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { isIP } from "node:net"
 import type { ConnectionOptions } from "node:tls"
@@ -28,9 +27,7 @@ interface Connection extends Omit<Pg.Connection, "stream"> {
 /**
  * Asks the server to cancel what a session runs, on a socket of its own: to the address that the session is connected
  * to, with TLS negotiated as the session has it (R16). `true` once the server has closed that socket: only then can the
- * request hit nothing any more. `false` if that can't be known.
- *
- * It never takes longer than `cleanupTimeout`.
+ * request hit nothing any more. `false` if that can't be known. An interrupt closes the socket.
  *
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
  *
@@ -58,13 +55,7 @@ export const cancelRequest = (session: Cancellable, target: Target): Effect.Effe
       socket.connect(remotePort ?? session.port, remoteAddress ?? session.host)
     }
     return Effect.sync(() => socket.stream.destroy())
-  }).pipe(
-    Effect.interruptible,
-    Effect.timeoutTo({ duration: target.cleanupTimeout, onSuccess: (isDone) => isDone, onTimeout: () => false }),
-    Effect.withClock(Clock.make()),
-    // Inherited flags would let the deadline wait for the socket.
-    Effect.interruptible
-  )
+  })
 
 /** The socket goes to an address, but the certificate is for the name that the session was opened with. */
 const tlsOf = ({ host, ssl }: Cancellable): boolean | ConnectionOptions =>

@@ -7,20 +7,23 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { PgPoolOptions } from "../../PgPool.js"
+import type { PgPool, PgPoolOptions } from "../../PgPool.js"
 import type { PoolError } from "../../PoolError.js"
+import { PoolClosed } from "../../PoolError.js"
 import * as pool from "../elasticPool.js"
 import type { ElasticPoolState } from "../pool/pool.js"
+import { json, makeCompiler } from "./compiler.js"
 import type { Target } from "./config.js"
 import { Lease, Statements } from "./connection.js"
-import { asSqlError } from "./errors.js"
+import { asSqlError, refused } from "./errors.js"
 import { makeListen } from "./listen.js"
 import type { Hooks, Session } from "./session.js"
 import * as SessionStream from "./stream.js"
 import type { Level, Transactions } from "./transaction.js"
-import { makeWithTransaction } from "./transaction.js"
+import { makeTransaction, makeWithConnection, withOptions } from "./transaction.js"
 
 /** @internal */
 export type Pool = ElasticPoolState<Session, SqlError>
@@ -28,7 +31,8 @@ export type Pool = ElasticPoolState<Session, SqlError>
 let clients = 0
 
 /**
- * The way of a client's statements to a session: that of the transaction that the fiber is in, else one of the pool.
+ * The way of a client's statements to a session: that of the transaction or connection that the fiber is in, else one of
+ * the pool.
  */
 class Router extends Statements {
   /** A tag of its own for each client: nobody else's transaction is taken for ours. */
@@ -41,14 +45,17 @@ class Router extends Statements {
   }
 
   readonly enter = (level: Level) => <R>(context: Context.Context<R>): Context.Context<R> => {
+    const entered = Context.add(context, this.tag, level)
+    if (!level.isTransaction) return entered as Context.Context<R>
     this.levels.set(level.lease, level)
-    return context.pipe(
-      Context.add(this.tag, level),
-      Context.add(SqlClient.TransactionConnection, [level.lease, level.depth])
-    ) as Context.Context<R>
+    // Libraries tell transactions apart by it, and batch their queries by that.
+    return Context.add(entered, SqlClient.TransactionConnection, [level.lease, level.depth]) as Context.Context<R>
   }
 
-  /** A transaction that has ended is none: what outlives it uses the pool. */
+  /**
+   * What has ended is passed over: a fiber that outlives a transaction uses what is around that, or the pool. A nested
+   * transaction that outlives the one around it is still one; its statements fail.
+   */
   readonly current = (context: Context.Context<never>): Level | undefined => {
     let level = context.unsafeMap.get(this.tag.key) as Level | undefined
     if (level === undefined) {
@@ -57,7 +64,8 @@ class Router extends Statements {
         | undefined
       if (foreign !== undefined) level = this.levels.get(foreign[0])
     }
-    return level?.lease.isAlive === true ? level : undefined
+    while (level?.lease.hasEnded === true) level = level.outer
+    return level
   }
 
   readonly withPooled = <A, E, R>(f: (session: Session) => Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
@@ -102,6 +110,9 @@ export const lease = (state: Pool): Effect.Effect<Lease, SqlError | PoolError, S
     (session) => Effect.acquireRelease(Effect.sync(() => new Lease(session)), (lease) => Effect.sync(() => lease.end()))
   )
 
+/** What a pool can do for its client's users that is in no `PgClient`. */
+type Extra = "transaction" | "withConnection" | "listen"
+
 /**
  * `SqlClient` and `PgClient` over a pool. Not `SqlClient.make`: it looks for the global transaction tag before it asks
  * us, so that a query of another client would run in our transaction, and its `withTransaction` turns errors of COMMIT
@@ -113,12 +124,13 @@ export const makeClient = (
   state: Pool,
   target: Target,
   options: PgPoolOptions
-): Effect.Effect<PgClient.PgClient, never, Scope.Scope | Reactivity.Reactivity> =>
+): Effect.Effect<Pick<PgPool, "client" | Extra>, never, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
     const reactivity = yield* Reactivity.Reactivity
-    const listen = yield* makeListen(target)
+    const closed = () => refused(new PoolClosed({ stats: state.stats() }))
+    const listen = yield* makeListen(target, state.settings, closed)
     const { transformJson, transformQueryNames, transformResultNames } = options
-    const compiler = PgClient.makeCompiler(transformQueryNames, transformJson)
+    const compiler = makeCompiler(transformQueryNames, transformJson)
     const transformRows = transformResultNames === undefined
       ? undefined
       : Statement.defaultTransforms(transformResultNames, transformJson).array
@@ -129,7 +141,7 @@ export const makeClient = (
       withSession: router.withPooled,
       current: router.current,
       enter: router.enter,
-      invalidate: (session) => state.invalidate(session),
+      report: (event) => void state.env.fork(event),
       cleanupTimeout: target.cleanupTimeout
     }
     const members = {
@@ -137,11 +149,13 @@ export const makeClient = (
       [PgClient.TypeId as PgClient.TypeId]: PgClient.TypeId as PgClient.TypeId,
       config: target.config,
       reserve: Effect.mapError(lease(state), asSqlError),
-      withTransaction: makeWithTransaction(transactions),
+      withTransaction: makeTransaction(transactions)({}),
       reactive: reactivity.stream,
       reactiveMailbox: reactivity.query,
-      json: PgJson,
-      listen,
+      json,
+      listen: (channel: string) =>
+        Stream.filterMap(listen(channel), (event) =>
+          event._tag === "Notification" ? Option.some(event.payload) : Option.none()),
       notify: (channel: string, payload: string) =>
         Effect.asVoid(router.executeRaw("SELECT pg_notify($1, $2)", [channel, payload]))
     }
@@ -149,15 +163,22 @@ export const makeClient = (
     const clientOf = (compiler: Statement.Compiler, rows: typeof transformRows): PgClient.PgClient => {
       const client: any = Object.assign(Statement.make(Effect.succeed(router), compiler, spanAttributes, rows), members)
       client.safe = client
-      client.withoutTransforms = () => client
+      client.withoutTransforms = () =>
+        client
       return client
     }
-    if (transformRows === undefined && transformQueryNames === undefined) return clientOf(compiler, undefined)
-    const plain = clientOf(compiler.withoutTransform, undefined)
-    return Object.assign(clientOf(compiler, transformRows), { withoutTransforms: () => plain })
+    const hasTransforms = transformRows !== undefined || transformQueryNames !== undefined
+    const plain = clientOf(hasTransforms ? compiler.withoutTransform : compiler, undefined)
+    const client = hasTransforms
+      ? Object.assign(clientOf(compiler, transformRows), { withoutTransforms: () => plain })
+      : plain
+    return {
+      client,
+      transaction: withOptions(transactions),
+      withConnection: makeWithConnection(transactions),
+      listen
+    }
   })
-
-const PgJson = Statement.custom<PgClient.PgCustom>("PgJson") as (value: unknown) => Statement.Fragment
 
 /** As OpenTelemetry names them. */
 const attributesOf = ({ config }: Target, options: PgPoolOptions): ReadonlyArray<readonly [string, unknown]> => [

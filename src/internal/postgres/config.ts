@@ -12,13 +12,14 @@ import type { PgPoolOptions } from "../../PgPool.js"
 import type { BadOption as BadOptionType } from "../options.js"
 import { attempt, BadOption, duration, wholeNumber } from "../options.js"
 import { connectError } from "./errors.js"
+import type { Patience } from "./turn.js"
 
 /**
  * Where and how sessions are opened: the decoded connection settings.
  *
  * @internal
  */
-export interface Target {
+export interface Target extends Patience {
   /** The settings of `pg`, without the password. */
   readonly client: () => Pg.ClientConfig
   /** Run for each connect (R20). */
@@ -43,11 +44,11 @@ const renamed = {
   connectionTTL: "expires"
 } as const
 
-/** @internal */
-export const decodeTarget = (options: PgPoolOptions): Either.Either<Target, BadOptionType> =>
+/** All but what comes from the pool. @internal */
+export const decodeTarget = (options: PgPoolOptions): Either.Either<Omit<Target, keyof Patience>, BadOptionType> =>
   attempt(() => target(options))
 
-const target = (options: PgPoolOptions): Target => {
+const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
   for (const [old, ours] of Object.entries(renamed)) {
     const value = options[old as keyof typeof renamed]
     if (value !== undefined) throw new BadOption(old, value, `left out: this pool has ${ours} instead`)

@@ -46,6 +46,7 @@ export const connect = (
 export const connectInTime = (target: Target, onLost: (session: Session) => void): ReturnType<typeof connect> =>
   Effect.clockWith((own) =>
     Effect.withClock(connect(target, onLost), own).pipe(
+      Effect.interruptible,
       Effect.timeoutFail({
         duration: target.connectTimeout,
         onTimeout: () => connectError(new Cause.TimeoutException("connectTimeout has passed"))

@@ -1,13 +1,16 @@
 /** @internal */
 import type { Connection } from "@effect/sql/SqlConnection"
-import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as Pg from "pg"
+import { LeaseEnded, TransactionDoomed } from "../../PgError.js"
 import type { PgConnection } from "../../PgPool.js"
 import { statementError } from "./errors.js"
 import type { Hooks, Session } from "./session.js"
 import * as SessionStream from "./stream.js"
+import type { Holder, Restore } from "./turn.js"
+import { Turn } from "./turn.js"
 
 type Params = ReadonlyArray<unknown>
 type Rows = ReadonlyArray<any>
@@ -52,17 +55,25 @@ export abstract class Statements implements Connection {
 }
 
 /**
- * The right to use one session, until it is ended: reserved connections and transactions. Statements of several fibers
- * run one after the other. What comes after the end fails and never touches the session's next borrower (R15).
+ * The right to use one session, until it is ended: a reserved connection, or one transaction on it. Statements of
+ * several fibers run one after the other. What comes after the end fails and never touches the session's next borrower
+ * (R15).
  *
  * @internal
  */
 export class Lease extends Statements implements PgConnection {
-  private isEnded = false
-  private readonly turn = Effect.unsafeMakeSemaphore(1)
+  /** Its own user is done, whatever has become of what is around it. */
+  hasEnded = false
+  private doom: TransactionDoomed | undefined = undefined
+  private readonly turn: Turn
 
-  constructor(readonly session: Session) {
+  constructor(
+    readonly session: Session,
+    /** What a transaction was begun on: a connection, or the transaction around it. */
+    private readonly outer?: Lease
+  ) {
     super()
+    this.turn = new Turn(session.target)
   }
 
   get pg(): Pg.Client {
@@ -74,32 +85,65 @@ export class Lease extends Statements implements PgConnection {
   }
 
   get isAlive(): boolean {
-    return !this.isEnded
+    return !this.hasEnded && this.outer?.isAlive !== false
+  }
+
+  /** Why nothing may be sent any more. */
+  get refusal(): SqlError | undefined {
+    if (this.hasEnded) return statementError(new LeaseEnded())
+    return this.doomed ?? this.outer?.refusal
   }
 
   end(): void {
-    this.isEnded = true
+    // The transaction inside would go on without what is around it.
+    if (this.outer !== undefined && this.turn.holder === "nested transaction") {
+      this.doom ??= new TransactionDoomed({ reason: "NestedTransactionOpen" })
+    }
+    this.hasEnded = true
   }
 
-  /** Runs `effect` when it is its turn, if the lease still lives then. */
-  inTurn<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> {
-    return this.turn.withPermits(1)(this.whileAlive(effect))
+  /** Why a transaction whose body went well can't be committed. */
+  get doomed(): SqlError | undefined {
+    return this.doom === undefined ? undefined : new SqlError({ cause: this.doom, message: this.doom.message })
   }
 
-  private whileAlive<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> {
-    return Effect.suspend((): Effect.Effect<A, E | SqlError, R> => this.isEnded ? Effect.fail(leaseEnded()) : effect)
+  /**
+   * Has the connection for `holder` alone, once it is its turn, until the effect that it gives is run. Must run
+   * uninterruptibly: only the wait is restored.
+   */
+  take(holder: Holder, restore: Restore): Effect.Effect<void, SqlError> {
+    return Effect.flatMap(this.turn.take(holder, restore), () => {
+      const { refusal } = this
+      if (refusal === undefined) return Effect.void
+      this.turn.release()
+      return Effect.fail(refusal)
+    })
   }
 
-  private readonly takeTurn = Effect.uninterruptibleMask((restore) =>
-    Effect.zipRight(restore(this.turn.take(1)), Effect.addFinalizer(() => this.turn.release(1)))
-  )
+  readonly release: Effect.Effect<void> = Effect.sync(() => this.turn.release())
+
+  private inTurn<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.zipRight(this.take("statement", restore), Effect.ensuring(restore(effect), this.release))
+    )
+  }
 
   withSession<A>(f: (session: Session, hooks: Hooks) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
     return this.inTurn(Effect.suspend(() => f(this.session, this.hooks)))
   }
 
-  /** Between its turn and the moment of sending a statement may have to wait for a cancel to settle. */
-  private readonly hooks: Hooks = { refusal: () => this.isEnded ? leaseEnded() : undefined }
+  /** What runs a transaction on this connection. It ends by itself, whoever is interrupted (R22). */
+  send<A>(text: string, hooks?: Hooks): Effect.Effect<A, SqlError> {
+    return this.session.query(text, "leave", { ...hooks, refusal: () => this.refusal })
+  }
+
+  private readonly hooks: Hooks = {
+    // Between its turn and the moment of sending a statement may have to wait for a cancel to settle.
+    refusal: () => this.refusal,
+    onCutOff: () => {
+      if (this.outer !== undefined) this.doom ??= new TransactionDoomed({ reason: "StatementInterrupted" })
+    }
+  }
 
   executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
     const rows = { session: this.session, sql, params, transformRows, hooks: this.hooks }
@@ -108,10 +152,13 @@ export class Lease extends Statements implements PgConnection {
         ? SessionStream.portal({ ...rows, inTurn: (page) => this.inTurn(page) })
         // Outside a transaction a portal ends with its request, so nothing may come in between.
         : Stream.unwrapScoped(
-          Effect.as(this.takeTurn, SessionStream.cursor({ ...rows, inTurn: (page) => this.whileAlive(page) }))
+          Effect.as(
+            Effect.uninterruptibleMask((restore) =>
+              Effect.zipRight(this.take("stream", restore), Effect.addFinalizer(() => this.release))
+            ),
+            SessionStream.cursor({ ...rows, inTurn: (page) => Effect.suspend(() => this.refusal ?? page) })
+          )
         )
     )
   }
 }
-
-const leaseEnded = () => statementError(new Error("This connection was given back, it can't be used any more"))

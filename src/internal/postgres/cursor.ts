@@ -14,11 +14,12 @@ type Handler =
 const base = Cursor.prototype as unknown as { readonly [handler in Handler]: (message?: unknown) => void }
 
 /**
- * `pg-cursor`, without two things that happen to it.
+ * `pg-cursor`, without three things that happen to it.
  *
  * - What a type parser of the user's throws, or a COPY, would come out of the socket's event and end the process.
  * - Closed before its first answer, it takes what the server had still sent for a sign of life and sends a second Sync:
  *   the answer to that one would end the next borrower's query.
+ * - It never tells who waits for the last page that the connection was lost just before that.
  *
  * @internal
  */
@@ -66,7 +67,10 @@ export class SafeCursor extends Cursor {
   }
 
   handleError(error: unknown): void {
+    const { _cb: pending, state } = this as unknown as { _cb: ((error: unknown) => void) | null; state: string }
     this.handle("handleError", error)
+    // When all rows are there it ignores errors; but who waits for the last page hears of it only after ReadyForQuery.
+    if (state === "done") pending?.(error)
   }
 
   handleCopyInResponse(wire: { readonly sendCopyFail: (why: string) => void }): void {

@@ -2,56 +2,9 @@
 import { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
-import { OutcomeUnknown } from "../../OutcomeUnknown.js"
+import { OutcomeUnknown } from "../../PgError.js"
 import type { PoolError } from "../../PoolError.js"
-
-/** The SQLSTATE that the server answered with, or the code of a failed system call. @internal */
-export const codeOf = (error: unknown): string | undefined =>
-  Predicate.hasProperty(error, "code") && typeof error.code === "string" ? error.code : undefined
-
-/** An error message of the server, and not of the socket. @internal */
-export const isServerError = (error: unknown): boolean =>
-  Predicate.hasProperty(error, "severity") && codeOf(error) !== undefined
-
-/**
- * Errors after which the session is gone: shutdown, crash, class 08, or no server error at all (R19).
- *
- * @internal
- */
-export const isSessionLost = (error: unknown): boolean => {
-  if (!isServerError(error)) return false
-  const code = codeOf(error)!
-  return /^(57P0[1-3]|08)/.test(code) || (error as { severity: unknown }).severity === "FATAL"
-}
-
-const transientCodes = new Set([
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "ECONNABORTED",
-  "ETIMEDOUT",
-  "EPIPE",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "EAI_AGAIN",
-  // No socket file: the server of a Unix socket is down.
-  "ENOENT",
-  "53300",
-  "57P01",
-  "57P02",
-  "57P03"
-])
-
-/**
- * Connect failures that time may heal (R18): refused, reset, timed out, starting up, too many connections, or the
- * server went away in the middle of the handshake.
- *
- * @internal
- */
-export const isTransientConnectError = (error: SqlError): boolean => {
-  const code = codeOf(error.cause)
-  if (code !== undefined) return transientCodes.has(code) || code.startsWith("08")
-  return error.cause instanceof Error && error.cause.message.startsWith("Connection terminated")
-}
+import { codeOf } from "./codes.js"
 
 /** @internal */
 export const connectError = (cause: unknown): SqlError =>
@@ -65,11 +18,6 @@ export const statementError = (cause: unknown): SqlError =>
 export const lostAnswer = (cause: unknown): SqlError => {
   const unknown = new OutcomeUnknown({ cause })
   return new SqlError({ cause: unknown, message: unknown.message })
-}
-
-/** The connection was gone before the statement could be sent: it has had no effect. @internal */
-export class NotSent extends Error {
-  override readonly message = "The connection has been closed"
 }
 
 /** @internal */

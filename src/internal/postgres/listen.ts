@@ -1,88 +1,219 @@
 /** @internal */
 import { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as RcRef from "effect/RcRef"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as StreamEmit from "effect/StreamEmit"
 import * as Pg from "pg"
+import { NotSent } from "../../PgError.js"
+import type { ListenEvent } from "../../PgPool.js"
 import { leaveAfter } from "../pool/deadlines.js"
+import type { Settings } from "../pool/settings.js"
+import { isTransient } from "./codes.js"
 import type { Target } from "./config.js"
 import { connectInTime } from "./connect.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
 
-interface Listening {
-  readonly session: Session
-  readonly lost: Deferred.Deferred<never, SqlError>
-  /** One at a time on the session. */
-  readonly turn: Effect.Semaphore
-  readonly listeners: Map<string, Set<(payload: string) => void>>
-  readonly cleanupTimeout: number
+type Listener = StreamEmit.EmitOpsPush<SqlError, ListenEvent>
+
+interface Channel {
+  readonly listeners: Set<Listener>
+  /** Done when the server has first said that it listens. */
+  readonly ready: Deferred.Deferred<void, SqlError>
+  isReady: boolean
 }
 
+/** How long nothing may be heard of the server before it is asked, as its silence would not be noticed otherwise. */
+const heartbeat = "5 seconds"
+
+/** Who reconnects after that long begins with the first delay of `connectRetry` again. */
+const healthyAfter = "10 seconds"
+
 /**
- * LISTEN on a session of its own, beyond the pool's limits, opened with the first listener and closed after the last
- * (R21).
+ * LISTEN on a session of its own, beyond the pool's limits, opened with the first listener and closed after the last.
+ * It reconnects by itself and listens again; channels and listeners don't disturb each other (R21).
  *
  * @internal
  */
 export const makeListen = (
-  target: Target
-): Effect.Effect<(channel: string) => Stream.Stream<string, SqlError>, never, Scope.Scope> =>
-  Effect.map(
-    RcRef.make({ acquire: open(target) }),
-    (shared) => (channel) =>
-      Stream.unwrapScoped(Effect.map(RcRef.get(shared), (listening) =>
-        Stream.interruptWhenDeferred(
-          Stream.asyncPush<string, SqlError>((emit) =>
-            subscribe(listening, channel, (payload) => emit.single(payload))
-          ),
-          listening.lost
-        )))
+  target: Target,
+  settings: Settings,
+  /** What listeners fail with when the pool closes. */
+  poolClosed: () => SqlError
+): Effect.Effect<(channel: string) => Stream.Stream<ListenEvent, SqlError>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const shared = yield* RcRef.make({ acquire: open(target, settings, poolClosed) })
+    let isClosed = false
+    yield* Effect.addFinalizer(() => Effect.sync(() => isClosed = true))
+    const switchboard = Effect.suspend(() => isClosed ? Effect.fail(poolClosed()) : RcRef.get(shared))
+    return (channel) =>
+      Stream.unwrapScoped(
+        Effect.map(switchboard, (switchboard) =>
+          Stream.asyncPush<ListenEvent, SqlError>((listener) => switchboard.listen(channel, listener)))
+      )
+  })
+
+const open = (
+  target: Target,
+  settings: Settings,
+  poolClosed: () => SqlError
+): Effect.Effect<Switchboard, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const switchboard = new Switchboard(target, settings)
+    yield* Effect.forkScoped(Effect.interruptible(switchboard.run))
+    yield* Effect.addFinalizer(() => Effect.sync(() => switchboard.giveUp(poolClosed())))
+    return switchboard
+  })
+
+/**
+ * Connects listeners to channels. What is wanted stands in `channels`; one fiber makes the session's LISTENs equal to
+ * that, now and on each new session, so that nothing else ever waits for the server.
+ */
+class Switchboard {
+  private readonly channels = new Map<string, Channel>()
+  private wake = Deferred.unsafeMake<void>(FiberId.none)
+  private lastFailure: SqlError | undefined = undefined
+  /** Why no other session will be tried. */
+  private final: SqlError | undefined = undefined
+
+  constructor(private readonly target: Target, private readonly settings: Settings) {}
+
+  /** Ends when the server listens, in the scope of one listener. */
+  listen(name: string, listener: Listener): Effect.Effect<void, SqlError, Scope.Scope> {
+    return Effect.acquireRelease(
+      Effect.sync(() => this.add(name, listener)),
+      (channel) => Effect.sync(() => this.remove(name, channel, listener))
+    ).pipe(
+      Effect.flatMap(({ ready }) => Effect.timeoutOption(Deferred.await(ready), this.settings.outageTimeout)),
+      Effect.withClock(this.target.clock),
+      Effect.flatMap((ready) => Option.isSome(ready) ? Effect.void : Effect.fail(this.lastFailure ?? listenerLost()))
+    )
+  }
+
+  private add(name: string, listener: Listener): Channel {
+    const channel = this.channels.get(name) ?? {
+      listeners: new Set<Listener>(),
+      ready: Deferred.unsafeMake<void, SqlError>(FiberId.none),
+      isReady: false
+    }
+    channel.listeners.add(listener)
+    this.channels.set(name, channel)
+    if (this.final === undefined) this.ring()
+    else this.fail(name, channel, this.final)
+    return channel
+  }
+
+  private remove(name: string, channel: Channel, listener: Listener): void {
+    channel.listeners.delete(listener)
+    if (channel.listeners.size > 0 || this.channels.get(name) !== channel) return
+    this.channels.delete(name)
+    this.ring()
+  }
+
+  giveUp(error: SqlError): void {
+    this.final = error
+    for (const [name, channel] of this.channels) this.fail(name, channel, error)
+  }
+
+  private fail(name: string, channel: Channel, error: SqlError): void {
+    this.channels.delete(name)
+    Deferred.unsafeDone(channel.ready, Exit.fail(error))
+    for (const listener of channel.listeners) listener.fail(error)
+  }
+
+  private ring(): void {
+    Deferred.unsafeDone(this.wake, Exit.void)
+  }
+
+  /** One session after the other, until one fails for good. */
+  readonly run: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.scoped(this.session).pipe(
+      Effect.tapError((error) => Effect.sync(() => this.lastFailure = error)),
+      Effect.retry({
+        schedule: Schedule.resetAfter(this.settings.connectRetry, healthyAfter),
+        while: ({ cause }) => isTransient(cause) || Cause.isTimeoutException(cause) || cause instanceof NotSent
+      }),
+      Effect.withClock(realClock),
+      Effect.catchAll((error) => Effect.sync(() => this.giveUp(error)))
+    )
   )
 
-const open = (target: Target): Effect.Effect<Listening, SqlError, Scope.Scope> =>
-  Effect.gen(function*() {
-    const lost = yield* Deferred.make<never, SqlError>()
-    const session = yield* connectInTime(target, () => Deferred.unsafeDone(lost, Effect.fail(listenerLost())))
-    const listeners: Listening["listeners"] = new Map()
-    session.client.on("notification", ({ channel, payload }) => {
-      for (const listener of listeners.get(channel) ?? []) listener(payload ?? "")
+  private readonly session: Effect.Effect<never, SqlError, Scope.Scope> = Effect.suspend(() =>
+    Effect.flatMap(connectInTime(this.target, () => this.ring()), (session) => {
+      session.client.on("notification", ({ channel, payload = "" }) => {
+        for (const listener of this.channels.get(channel)?.listeners ?? []) {
+          listener.single({ _tag: "Notification", payload })
+        }
+      })
+      return this.serve(session)
     })
-    return { session, lost, listeners, turn: Effect.unsafeMakeSemaphore(1), cleanupTimeout: target.cleanupTimeout }
-  })
+  )
 
-/** A channel is left only when its last listener goes: channels and listeners don't disturb each other. */
-const subscribe = (
-  { cleanupTimeout, listeners, session, turn }: Listening,
-  channel: string,
-  listener: (payload: string) => void
-): Effect.Effect<void, SqlError, Scope.Scope> => {
-  const name = Pg.escapeIdentifier(channel)
-  const add = Effect.suspend(() => {
-    const others = listeners.get(channel)
-    if (others !== undefined) return Effect.sync(() => others.add(listener))
-    listeners.set(channel, new Set([listener]))
-    return Effect.tapError(session.query(`LISTEN ${name}`, "leave"), () => Effect.sync(() => listeners.delete(channel)))
-  })
-  const remove = Effect.suspend(() => {
-    const all = listeners.get(channel)
-    all?.delete(listener)
-    if (all?.size !== 0) return Effect.void
-    listeners.delete(channel)
-    return Effect.ignore(session.query(`UNLISTEN ${name}`, "leave"))
-  })
-  // A socket that says nothing must hold up neither the listener nor its end.
-  const inTurn = (effect: Effect.Effect<unknown, SqlError>) =>
-    Effect.flatMap(leaveAfter(turn.withPermits(1)(effect), cleanupTimeout, realClock), (exit) => {
-      if (Option.isSome(exit)) return Effect.asVoid(exit.value)
-      session.destroy()
-      return Effect.fail(listenerLost())
+  private serve(session: Session): Effect.Effect<never, SqlError> {
+    const self = this
+    const listening = new Set<string>()
+    return Effect.gen(function*() {
+      while (true) {
+        // Before it looks, so that nothing is missed that comes meanwhile.
+        self.wake = Deferred.unsafeMake(FiberId.none)
+        if (!session.isAlive) return yield* Effect.fail(listenerLost())
+        yield* self.update(session, listening)
+        const woken = yield* Effect.timeoutOption(Deferred.await(self.wake), heartbeat)
+        if (Option.isNone(woken)) yield* self.command(session, "SELECT 1")
+      }
     })
-  return Effect.acquireRelease(inTurn(add), () => Effect.ignore(inTurn(remove)))
+  }
+
+  /** Makes what the session listens to what is wanted. */
+  private update(session: Session, listening: Set<string>): Effect.Effect<void, SqlError> {
+    const self = this
+    return Effect.gen(function*() {
+      for (const name of listening) {
+        if (self.channels.has(name)) continue
+        yield* self.command(session, `UNLISTEN ${Pg.escapeIdentifier(name)}`)
+        listening.delete(name)
+      }
+      for (const [name, channel] of self.channels) {
+        if (listening.has(name)) continue
+        const answer = yield* Effect.either(self.command(session, `LISTEN ${Pg.escapeIdentifier(name)}`))
+        if (Either.isRight(answer)) {
+          listening.add(name)
+          self.hears(channel)
+        } else if (session.isAlive) self.fail(name, channel, answer.left)
+        else return yield* answer
+      }
+    })
+  }
+
+  private hears(channel: Channel): void {
+    // The first time there is nothing that it could have missed.
+    if (channel.isReady) { for (const listener of channel.listeners) listener.single({ _tag: "Reconnected" }) }
+    channel.isReady = true
+    Deferred.unsafeDone(channel.ready, Exit.void)
+  }
+
+  /** A socket that says nothing for so long is given up. */
+  private command(session: Session, text: string): Effect.Effect<void, SqlError> {
+    return Effect.flatMap(
+      leaveAfter(session.query(text, "leave"), this.target.cleanupTimeout, realClock),
+      Option.match({
+        onSome: Effect.asVoid,
+        onNone: () => {
+          session.destroy()
+          return Effect.fail(listenerLost())
+        }
+      })
+    )
+  }
 }
 
-const listenerLost = () =>
-  new SqlError({ cause: new Error("The connection was lost"), message: "Notifications may have been missed" })
+const listenerLost = () => new SqlError({ cause: new NotSent(), message: "The connection that listens was lost" })

@@ -13,12 +13,13 @@ import type { BadOption } from "../options.js"
 import { decodePool } from "../options.js"
 import type { Pool } from "./client.js"
 import { lease, makeClient } from "./client.js"
+import { isTransient } from "./codes.js"
 import type { Target } from "./config.js"
 import { decodeTarget } from "./config.js"
 import { connect, reset } from "./connect.js"
 import { Lease } from "./connection.js"
 import * as Env from "./env.js"
-import { asSqlError, connectError, isTransientConnectError } from "./errors.js"
+import { asSqlError, connectError } from "./errors.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
 
@@ -54,9 +55,14 @@ const makeOrFail = (
     : Effect.fail(ConfigError.InvalidData(pathOf(target.left.option), target.left.message))
 }
 
-/** All options are looked at before anything is built. */
-const decode = (options: Api.PgPoolOptions): Either.Either<Target, BadOption> =>
-  Either.flatMap(decodePool(options), () => decodeTarget(options))
+/** The options of the connections; those of the pool have been looked at too, before anything is built. */
+type Decoded = Omit<Target, "clock">
+
+const decode = (options: Api.PgPoolOptions): Either.Either<Decoded, BadOption> =>
+  Either.flatMap(
+    decodePool(options),
+    ({ owedTimeout }) => Either.map(decodeTarget(options), (target) => ({ ...target, turnTimeout: owedTimeout }))
+  )
 
 /** Fails with the last connect error, or for want of any, once `connectTimeout` has passed. */
 const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<void, SqlError> => {
@@ -68,6 +74,7 @@ const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<voi
   }
   return Effect.asVoid(Effect.scoped(lease(state))).pipe(
     Effect.mapError(asSqlError),
+    Effect.interruptible,
     Effect.timeoutFail({ duration: connectTimeout, onTimeout }),
     Effect.withClock(realClock)
   )
@@ -75,25 +82,26 @@ const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<voi
 
 const open = (
   options: Api.PgPoolOptions,
-  target: Target
+  decoded: Decoded
 ): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
+    const target: Target = { ...decoded, clock: yield* Effect.clock }
     const state: Pool = yield* makeState<Session, SqlError, never>({
       ...options,
       acquire: connect(target, (session) => state.invalidate(session)),
       check: (session) => session.ping,
       reset: (session) => reset(target, session),
       needsReset: (session) => target.reset === "session" || !session.isClean,
-      isTransient: isTransientConnectError,
+      isTransient: ({ cause }) => isTransient(cause),
       ioClock: realClock
     })
-    const client = yield* makeClient(state, target, options)
+    const face = yield* makeClient(state, target, options)
     if (options.eager === true) yield* connectOnce(state, target)
     const { resize, stats } = fromState(state)
     const get = lease(state)
     return {
       [TypeId]: TypeId,
-      client,
+      ...face,
       get,
       use: (f) =>
         use(state, (session) => {

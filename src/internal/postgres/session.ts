@@ -3,12 +3,15 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import type * as Pg from "pg"
+import { NotSent } from "../../PgError.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { cancelRequest } from "./cancel.js"
+import { isServerError, leavesOutcomeOpen } from "./codes.js"
 import type { Target } from "./config.js"
-import { isServerError, lostAnswer, NotSent, queryTimedOut, statementError } from "./errors.js"
+import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
 
 /**
  * What happens to a statement whose caller is interrupted: it is cancelled on the server, or left to end by itself
@@ -24,6 +27,10 @@ export interface Hooks {
   readonly refusal?: () => SqlError | undefined
   /** Told when the answer is there and the session settled, just before the caller is. */
   readonly onAnswer?: () => void
+  /** Told when the caller is interrupted after it was sent and before it was answered. */
+  readonly onCutOff?: () => void
+  /** Told the answer when the caller is gone. */
+  readonly onLateAnswer?: (answer: Exit.Exit<unknown, SqlError>) => void
 }
 
 /** `pg`'s client, with the parts that are not in its types. @internal */
@@ -32,6 +39,8 @@ export interface Client extends Omit<Pg.Client, "connection" | "query" | "connec
   readonly processID: number | null
   readonly secretKey: number | null
   readonly readyForQuery?: boolean
+  /** `false` after an error of the connection: nothing is sent any more, although its socket may not have ended yet. */
+  readonly _queryable: boolean
   readonly getTransactionStatus: () => "I" | "T" | "E" | null
   readonly query: (query: unknown, callback?: (error: unknown, result: any) => void) => unknown
   readonly connect: (callback: (error: unknown) => void) => void
@@ -50,12 +59,13 @@ export const realClock: Clock.Clock = Clock.make()
 export class Session {
   private ended = false
   private cancelling = false
+  private canceller: Fiber.RuntimeFiber<void> | undefined = undefined
   private inFlight: OnInterrupt | undefined = undefined
   private whenSettled: Array<() => void> = []
 
   constructor(
     readonly client: Client,
-    private readonly target: Target,
+    readonly target: Target,
     private readonly onLost: (session: Session) => void
   ) {
     // From birth to death: an error without a listener would end the process (R17).
@@ -72,13 +82,17 @@ export class Session {
     return this.client.processID ?? 0
   }
 
+  get isAlive(): boolean {
+    return !this.ended && this.client._queryable
+  }
+
   get isSettled(): boolean {
     return this.ended || (this.client.readyForQuery === true && !this.cancelling)
   }
 
   /** Whether the last borrower left nothing behind that is known without asking the server (R15). */
   get isClean(): boolean {
-    return this.isSettled && !this.ended && this.client.getTransactionStatus() === "I"
+    return this.isSettled && this.isAlive && this.client.getTransactionStatus() === "I"
   }
 
   get isInTransaction(): boolean {
@@ -95,32 +109,42 @@ export class Session {
     const { queryTimeout } = this.target
     return queryTimeout === Infinity
       ? answer
-      : Effect.withClock(Effect.timeoutFail(answer, { duration: queryTimeout, onTimeout: queryTimedOut }), realClock)
+      : Effect.interruptible(answer).pipe(
+        // What can't be interrupted, as a finaliser, is waited for no longer either.
+        Effect.timeoutFail({ duration: queryTimeout, onTimeout: queryTimedOut }),
+        Effect.withClock(realClock)
+      )
   }
 
   /** Sends one query and gives its result, once the session is settled again. */
   query<A>(query: unknown, onInterrupt: OnInterrupt, hooks?: Hooks): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
-      if (this.ended) return Effect.fail(statementError(new NotSent()))
+      if (!this.isAlive) return Effect.fail(statementError(new NotSent()))
       if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt, hooks))
       return Effect.async<A, SqlError>((resume) => {
         const refusal = hooks?.refusal?.()
         if (refusal !== undefined) return resume(Effect.fail(refusal))
         let isAnswered = false
+        let isCutOff = false
         // `pg` tells of a failure before the server is ready again, and may tell twice.
         this.submit(query, onInterrupt, (error, result) => {
           if (isAnswered) return
           isAnswered = true
-          const answer = error === null || error === undefined
-            ? () => Effect.succeed(result as A)
-            : () => Effect.fail(this.failure(error))
+          const hasFailed = error !== null && error !== undefined
           this.onceSettled(() => {
+            const answer = hasFailed ? Exit.fail(this.failure(error)) : Exit.succeed(result as A)
             hooks?.onAnswer?.()
-            resume(answer())
+            if (isCutOff) hooks?.onLateAnswer?.(answer)
+            else resume(answer)
           })
         })
-        // With the answer the session may have gone to somebody else.
-        return Effect.sync(() => isAnswered ? undefined : this.interrupted())
+        return Effect.sync(() => {
+          isCutOff = true
+          // With the answer the session may have gone to somebody else.
+          if (isAnswered) return
+          hooks?.onCutOff?.()
+          this.interrupted()
+        })
       })
     })
   }
@@ -133,7 +157,8 @@ export class Session {
 
   /** What a failed query tells its caller: the server's words, or that the answer was lost (R22). */
   failure(error: unknown): SqlError {
-    return this.ended && !isServerError(error) ? lostAnswer(error) : statementError(error)
+    const isLost = isServerError(error) ? leavesOutcomeOpen(error) : this.ended
+    return isLost ? lostAnswer(error) : statementError(error)
   }
 
   /** Waits until nothing is in flight and no cancel is under way (R16). */
@@ -152,16 +177,20 @@ export class Session {
   interrupted(): void {
     if (this.isSettled || this.inFlight !== "cancel" || this.cancelling) return
     this.cancelling = true
-    const cancel = cancelRequest(this.client, this.target).pipe(
-      Effect.tap((isDone) => Effect.sync(() => isDone ? this.cancelled() : this.destroy())),
-      Effect.zipRight(this.settled)
-    )
     // What is not settled by then is destroyed: nobody can know which statement the cancel will hit.
-    Effect.runFork(
-      leaveAfter(cancel, this.target.cleanupTimeout, realClock).pipe(
-        Effect.tap((end) =>
-          Option.isSome(end) && Exit.isSuccess(end.value) ? Effect.void : Effect.sync(() => this.destroy())
-        )
+    this.canceller = Effect.runFork(
+      cancelRequest(this.client, this.target).pipe(
+        Effect.flatMap((isDone) => {
+          if (!isDone) return Effect.sync(() => this.destroy())
+          this.cancelled()
+          return this.settled
+        }),
+        Effect.timeoutTo({
+          duration: this.target.cleanupTimeout,
+          onSuccess: () => {},
+          onTimeout: () => this.destroy()
+        }),
+        Effect.withClock(realClock)
       )
     )
   }
@@ -191,6 +220,7 @@ export class Session {
 
   /** Gives the session up. */
   destroy(): void {
+    this.canceller?.unsafeInterruptAsFork(FiberId.none)
     this.client.connection.stream.destroy()
     this.end()
   }

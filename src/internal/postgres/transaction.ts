@@ -1,32 +1,54 @@
 /** @internal */
-import type * as SqlClient from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Pg from "pg"
-import { CommitOutcomeUnknown } from "../../OutcomeUnknown.js"
+import { CommitOutcomeUnknown, isDeadlock, isOutcomeUnknown, isSerializationFailure } from "../../PgError.js"
+import type { TransactionOptions } from "../../PgPool.js"
+import { orDie } from "../elasticPool.js"
+import { BadOption } from "../options.js"
 import { leaveAfter } from "../pool/deadlines.js"
+import { isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
-import { isServerError, isSessionLost, NotSent } from "./errors.js"
+import { statementError } from "./errors.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
+import type { Holder, Restore } from "./turn.js"
 
-/** The innermost transaction that a fiber is in. @internal */
+/** What a fiber's statements run on: a connection that was kept for it, or a transaction. @internal */
 export class Level {
-  constructor(
+  private constructor(
     readonly lease: Lease,
-    readonly depth: number,
-    /** Numbers the savepoints of the whole transaction. */
-    readonly savepoints: { count: number }
+    readonly outer: Level | undefined,
+    /** 0 for a transaction, more for nested ones, less for a connection outside of any. */
+    readonly depth: number
   ) {}
 
-  /** A level below. Its statements take turns among themselves; meanwhile it has this level's turn. */
+  /** Numbers the savepoints of a transaction. */
+  private savepoints = 0
+
+  static on(session: Session): Level {
+    return new Level(new Lease(session), undefined, -1)
+  }
+
+  nextSavepoint(): number {
+    return this.outer?.isTransaction === true ? this.outer.nextSavepoint() : ++this.savepoints
+  }
+
+  get isTransaction(): boolean {
+    return this.depth >= 0
+  }
+
+  /** A transaction on this level. Its statements take turns among themselves; meanwhile it has this level's turn. */
   below(): Level {
-    return new Level(new Lease(this.lease.session), this.depth + 1, this.savepoints)
+    return new Level(new Lease(this.lease.session, this.lease), this, this.depth + 1)
   }
 }
 
@@ -37,12 +59,37 @@ export interface Transactions {
   /** The level in force, and a context with another one. */
   readonly current: (context: Context.Context<never>) => Level | undefined
   readonly enter: (level: Level) => <R>(context: Context.Context<R>) => Context.Context<R>
-  readonly invalidate: (session: Session) => void
+  /** Runs what is to be told about what nobody waits for any more. */
+  readonly report: (event: Effect.Effect<void>) => void
   readonly cleanupTimeout: number
 }
 
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 type Mark = (event: "commit" | "rollback" | "savepoint") => void
+
+/**
+ * Runs all statements of an effect on one connection. Inside another one, or a transaction, they do so anyway.
+ *
+ * @internal
+ */
+export const makeWithConnection =
+  (self: Transactions) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+    Effect.withFiberRuntime<A, E | SqlError, R>((fiber) =>
+      self.current(fiber.currentContext) === undefined
+        ? onConnection(self, (level) => run(self, level, effect))
+        : effect
+    )
+
+const onConnection = <A, E, R>(
+  self: Transactions,
+  f: (level: Level) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SqlError, R> =>
+  self.withSession((session) => {
+    const level = Level.on(session)
+    return Effect.ensuring(f(level), Effect.sync(() => level.lease.end()))
+  })
+
+const run = <A, E, R>(self: Transactions, level: Level, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.mapInputContext(effect, (context: Context.Context<R>) => self.enter(level)(context))
 
 /**
  * `withTransaction` of one client, with the spans and events of `@effect/sql`. Waiting for a connection can be
@@ -50,8 +97,10 @@ type Mark = (event: "commit" | "rollback" | "savepoint") => void
  *
  * @internal
  */
-export const makeWithTransaction =
-  (self: Transactions): SqlClient.SqlClient["withTransaction"] => <R, E, A>(effect: Effect.Effect<A, E, R>) =>
+export const makeTransaction =
+  (self: Transactions) =>
+  (options: TransactionOptions) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
     Effect.useSpan(
       "sql.transaction",
       { kind: "client", captureStackTrace: false },
@@ -60,66 +109,88 @@ export const makeWithTransaction =
           for (const [key, value] of self.spanAttributes) span.attribute(key, value)
           const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
           const mark: Mark = (event) => span.event(`db.transaction.${event}`, clock.unsafeCurrentTimeNanos())
-          const body = (level: Level) =>
-            Effect.withParentSpan(
-              Effect.mapInputContext(effect, (context: Context.Context<R>) => self.enter(level)(context)),
-              span
-            )
+          const body = (level: Level) => Effect.withParentSpan(run(self, level, effect), span)
           const outer = self.current(fiber.currentContext)
-          return outer === undefined ? transaction(self, mark, body) : savepoint(self, mark, outer, body)
+          if (outer?.isTransaction === true) return transact(self, outer, savepoint(outer), mark, body)
+          const top = (connection: Level) => transact(self, connection, transaction(options), mark, body)
+          return outer === undefined ? onConnection(self, top) : top(outer)
         })
     )
 
-const transaction = <A, E, R>(
-  self: Transactions,
-  mark: Mark,
-  body: (level: Level) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | SqlError, R> =>
-  self.withSession((session) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function*() {
-        yield* restore(session.statement("BEGIN"))
-        const level = new Level(new Lease(session), 0, { count: 0 })
-        const exit = yield* runBody(restore, level, body)
-        if (Exit.isSuccess(exit)) {
-          mark("commit")
-          yield* restore(commit(session))
-        } else {
-          mark("rollback")
-          // An interrupted caller is not kept waiting: the connection's own fiber rolls back (R22).
-          if (!Cause.isInterruptedOnly(exit.cause)) yield* undo(self, session, "ROLLBACK")
-        }
-        return yield* exit
-      })
-    )
-  )
+/** How a transaction of one kind begins and ends. */
+interface Kind {
+  readonly holder: Holder
+  readonly begin: string
+  readonly rollback: string
+  readonly event: "commit" | "savepoint"
+  readonly commit: (self: Transactions, lease: Lease, onCutOff: () => void) => Effect.Effect<void, SqlError>
+}
 
-const savepoint = <A, E, R>(
+const transaction = ({ deferrable, isolation, readOnly }: TransactionOptions): Kind => ({
+  holder: "transaction",
+  begin: [
+    "BEGIN",
+    ...(isolation === undefined ? [] : [`ISOLATION LEVEL ${isolation.toUpperCase()}`]),
+    ...(readOnly === undefined ? [] : [readOnly ? "READ ONLY" : "READ WRITE"]),
+    ...(deferrable === undefined ? [] : [deferrable ? "DEFERRABLE" : "NOT DEFERRABLE"])
+  ].join(" "),
+  rollback: "ROLLBACK",
+  event: "commit",
+  commit
+})
+
+const savepoint = (outer: Level): Kind => {
+  const name = `effect_pgpool_${outer.nextSavepoint()}`
+  return {
+    holder: "nested transaction",
+    begin: `SAVEPOINT ${name}`,
+    rollback: `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`,
+    event: "savepoint",
+    commit: (_, lease, onCutOff) => lease.session.inTime(lease.send(`RELEASE SAVEPOINT ${name}`, { onCutOff }))
+  }
+}
+
+/**
+ * Runs the body between BEGIN and COMMIT or ROLLBACK. Whatever of these was sent ends by itself; what is undone is
+ * undone in a fiber of its own, for which an interrupted caller does not wait (R22).
+ */
+const transact = <A, E, R>(
   self: Transactions,
-  mark: Mark,
   outer: Level,
+  kind: Kind,
+  mark: Mark,
   body: (level: Level) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | SqlError, R> =>
-  outer.lease.inTurn(
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function*() {
-        const level = outer.below()
-        const { session } = level.lease
-        const name = `effect_pgpool_${++level.savepoints.count}`
-        const undoAll = undo(self, session, `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`)
-        yield* restore(session.statement(`SAVEPOINT ${name}`))
-        const exit = yield* runBody(restore, level, body)
-        if (Exit.isSuccess(exit)) {
-          mark("savepoint")
-          yield* Effect.onError(restore(session.inTime(session.query(`RELEASE SAVEPOINT ${name}`, "leave"))), () =>
-            undoAll)
-        } else {
-          mark("rollback")
-          yield* undoAll
-        }
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*(): Effect.fn.Return<A, E | SqlError, R> {
+      const { lease } = outer
+      yield* lease.take(kind.holder, restore)
+      let isCutOff = false
+      const onCutOff = () => {
+        isCutOff = true
+      }
+
+      const begun = yield* Effect.exit(restore(lease.session.inTime(lease.send(kind.begin, { onCutOff }))))
+      if (Exit.isFailure(begun)) {
+        yield* isCutOff ? undo(self, lease, kind) : lease.release
+        return yield* Exit.failCause(begun.cause)
+      }
+
+      const exit = yield* runBody(restore, outer.below(), body)
+      if (Exit.isFailure(exit)) {
+        mark("rollback")
+        const undone = yield* undo(self, lease, kind)
+        if (!Cause.isInterruptedOnly(exit.cause)) yield* Effect.exit(restore(Fiber.await(undone)))
         return yield* exit
-      })
-    )
+      }
+
+      mark(kind.event)
+      isCutOff = false
+      const committed = yield* Effect.exit(restore(kind.commit(self, lease, onCutOff)))
+      // What was sent takes its course: the server has committed or undone it, or will have.
+      yield* Exit.isSuccess(committed) || isCutOff ? lease.release : undo(self, lease, kind)
+      return yield* Exit.zipRight(committed, exit)
+    })
   )
 
 /** Runs the body; afterwards nothing that it left behind can reach the session through its lease. */
@@ -127,34 +198,99 @@ const runBody = <A, E, R>(
   restore: Restore,
   level: Level,
   body: (level: Level) => Effect.Effect<A, E, R>
-): Effect.Effect<Exit.Exit<A, E>, never, R> =>
-  Effect.ensuring(Effect.exit(restore(body(level))), Effect.sync(() => level.lease.end()))
+): Effect.Effect<Exit.Exit<A, E | SqlError>, never, R> =>
+  Effect.map(Effect.exit(restore(body(level))), (exit) => {
+    const { lease } = level
+    lease.end()
+    return Exit.isSuccess(exit) && lease.doomed !== undefined ? Exit.fail(lease.doomed) : exit
+  })
 
-const commit = (session: Session): Effect.Effect<void, SqlError> =>
-  session.inTime(session.query<Pg.QueryResult>("COMMIT", "leave")).pipe(
+const commit: Kind["commit"] = (self, lease, onCutOff) => {
+  const onLateAnswer = (answer: Exit.Exit<unknown, SqlError>) => self.report(lateCommit(judge(answer)))
+  return judge(lease.session.inTime(lease.send("COMMIT", { onCutOff, onLateAnswer })))
+}
+
+/** What the answer to a COMMIT means. */
+const judge = (answer: Effect.Effect<unknown, SqlError>): Effect.Effect<void, SqlError> =>
+  answer.pipe(
     Effect.mapError(({ cause }) => {
-      const isKnown = cause instanceof NotSent || (isServerError(cause) && !isSessionLost(cause))
+      const isKnown = Predicate.isTagged(cause, "NotSent") || (isServerError(cause) && !isSessionLost(cause))
       if (isKnown) return new SqlError({ cause, message: "Failed to commit the transaction" })
       const unknown = new CommitOutcomeUnknown({ cause })
       return new SqlError({ cause: unknown, message: unknown.message })
     }),
-    Effect.flatMap(({ command }) => command === "ROLLBACK" ? Effect.fail(rolledBack()) : Effect.void)
+    Effect.flatMap((result) => (result as Pg.QueryResult).command === "ROLLBACK" ? rolledBack : Effect.void)
   )
 
 /** So the server answers a COMMIT after a statement has failed, even if that failure was caught. */
-const rolledBack = () =>
-  new SqlError({
-    cause: new Error("The server answered COMMIT with ROLLBACK, because a statement of the transaction had failed"),
-    message: "The transaction was rolled back"
+const rolledBack = Effect.suspend(() =>
+  Effect.fail(
+    new SqlError({
+      cause: new Error("The server answered COMMIT with ROLLBACK, because a statement of the transaction had failed"),
+      message: "The transaction was rolled back"
+    })
+  )
+)
+
+const lateCommit = (outcome: Effect.Effect<void, SqlError>): Effect.Effect<void> =>
+  Effect.matchEffect(outcome, {
+    onSuccess: () => Effect.logInfo("A transaction was committed whose caller had been interrupted during COMMIT"),
+    onFailure: ({ message }) =>
+      Effect.logWarning(`A transaction whose caller had been interrupted during COMMIT has failed: ${message}`)
   })
 
 /**
- * Waits for `cleanupTimeout` at the most, interrupted or not, and never fails: the body's own failure is what counts. A
- * session that can't be rolled back in time is given up.
+ * Undoes in a fiber of its own what was begun on this connection, and then lets others have their turn. It never fails:
+ * the body's own failure is what counts. A session for which `cleanupTimeout` is not enough is given up.
  */
-const undo = (self: Transactions, session: Session, statement: string): Effect.Effect<void> =>
-  Effect.flatMap(leaveAfter(session.query(statement, "leave"), self.cleanupTimeout, realClock), (exit) => {
-    if (Option.isSome(exit) && Exit.isSuccess(exit.value)) return Effect.void
-    self.invalidate(session)
-    return Effect.logDebug("A rollback failed, its connection is closed", ...Option.toArray(exit))
-  })
+const undo = (self: Transactions, lease: Lease, { rollback }: Kind): Effect.Effect<Fiber.Fiber<void>> => {
+  const { session } = lease
+  const rollBack = Effect.zipRight(
+    session.settled,
+    Effect.suspend(() => session.isInTransaction ? lease.send(rollback) : Effect.void)
+  )
+  return leaveAfter(rollBack, self.cleanupTimeout, realClock).pipe(
+    Effect.map((exit) => {
+      // Whose lease has ended has left the rest to the connection's own fiber (R15).
+      if (!lease.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
+      session.destroy()
+      self.report(Effect.logWarning("A ROLLBACK failed or took longer than cleanupTimeout: its connection is closed"))
+    }),
+    Effect.ensuring(lease.release),
+    Effect.forkDaemon
+  )
+}
+
+/**
+ * `transaction` for users: with `retry`, and not where its options could not be kept.
+ *
+ * @internal
+ */
+export const withOptions = (self: Transactions) => {
+  const make = makeTransaction(self)
+  return (options: TransactionOptions) => {
+    const asked = Object.entries(options).filter(([, value]) => value !== undefined).map(([option]) => option)
+    const isBad = options.isolation !== undefined && !isolations.includes(options.isolation)
+    return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+      Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
+        if (isBad) return badIsolation(options.isolation)
+        const isNested = self.current(fiber.currentContext)?.isTransaction === true
+        if (isNested && asked.length > 0) return Effect.fail(nestedOptions(asked))
+        const once = make(options)(effect)
+        return options.retry === undefined ? once : Effect.retry(once, { schedule: options.retry, while: isConflict })
+      })
+  }
+}
+
+const isolations = ["read committed", "repeatable read", "serializable"]
+
+const badIsolation = (isolation: unknown): Effect.Effect<never> => {
+  const allowed = isolations.map((one) => JSON.stringify(one)).join(", ")
+  return orDie(Either.left(new BadOption("isolation", isolation, `one of ${allowed}`)))
+}
+
+const nestedOptions = (asked: ReadonlyArray<string>): SqlError =>
+  statementError(new Error(`A transaction inside another one can't have options of its own: ${asked.join(", ")}`))
+
+const isConflict = (error: unknown): boolean =>
+  !isOutcomeUnknown(error) && (isSerializationFailure(error) || isDeadlock(error))

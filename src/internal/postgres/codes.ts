@@ -1,0 +1,68 @@
+/** @internal */
+import * as Predicate from "effect/Predicate"
+
+/** The SQLSTATE that the server answered with, or the code of a failed system call. @internal */
+export const codeOf = (error: unknown): string | undefined =>
+  Predicate.hasProperty(error, "code") && typeof error.code === "string" ? error.code : undefined
+
+/** An error message of the server, with its fields. @internal */
+export interface ServerError {
+  /** SQLSTATE */
+  readonly code: string
+  readonly severity: string
+  readonly constraint?: string
+}
+
+/** An error message of the server, and not of the socket. @internal */
+export const isServerError = (error: unknown): error is ServerError =>
+  Predicate.hasProperty(error, "severity") && codeOf(error) !== undefined
+
+/**
+ * Errors after which the session is gone: shutdown, crash, and whatever else the server or a pooler calls fatal (R19).
+ *
+ * @internal
+ */
+export const isSessionLost = (error: unknown): boolean =>
+  isServerError(error) && (isFatal(error) || /^57P0[1-3]/.test(error.code))
+
+const isFatal = ({ severity }: ServerError): boolean => severity === "FATAL" || severity === "PANIC"
+
+/**
+ * Errors that don't tell whether the statement took effect: another process of the server crashed (57P02), a pooler
+ * lost its connection to the server (a fatal class 08), or the server itself doesn't know (40003).
+ *
+ * https://www.postgresql.org/docs/current/errcodes-appendix.html
+ *
+ * @internal
+ */
+export const leavesOutcomeOpen = (error: unknown): boolean =>
+  isServerError(error) && (/^(57P02|40003)/.test(error.code) || (isFatal(error) && error.code.startsWith("08")))
+
+const transientCodes: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ECONNABORTED",
+  "ETIMEDOUT",
+  "EPIPE",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EAI_AGAIN",
+  // No socket file: the server of a Unix socket is down.
+  "ENOENT",
+  "53300",
+  "57P01",
+  "57P02",
+  "57P03"
+])
+
+/**
+ * Connect failures that time may heal (R18): refused, reset, timed out, starting up, too many connections, or the
+ * server went away in the middle of the handshake.
+ *
+ * @internal
+ */
+export const isTransient = (cause: unknown): boolean => {
+  const code = codeOf(cause)
+  if (code !== undefined) return transientCodes.has(code) || code.startsWith("08")
+  return cause instanceof Error && cause.message.startsWith("Connection terminated")
+}

@@ -1,0 +1,77 @@
+/** @internal */
+import { SqlError } from "@effect/sql/SqlError"
+import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import { ConnectionBusy } from "../../PgError.js"
+
+/** Who can have a connection for itself. All but a statement may in turn wait for somebody else. @internal */
+export type Holder = "statement" | ConnectionBusy["holder"]
+
+/** @internal */
+export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** How long one waits for the others. @internal */
+export interface Patience {
+  /** In milliseconds of `clock`, the policy clock of the pool (R14). */
+  readonly turnTimeout: number
+  readonly clock: Clock.Clock
+}
+
+/**
+ * The turn of the fibers that share a connection: first come, first served (R23).
+ *
+ * Not a `Semaphore`: a newcomer could pass those who wait there, and one that is interrupted just when it was served
+ * would keep the permit for ever.
+ *
+ * @internal
+ */
+export class Turn {
+  holder: Holder | undefined = undefined
+  private readonly waiters = new Map<Deferred.Deferred<void>, Holder>()
+
+  constructor(private readonly patience: Patience) {}
+
+  /** Must run uninterruptibly: only the wait is restored, and a turn that came all the same is given back. */
+  take(holder: Holder, restore: Restore): Effect.Effect<void, SqlError> {
+    return Effect.suspend(() => {
+      if (this.holder === undefined) {
+        this.holder = holder
+        return Effect.void
+      }
+      const turn = Deferred.unsafeMake<void>(FiberId.none)
+      this.waiters.set(turn, holder)
+      return Effect.onError(restore(this.wait(turn)), () => Effect.sync(() => this.leave(turn)))
+    })
+  }
+
+  release(): void {
+    const [next] = this.waiters
+    this.holder = next?.[1]
+    if (next === undefined) return
+    this.waiters.delete(next[0])
+    Deferred.unsafeDone(next[0], Exit.void)
+  }
+
+  private leave(turn: Deferred.Deferred<void>): void {
+    if (!this.waiters.delete(turn)) this.release()
+  }
+
+  private wait(turn: Deferred.Deferred<void>, waited = 0): Effect.Effect<void, SqlError> {
+    const { clock, turnTimeout } = this.patience
+    return Effect.timeoutOption(Deferred.await(turn), turnTimeout).pipe(
+      Effect.withClock(clock),
+      Effect.flatMap((came) => {
+        if (Option.isSome(came)) return Effect.void
+        const { holder } = this
+        // Statements end by themselves: one may wait for many.
+        if (holder === undefined || holder === "statement") return this.wait(turn, waited + turnTimeout)
+        const cause = new ConnectionBusy({ holder, waited: waited + turnTimeout })
+        return Effect.fail(new SqlError({ cause, message: cause.message }))
+      })
+    )
+  }
+}

@@ -1,0 +1,121 @@
+import { SqlError } from "@effect/sql"
+import { assert, describe, it } from "@effect/vitest"
+import { Data, Effect, Option } from "effect"
+import { PgError } from "effect-pgpool"
+import { makePool, makeTable, makeWarmPool, serverUrl } from "./support/pgPool.js"
+import * as Proxy from "./support/proxy.js"
+
+const predicates = {
+  isConstraintViolation: PgError.isConstraintViolation,
+  isUniqueViolation: PgError.isUniqueViolation,
+  isForeignKeyViolation: PgError.isForeignKeyViolation,
+  isSerializationFailure: PgError.isSerializationFailure,
+  isDeadlock: PgError.isDeadlock,
+  isQueryCanceled: PgError.isQueryCanceled,
+  isPoolExhausted: PgError.isPoolExhausted,
+  isOutcomeUnknown: PgError.isOutcomeUnknown,
+  isRetryable: PgError.isRetryable
+}
+
+/** The names of all that holds of an error. */
+const what = (error: unknown) => Object.entries(predicates).filter(([, holds]) => holds(error)).map(([name]) => name)
+
+const fromServer = (code: string, severity = "ERROR") =>
+  new SqlError.SqlError({ cause: Object.assign(new Error("said the server"), { code, severity }) })
+
+const fromSystem = (code: string) => new SqlError.SqlError({ cause: Object.assign(new Error(code), { code }) })
+
+describe("PgError", () => {
+  it.scopedLive("reads what a real server says", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { sql } = yield* makePool()
+      const insert = sql`INSERT INTO ${sql(table.name)} (id) VALUES (1)`
+      yield* insert
+      const error = yield* Effect.flip(insert)
+      assert.deepStrictEqual(PgError.sqlState(error), Option.some("23505"))
+      assert.deepStrictEqual(PgError.constraint(error), Option.some(`${table.name}_pkey`))
+      assert.deepStrictEqual(what(error), ["isConstraintViolation", "isUniqueViolation"])
+      const other = yield* Effect.flip(sql`SELECT 1 / 0`)
+      assert.deepStrictEqual(PgError.sqlState(other), Option.some("22012"))
+      assert.deepStrictEqual(PgError.constraint(other), Option.none())
+      assert.deepStrictEqual(what(other), [])
+      const late = yield* Effect.flip(sql.unsafe("SET statement_timeout = 50; SELECT pg_sleep(60)"))
+      assert.deepStrictEqual(what(late), ["isQueryCanceled"])
+    }))
+
+  const states: Record<string, Array<string>> = {
+    "23503": ["isConstraintViolation", "isForeignKeyViolation"],
+    "23514": ["isConstraintViolation"],
+    "40001": ["isSerializationFailure", "isRetryable"],
+    "40P01": ["isDeadlock", "isRetryable"],
+    "40003": ["isOutcomeUnknown"],
+    "55P03": ["isRetryable"],
+    "53300": ["isRetryable"],
+    "57014": ["isQueryCanceled"],
+    "57P01": ["isRetryable"],
+    "57P02": ["isOutcomeUnknown"],
+    "57P03": ["isRetryable"],
+    "42601": [],
+    "28P01": [],
+    "25P02": []
+  }
+  for (const [state, expected] of Object.entries(states)) {
+    it(`${state}: ${expected.join(", ") || "nothing more"}`, () => {
+      assert.deepStrictEqual(what(fromServer(state)), expected)
+    })
+  }
+
+  it("08 is a lost connection where it is fatal, and a mistake of ours where not", () => {
+    assert.deepStrictEqual(what(fromServer("08P01", "FATAL")), ["isOutcomeUnknown"])
+    assert.deepStrictEqual(what(fromServer("08P01", "ERROR")), [])
+  })
+
+  it("a connect that failed may be tried again, where time may heal it", () => {
+    for (const code of ["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN"]) {
+      assert.deepStrictEqual(what(fromSystem(code)), ["isRetryable"])
+    }
+    assert.deepStrictEqual(what(fromSystem("ENOTFOUND")), [])
+  })
+
+  it("an unknown outcome is never retryable, whatever it was caused by", () => {
+    for (const cause of [fromSystem("ECONNRESET"), fromServer("57P01"), new Error("gone")]) {
+      for (const Unknown of [PgError.OutcomeUnknown, PgError.CommitOutcomeUnknown]) {
+        assert.deepStrictEqual(what(new SqlError.SqlError({ cause: new Unknown({ cause }) })), ["isOutcomeUnknown"])
+      }
+    }
+  })
+
+  it("what was not sent may be tried again", () => {
+    assert.deepStrictEqual(what(new SqlError.SqlError({ cause: new PgError.NotSent() })), ["isRetryable"])
+  })
+
+  it.scopedLive("a pool that is exhausted", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makeWarmPool({ maxsize: 1, maxoverflow: 1, acquireTimeout: 10 })
+      yield* sql.reserve
+      assert.deepStrictEqual(what(yield* Effect.flip(sql`SELECT 1`)), ["isPoolExhausted", "isRetryable"])
+    }))
+
+  it.scopedLive("a server that is down", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      proxy.refusing = true
+      const { sql } = yield* makePool({ url: proxy.url, acquireTimeout: 1000, outageTimeout: 1000 })
+      assert.deepStrictEqual(what(yield* Effect.flip(sql`SELECT 1`)), ["isRetryable"])
+    }))
+
+  it("looks through errors of the program's own, and survives what is no error, or its own cause", () => {
+    class Mine extends Data.TaggedError("Mine")<{ readonly cause: unknown }> {}
+    assert.deepStrictEqual(what(new Mine({ cause: new Error("mine", { cause: fromServer("40001") }) })), [
+      "isSerializationFailure",
+      "isRetryable"
+    ])
+    const circular: { cause?: unknown } = {}
+    circular.cause = circular
+    for (const error of [undefined, null, 1, "23505", new Error("23505"), {}, circular]) {
+      assert.deepStrictEqual(what(error), [])
+      assert.deepStrictEqual(PgError.sqlState(error), Option.none())
+    }
+  })
+})

@@ -1,0 +1,193 @@
+import { SqlError } from "@effect/sql"
+import type { PgClient } from "@effect/sql-pg"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Data, Deferred, Effect, Exit, Fiber, Option, Schedule } from "effect"
+import type { PgPool } from "effect-pgpool"
+import { PgError } from "effect-pgpool"
+import { causeTagOf, eventually, makePool, makeTable, serverUrl } from "../support/pgPool.js"
+import * as Proxy from "../support/proxy.js"
+
+const characteristics = (sql: PgClient.PgClient) =>
+  Effect.map(
+    sql<Record<string, string>>`SELECT current_setting('transaction_isolation') AS isolation,
+      current_setting('transaction_read_only') AS read_only, current_setting('transaction_deferrable') AS deferrable`,
+    ([row]) => [row.isolation, row.read_only, row.deferrable]
+  )
+
+/** Two serializable transactions, each of which reads what the other writes. One of them fails with 40001. */
+const conflict = (
+  { pool, sql }: { readonly pool: PgPool.PgPool; readonly sql: PgClient.PgClient },
+  table: string,
+  retry: PgPool.TransactionOptions["retry"]
+) =>
+  Effect.gen(function*() {
+    const hasRead = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+    let runs = 0
+    const transaction = (me: 0 | 1) =>
+      Effect.gen(function*() {
+        runs++
+        const [{ sum }] = yield* sql<{ sum: number }>`SELECT coalesce(sum(id), 0)::integer AS sum FROM ${sql(table)}`
+        yield* Deferred.succeed(hasRead[me], undefined)
+        yield* Deferred.await(hasRead[1 - me])
+        yield* sql`INSERT INTO ${sql(table)} (id) VALUES (${sum + me + 1})`
+      }).pipe(pool.transaction({ isolation: "serializable", retry }), Effect.exit)
+    const exits = yield* Effect.all([transaction(0), transaction(1)], { concurrency: "unbounded" })
+    return { exits, runs }
+  })
+
+const soon = Schedule.intersect(Schedule.spaced("5 millis"), Schedule.recurs(10))
+
+describe("transaction", () => {
+  it.scopedLive("begins with the characteristics that it was given, and else with the server's", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool()
+      const cases: Array<[PgPool.TransactionOptions, Array<string>]> = [
+        [{}, ["read committed", "off", "off"]],
+        [{ isolation: "read committed" }, ["read committed", "off", "off"]],
+        [{ isolation: "repeatable read" }, ["repeatable read", "off", "off"]],
+        [{ isolation: "serializable", readOnly: true, deferrable: true }, ["serializable", "on", "on"]],
+        [{ readOnly: false, deferrable: false }, ["read committed", "off", "off"]]
+      ]
+      for (const [options, expected] of cases) {
+        assert.deepStrictEqual(yield* pool.transaction(options)(characteristics(sql)), expected)
+      }
+      yield* pool.withConnection(Effect.gen(function*() {
+        yield* sql`SET default_transaction_read_only = on`
+        assert.deepStrictEqual(yield* pool.transaction({})(characteristics(sql)), ["read committed", "on", "off"])
+        const writing = pool.transaction({ readOnly: false })(characteristics(sql))
+        assert.deepStrictEqual(yield* writing, ["read committed", "off", "off"])
+        yield* sql`RESET default_transaction_read_only`
+      }))
+    }))
+
+  it.scopedLive("read only: a write is refused, typed", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { pool, sql } = yield* makePool()
+      const error = yield* Effect.flip(pool.transaction({ readOnly: true })(sql`DELETE FROM ${sql(table.name)}`))
+      assert.deepStrictEqual(PgError.sqlState(error), Option.some("25006"))
+    }))
+
+  it.scopedLive("an isolation that there is not is a defect that names what is allowed, and nothing is sent", () =>
+    Effect.gen(function*() {
+      const { pool } = yield* makePool()
+      const isolation = "serializable; DROP TABLE users" as never
+      const exit = yield* Effect.exit(pool.transaction({ isolation })(Effect.void))
+      assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+      assert.include(String(exit), "repeatable read")
+      assert.strictEqual((yield* pool.stats).acquired, 0)
+    }))
+
+  it.scopedLive("without retry a serialization failure is the caller's", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { exits, runs } = yield* conflict(yield* makePool(), table.name, undefined)
+      const failures = exits.flatMap((exit) => Exit.isFailure(exit) ? [Cause.squash(exit.cause)] : [])
+      assert.strictEqual(failures.length, 1)
+      assert.isTrue(PgError.isSerializationFailure(failures[0]))
+      assert.strictEqual(runs, 2)
+      assert.strictEqual((yield* table.ids).length, 1)
+    }))
+
+  it.scopedLive("with retry the whole transaction runs again after a serialization failure", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { exits, runs } = yield* conflict(yield* makePool(), table.name, soon)
+      assert.isTrue(exits.every(Exit.isSuccess))
+      assert.isAbove(runs, 2)
+      // As if one had run after the other.
+      assert.include([[1, 3], [2, 3]].map(String), String(yield* table.ids))
+    }))
+
+  it.scopedLive("with retry it runs again after a deadlock", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable("id integer PRIMARY KEY, n integer DEFAULT 0")
+      const { pool, server, sql } = yield* makePool({
+        onConnect: (connection) => connection.executeRaw("SET deadlock_timeout = '50ms'", [])
+      })
+      yield* server.query(`INSERT INTO ${table.name} (id) VALUES (1), (2)`)
+      const has = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      let runs = 0
+      const transaction = (first: number) =>
+        Effect.gen(function*() {
+          runs++
+          yield* sql`UPDATE ${sql(table.name)} SET n = n + 1 WHERE id = ${first}`
+          yield* Deferred.succeed(has[first - 1], undefined)
+          yield* Deferred.await(has[2 - first])
+          yield* sql`UPDATE ${sql(table.name)} SET n = n + 1 WHERE id = ${3 - first}`
+        }).pipe(pool.transaction({ retry: soon }))
+      yield* Effect.all([transaction(1), transaction(2)], { concurrency: "unbounded" })
+      assert.isAbove(runs, 2)
+      assert.deepStrictEqual(yield* server.query(`SELECT n FROM ${table.name}`), [{ n: 2 }, { n: 2 }])
+    }))
+
+  it.scopedLive("a conflict that the program wrapped in an error of its own is seen", () =>
+    Effect.gen(function*() {
+      class Mine extends Data.TaggedError("Mine")<{ readonly cause: unknown }> {}
+      const { pool, sql } = yield* makePool()
+      let runs = 0
+      const raise = sql.unsafe("DO $$ BEGIN RAISE 'conflict' USING ERRCODE = '40001'; END $$")
+      const wrapped = Effect.mapError(raise, (cause) => new Mine({ cause }))
+      const body = Effect.suspend((): Effect.Effect<unknown, Mine | SqlError.SqlError> => ++runs < 3 ? wrapped : raise)
+      const error = yield* Effect.flip(
+        pool.transaction({ retry: Schedule.recurs(3) })(body)
+      )
+      assert.instanceOf(error, SqlError.SqlError)
+      assert.strictEqual(runs, 4)
+    }))
+
+  it.scopedLive("no other failure runs it again", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool()
+      let runs = 0
+      const bodies: Array<Effect.Effect<unknown, unknown>> = [
+        Effect.fail("no"),
+        Effect.die("bug"),
+        sql`SELECT 1 / 0`,
+        Effect.timeoutOption(sql`SELECT pg_sleep(60)`, 100)
+      ]
+      for (const body of bodies) {
+        runs = 0
+        const counted = Effect.zipRight(Effect.sync(() => runs++), body)
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(pool.transaction({ retry: soon })(counted))))
+        assert.strictEqual(runs, 1)
+      }
+    }))
+
+  it.scopedLive("R22 an unknown outcome never runs it again", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const proxy = yield* Proxy.start(serverUrl)
+      const { pool, sql } = yield* makePool({ url: proxy.url })
+      let runs = 0
+      proxy.onRequest = (chunk) => chunk.includes("COMMIT") ? proxy.blackhole("answers") : undefined
+      const body = Effect.zipRight(Effect.sync(() => runs++), sql`INSERT INTO ${sql(table.name)} (id) VALUES (1)`)
+      const fiber = yield* Effect.fork(Effect.flip(pool.transaction({ retry: soon })(body)))
+      yield* eventually(table.ids, (ids) => ids.length === 1)
+      proxy.reset()
+      assert.strictEqual(causeTagOf(yield* Fiber.join(fiber)), "CommitOutcomeUnknown")
+      assert.strictEqual(runs, 1)
+    }))
+
+  it.scopedLive("inside another transaction its options can't be kept: an error says so, and the body never runs", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool()
+      const all: Array<PgPool.TransactionOptions> = [
+        { isolation: "serializable" },
+        { readOnly: false },
+        { deferrable: true },
+        { retry: soon }
+      ]
+      yield* sql.withTransaction(Effect.gen(function*() {
+        for (const options of all) {
+          let ran = false
+          const error = yield* Effect.flip(pool.transaction(options)(Effect.sync(() => ran = true)))
+          assert.instanceOf(error, SqlError.SqlError)
+          assert.include(String(error.cause), Object.keys(options)[0])
+          assert.isFalse(ran)
+        }
+        // The outer one goes on, and without options it is a savepoint.
+        assert.strictEqual(yield* pool.transaction({ isolation: undefined })(Effect.succeed(1)), 1)
+      }))
+    }))
+})
