@@ -1,10 +1,15 @@
 import { SqlResolver } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Either, Option, Schema } from "effect"
+import { Effect, Either, Option, Request, RequestResolver, Schema } from "effect"
 import { PgPool } from "effect-pgpool"
 import { makeMeeting } from "../support/ecosystem.js"
 import { codeOf, makeTable, pidOf, serverUrl } from "../support/pgPool.js"
+
+interface WhoAnswers extends Request.Request<number> {
+  readonly _tag: "WhoAnswers"
+  readonly n: number
+}
 
 const People = Schema.Struct({
   id: Schema.Number,
@@ -173,5 +178,48 @@ layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResol
       assert.sameDeepMembers(queries, [[ada], [1], [2]])
       assert.deepStrictEqual(inside, { ...ada, pid: mine })
       assert.deepInclude(outside, { id: 2, name: null })
+    }))
+
+  it.scoped("nested transactions at the same time: each makes its requests in turn", () =>
+    Effect.gen(function*() {
+      const { insert, ordered, queries, sql, table } = yield* makeResolvers
+      const both = Effect.forEach([ada, eve], ({ id, name }) =>
+        sql.withTransaction(Effect.zipRight(insert.execute({ id, name }), ordered.execute(id))), batching)
+      const people = yield* sql.withTransaction(both).pipe(Effect.timeout("10 seconds"))
+      assert.deepInclude(people[0], ada)
+      assert.deepInclude(people[1], eve)
+      assert.deepStrictEqual(queries, [[ada], [1], [eve], [2]])
+      assert.deepStrictEqual(yield* table.ids, [1, 2])
+    }))
+
+  it.scoped("requests of a resolver that knows nothing of transactions stay in them too", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makeResolvers
+      const WhoAnswers = Request.tagged<WhoAnswers>("WhoAnswers")
+      const resolver = RequestResolver.makeBatched((requests: Array<WhoAnswers>) =>
+        Effect.flatMap(
+          Effect.orDie(pidOf(sql)),
+          (pid) => Effect.forEach(requests, Request.succeed(pid), { discard: true })
+        )
+      )
+      const pids = yield* Effect.forEach(
+        [1, 2],
+        (n) => sql.withTransaction(Effect.all([pidOf(sql), Effect.request(WhoAnswers({ n }), resolver)])),
+        batching
+      )
+      for (const [mine, answered] of pids) assert.strictEqual(answered, mine)
+    }))
+})
+
+const Small = PgPool.layer({ url: serverUrl, maxsize: 1, maxoverflow: 1 })
+
+layer(Small, { excludeTestServices: true })("SqlResolver on a small pool", (it) => {
+  it.scoped("transactions of one batch don't wait for the connection that another of them holds", () =>
+    Effect.gen(function*() {
+      const { insert, sql, table } = yield* makeResolvers
+      yield* Effect.forEach([ada, eve, grace], (person) => sql.withTransaction(insert.execute(person)), batching).pipe(
+        Effect.timeout("10 seconds")
+      )
+      assert.deepStrictEqual(yield* table.ids, [1, 2, 3])
     }))
 })

@@ -21,6 +21,7 @@ import { statementError } from "./errors.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
 import type { Holder, Restore } from "./turn.js"
+import { unbatched } from "./unbatched.js"
 
 /** What a fiber's statements run on: a connection that was kept for it, or a transaction. @internal */
 export class Level {
@@ -109,7 +110,7 @@ export const makeTransaction =
           for (const [key, value] of self.spanAttributes) span.attribute(key, value)
           const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
           const mark: Mark = (event) => span.event(`db.transaction.${event}`, clock.unsafeCurrentTimeNanos())
-          const body = (level: Level) => Effect.withParentSpan(run(self, level, effect), span)
+          const body = (level: Level) => Effect.withParentSpan(run(self, level, unbatched(effect)), span)
           const outer = self.current(fiber.currentContext)
           if (outer?.isTransaction === true) return transact(self, outer, savepoint(outer), mark, body)
           const top = (connection: Level) => transact(self, connection, transaction(options), mark, body)
