@@ -1,5 +1,5 @@
 import { assert, it } from "@effect/vitest"
-import { Clock, Effect, Exit, Fiber, FiberId, Scope, TestClock } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, FiberId, Scope, TestClock } from "effect"
 import { ElasticPool } from "effect-pgpool"
 import { describe } from "vitest"
 import { Caller, FakeResource, hang, ok, settle, slow, stuck } from "../support/fakeResource.js"
@@ -373,10 +373,12 @@ describe("R14 time", () => {
 
   it.scoped("R14 with a TestClock as the pool's and real time as the I/O's, an hour of policy fails no connect", () =>
     Effect.gen(function*() {
-      const fake = new FakeResource({ connect: Effect.promise(() => new Promise((done) => setTimeout(done, 50))) })
+      const answered = yield* Deferred.make<void>()
+      const fake = new FakeResource({ connect: Deferred.await(answered) })
       const pool = yield* makePool({
         ...fake.options,
         ioClock: Clock.make(),
+        connectTimeout: "1 minute",
         acquireTimeout: "1 day",
         outageTimeout: "1 day"
       })
@@ -384,6 +386,7 @@ describe("R14 time", () => {
       yield* TestClock.adjust("1 hour")
       assert.isTrue(caller.isWaiting)
       assert.strictEqual((yield* pool.stats).closed.failed, 0)
+      yield* Deferred.succeed(answered, undefined)
       const exit = yield* Fiber.await(caller.fiber)
       assert.isTrue(Exit.isSuccess(exit))
       yield* caller.release
