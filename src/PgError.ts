@@ -49,7 +49,10 @@ export class CommitOutcomeUnknown extends Data.TaggedError("CommitOutcomeUnknown
  * @since 0.1.0
  * @category errors
  */
-export class NotSent extends Data.TaggedError("NotSent") {
+export class NotSent extends Data.TaggedError("NotSent")<{
+  /** How the connection was lost, where that is known: often the server's last words. */
+  readonly cause?: unknown
+}> {
   override get message(): string {
     return "The connection was closed before the statement was sent, so it has had no effect"
   }
@@ -234,7 +237,8 @@ export const isPoolExhausted = (error: unknown): boolean => hasTag(error, "PoolE
  * @category predicates
  */
 export const isOutcomeUnknown = (error: unknown): boolean =>
-  hasTag(error, "OutcomeUnknown", "CommitOutcomeUnknown") || Option.exists(serverError(error), leavesOutcomeOpen)
+  hasTag(error, "OutcomeUnknown", "CommitOutcomeUnknown") ||
+  (!hasTag(error, "NotSent") && Option.exists(serverError(error), leavesOutcomeOpen))
 
 /** Serialization failure, deadlock, lock not available, insufficient resources, shut down, starting up. */
 const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03")

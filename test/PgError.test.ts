@@ -87,7 +87,10 @@ describe("PgError", () => {
   })
 
   it("what was not sent may be tried again", () => {
-    assert.deepStrictEqual(what(new SqlError.SqlError({ cause: new PgError.NotSent() })), ["isRetryable"])
+    for (const cause of [undefined, fromSystem("ECONNRESET"), fromServer("08P01", "FATAL")]) {
+      const error = new SqlError.SqlError({ cause: new PgError.NotSent({ cause }) })
+      assert.deepStrictEqual(what(error), ["isRetryable"])
+    }
   })
 
   it.scopedLive("a pool that is exhausted", () =>

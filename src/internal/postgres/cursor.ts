@@ -1,8 +1,11 @@
 /** @internal */
+import type { Connection } from "pg"
 import Cursor from "pg-cursor"
+import { inOnePiece } from "./portal.js"
 
 /** How `pg` calls a query, and `pg-cursor` itself. */
 type Handler =
+  | "submit"
   | "_ifNoData"
   | "handleRowDescription"
   | "handleDataRow"
@@ -27,6 +30,8 @@ export class SafeCursor extends Cursor {
   /** What a type parser threw. */
   badRow: unknown = undefined
   private isClosed = false
+
+  override submit = (connection: Connection): void => inOnePiece(connection, () => base.submit.call(this, connection))
 
   /** Ends the portal. Nobody is told: the session's next query waits for it. */
   leave(): void {

@@ -216,4 +216,4 @@ class Switchboard {
   }
 }
 
-const listenerLost = () => new SqlError({ cause: new NotSent(), message: "The connection that listens was lost" })
+const listenerLost = () => new SqlError({ cause: new NotSent({}), message: "The connection that listens was lost" })

@@ -3,6 +3,7 @@ import Pg from "pg"
 
 /** The parts of `pg`'s wire connection that a portal needs, as they are called without its types' surplus. */
 interface Wire {
+  readonly stream: { readonly cork: () => void; readonly uncork: () => void }
   readonly parse: (statement: { readonly text: string }) => void
   readonly bind: (portal: { readonly portal: string; readonly values: ReadonlyArray<unknown> }) => void
   readonly describe: (what: { readonly type: "P"; readonly name: string }) => void
@@ -21,6 +22,19 @@ interface RowParser {
 export const prepareValues = (values: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
   const { utils } = Pg as unknown as { readonly utils: { readonly prepareValue: (value: unknown) => unknown } }
   return values.map((value) => utils.prepareValue(value))
+}
+
+/**
+ * Sends what is written on the spot, and until the fiber at work waits for something, in one piece. That is one system
+ * call, and of a session that was killed the server's last words can still be read: a second write would fail, and
+ * destroy the socket with what it has received.
+ *
+ * @internal
+ */
+export const inOnePiece = ({ stream }: Pick<Wire, "stream">, write: () => void): void => {
+  stream.cork()
+  process.nextTick(() => stream.uncork())
+  write()
 }
 
 let portals = 0
@@ -53,14 +67,16 @@ export class Portal {
   ) {}
 
   submit(wire: Wire): null {
-    if (!this.isSent) {
-      this.isSent = true
-      wire.parse({ text: this.text })
-      wire.bind({ portal: this.portal, values: this.values })
-      wire.describe({ type: "P", name: this.portal })
-    }
-    wire.execute({ portal: this.portal, rows: this.pageSize })
-    wire.sync()
+    inOnePiece(wire, () => {
+      if (!this.isSent) {
+        this.isSent = true
+        wire.parse({ text: this.text })
+        wire.bind({ portal: this.portal, values: this.values })
+        wire.describe({ type: "P", name: this.portal })
+      }
+      wire.execute({ portal: this.portal, rows: this.pageSize })
+      wire.sync()
+    })
     return null
   }
 

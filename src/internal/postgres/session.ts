@@ -9,7 +9,7 @@ import type * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { cancelRequest } from "./cancel.js"
-import { isServerError, leavesOutcomeOpen } from "./codes.js"
+import { codeOf, isServerError, leavesOutcomeOpen } from "./codes.js"
 import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
 
@@ -58,6 +58,8 @@ export const realClock: Clock.Clock = Clock.make()
  */
 export class Session {
   private ended = false
+  /** How the connection was lost. */
+  private loss: unknown = undefined
   private cancelling = false
   private canceller: Fiber.RuntimeFiber<void> | undefined = undefined
   private inFlight: OnInterrupt | undefined = undefined
@@ -69,7 +71,10 @@ export class Session {
     private readonly onLost: (session: Session) => void
   ) {
     // From birth to death: an error without a listener would end the process (R17).
-    client.on("error", () => this.onLost(this))
+    client.on("error", (error) => {
+      this.loss ??= error
+      this.onLost(this)
+    })
     client.on("end", () => this.end())
   }
 
@@ -119,7 +124,7 @@ export class Session {
   /** Sends one query and gives its result, once the session is settled again. */
   query<A>(query: unknown, onInterrupt: OnInterrupt, hooks?: Hooks): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
-      if (!this.isAlive) return Effect.fail(statementError(new NotSent()))
+      if (!this.isAlive) return Effect.fail(statementError(new NotSent({ cause: this.loss })))
       if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt, hooks))
       return Effect.async<A, SqlError>((resume) => {
         const refusal = hooks?.refusal?.()
@@ -157,8 +162,10 @@ export class Session {
 
   /** What a failed query tells its caller: the server's words, or that the answer was lost (R22). */
   failure(error: unknown): SqlError {
-    const isLost = isServerError(error) ? leavesOutcomeOpen(error) : this.ended
-    return isLost ? lostAnswer(error) : statementError(error)
+    if (isServerError(error)) return leavesOutcomeOpen(error) ? lostAnswer(error) : statementError(error)
+    // The socket took none of it, or not all: without its end the server has done nothing that lasts.
+    if (codeOf(error) === "EPIPE") return statementError(new NotSent({ cause: this.loss ?? error }))
+    return this.ended ? lostAnswer(error) : statementError(error)
   }
 
   /** Waits until nothing is in flight and no cancel is under way (R16). */
