@@ -23,6 +23,7 @@ import { Context, Effect, ExecutionStrategy, Exit, Layer, Option, Schema, Scope,
 import { PgPool } from "effect-pgpool"
 import * as Database from "../support/database.js"
 import { eventually, pause, uniqueName, watch } from "../support/pgPool.js"
+import * as Proxy from "../support/proxy.js"
 
 const Add = Rpc.make("Add", {
   payload: { n: Schema.Number },
@@ -85,6 +86,9 @@ const makeMessages = (prefix: string, options?: PgPool.PgPoolOptions) =>
 
 const allShards = Array.from({ length: 10 }, (_, n) => `default:${n + 1}`)
 
+const again = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(eventually(Effect.option(effect), Option.isSome), Option.getOrThrow)
+
 /** After so long the storage gives up an operation, and rebuilds its session. */
 const hasty = { shardLockRefreshInterval: "1 second" } as const
 
@@ -114,16 +118,18 @@ const makeRunner = (
     const sorted = Effect.map((shards: Array<ShardId.ShardId>) =>
       shards.sort((a, b) => a.id - b.id).map((id) => id.toString())
     )
+    const acquire = sorted(storage.acquire(address, shards))
     const refresh = sorted(storage.refresh(address, shards))
     return {
       storage,
       address,
       runner: Runner.make({ address, groups: ["default"], weight: 1 }),
       pool: Context.get(poolContext, PgPool.PgPool),
-      acquire: sorted(storage.acquire(address, shards)),
+      acquire,
       refresh,
-      /** The same, tried again until it succeeds. */
-      refreshAgain: Effect.map(eventually(Effect.option(refresh), Option.isSome), Option.getOrThrow),
+      /** The same, tried again until they succeed. */
+      acquireAgain: again(acquire),
+      refreshAgain: again(refresh),
       sessions: server.sessions(app),
       /** The advisory locks of this runner, as the server sees them. */
       locks: server.query(
@@ -346,6 +352,25 @@ layer(Database.layer, { excludeTestServices: true })("@effect/cluster", (it) => 
         const held = yield* one.locks
         assert.lengthOf(held, allShards.length)
         assert.lengthOf(new Set(held.map(({ pid }) => pid)), 1)
+      }))
+
+    it.scoped("a session whose socket says nothing any more is given up, with its shards", () =>
+      Effect.gen(function*() {
+        const { url } = yield* Database.Database
+        const proxy = yield* Proxy.start(url)
+        const prefix = uniqueName()
+        // The storage rebuilds where nothing can be interrupted: only the pool's own deadline can end what it waits for.
+        const options = { url: proxy.url, queryTimeout: 500, connectTimeout: 500, cleanupTimeout: 100 }
+        const one = yield* makeRunner(1, prefix, options, hasty)
+        const two = yield* makeRunner(2, prefix)
+        yield* one.acquire
+        proxy.blackhole()
+        assert.strictEqual((yield* Effect.flip(one.refresh))._tag, "PersistenceError")
+        assert.deepStrictEqual(yield* eventually(two.acquire, (ids) => ids.length > 0), allShards)
+        proxy.heal()
+        assert.deepStrictEqual(yield* one.refreshAgain, [])
+        yield* two.storage.releaseAll(two.address)
+        assert.deepStrictEqual(yield* one.acquireAgain, allShards)
       }))
 
     it.scoped("without advisory locks the shards are rows, and one runner's all the same", () =>
