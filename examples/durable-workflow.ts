@@ -47,7 +47,7 @@ const OrderLive = Order.toLayer(({ id }) =>
 // --- Where it runs ---
 
 /**
- * Each runner has a pool, which lends one connection for as long as the runner lives: its shards of the work are advisory
+ * Each runner has a pool, which lends it one connection for as long as it lives: its shards of the work are advisory
  * locks of that session. When the process dies the server ends the session, and the shards are free for others.
  */
 const DatabaseLive = PgPool.layerConfig({

@@ -359,7 +359,7 @@ layer(Database.layer, { excludeTestServices: true })("@effect/cluster", (it) => 
         const { url } = yield* Database.Database
         const proxy = yield* Proxy.start(url)
         const prefix = uniqueName()
-        // The storage rebuilds where nothing can be interrupted: only the pool's own deadline can end what it waits for.
+        // The storage rebuilds where nothing can be interrupted: only a deadline of the pool can end what it waits for.
         const options = { url: proxy.url, queryTimeout: 500, connectTimeout: 500, cleanupTimeout: 100 }
         const one = yield* makeRunner(1, prefix, options, hasty)
         const two = yield* makeRunner(2, prefix)

@@ -52,7 +52,7 @@ layer(Database.layer, { excludeTestServices: true })("@effect/workflow", (it) =>
           yield* server.query("CREATE TABLE ledger (id serial, activity text, runner integer)")
           const ledger = server.query("SELECT activity, runner FROM ledger ORDER BY id")
           const runners = yield* Effect.all([startRunner, startRunner])
-          // The first that is up takes all shards. One that moves takes its workflows along: begin when each has its half.
+          // The first that is up takes all shards, and one that moves takes its workflows along: wait for the halves.
           yield* waitFor(
             server.query(`
               SELECT application_name, count(*)::int AS shards FROM pg_locks JOIN pg_stat_activity USING (pid)
