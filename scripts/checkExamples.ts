@@ -19,8 +19,8 @@ const run = (file: string) =>
       Command.stderr("inherit"),
       Command.exitCode,
       Effect.timeoutFail({
-        duration: "1 minute",
-        onTimeout: () => new ExampleFailed({ message: `examples/${file} did not end within a minute` })
+        duration: "3 minutes",
+        onTimeout: () => new ExampleFailed({ message: `examples/${file} did not end within 3 minutes` })
       })
     )
     if (status !== 0) return yield* new ExampleFailed({ message: `examples/${file} ended with status ${status}` })
