@@ -7,10 +7,10 @@ import type { Redacted, Scope } from "effect"
 import { Effect } from "effect"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import * as Aftermath from "./storm/aftermath.js"
-import { drawMoment } from "./storm/chance.js"
 import type { Crowd, Turn } from "./storm/crowd.js"
 import * as Crowds from "./storm/crowd.js"
 import { Innocents } from "./storm/innocents.js"
+import { drawMoment } from "./storm/moment.js"
 import { repertoire } from "./storm/operations.js"
 import type { Client, Subject } from "./storm/subject.js"
 import { open } from "./storm/subject.js"
@@ -66,7 +66,11 @@ export const run = (options: Options): Effect.Effect<Report, SqlError> =>
       isOver: () => performance.now() >= end,
       turn: (chance): Turn => {
         const [name, make] = chance.pick(all)
-        const interruptAt = chance.is(0.6) ? drawMoment(chance, 20) : undefined
+        const interruptAt = chance.is(0.4)
+          ? undefined
+          : chance.is(0.3)
+          ? { beats: chance.integer(1, 100) }
+          : drawMoment(chance, 20)
         return { name, make: (operation) => make(subject.stage, operation), interruptAt }
       }
     }
@@ -98,13 +102,14 @@ const play = (
 ): Effect.Effect<Report, SqlError> =>
   Effect.gen(function*() {
     const subject = yield* open(client, url)
-    const { stage: { ledger, pool }, witness } = subject
+    const { beats, stage: { ledger, pool }, witness } = subject
     yield* listenForNoise((noise) => witness.fault(noise))
     const delays = monitorEventLoopDelay({ resolution: 5 })
     delays.enable()
     yield* Crowds.run({
       ...plan(subject),
       witness,
+      beats,
       seed,
       fibers,
       look: () => pool === undefined ? undefined : Aftermath.checkStats(witness, Effect.runSync(pool.stats)),

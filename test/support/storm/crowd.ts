@@ -1,7 +1,8 @@
 /** Many fibers that do one operation after the other, and what interrupts them. */
 import { Effect, Fiber, FiberId, Option } from "effect"
-import type { Moment } from "./chance.js"
-import { Chance, reach } from "./chance.js"
+import { Chance } from "./chance.js"
+import type { Beats, Moment } from "./moment.js"
+import { at } from "./moment.js"
 import { Operation } from "./witness.js"
 import type { Witness } from "./witness.js"
 
@@ -9,11 +10,12 @@ import type { Witness } from "./witness.js"
 export interface Turn {
   readonly name: string
   readonly make: (operation: Operation) => Effect.Effect<unknown, unknown>
-  readonly interruptAt: Moment | undefined
+  readonly interruptAt: Moment | { readonly beats: number } | undefined
 }
 
 export interface Crowd {
   readonly witness: Witness
+  readonly beats: Beats
   readonly seed: number
   readonly fibers: number
   readonly turn: (chance: Chance) => Turn
@@ -38,33 +40,43 @@ const loop = (crowd: Crowd, chance: Chance): Effect.Effect<void> =>
     }
   })
 
-const play = ({ patience, witness }: Crowd, { interruptAt, make, name }: Turn, chance: Chance): Effect.Effect<void> =>
+const play = (
+  { beats, patience, witness }: Crowd,
+  { interruptAt, make, name }: Turn,
+  chance: Chance
+): Effect.Effect<void> =>
   Effect.gen(function*() {
     const operation = new Operation(witness, name, chance)
     witness.operations++
     // By itself: the storm must go on even where this one can't be ended.
     const fiber = yield* Effect.forkDaemon(make(operation))
-    let endedAt = 0
+    const time = { interrupted: NaN, ended: NaN }
     fiber.addObserver(() => {
-      endedAt = performance.now()
+      time.ended = performance.now()
+      beats.beat()
     })
-    const interrupt = Effect.gen(function*() {
+    const interrupt = () => {
+      if (operation.isInterrupted || fiber.unsafePoll() !== null) return
       operation.isInterrupted = true
       witness.interrupts++
-      const interruptedAt = performance.now()
+      time.interrupted = performance.now()
       fiber.unsafeInterruptAsFork(FiberId.none)
-      const exit = yield* Effect.timeoutOption(Fiber.await(fiber), patience)
-      witness.interrupted(operation, (Option.isSome(exit) ? endedAt : performance.now()) - interruptedAt)
-      return exit
-    })
-    const end = Effect.asSome(Fiber.await(fiber))
-    let exit = yield* Effect.raceFirst(
-      end,
-      Effect.as(interruptAt === undefined ? Effect.sleep(patience) : reach(interruptAt), Option.none())
-    )
+    }
+    const callOff = interruptAt === undefined
+      ? () => {}
+      : "beats" in interruptAt
+      ? beats.after(interruptAt.beats, interrupt)
+      : at(interruptAt, interrupt)
+    const end = Effect.timeoutOption(Fiber.await(fiber), patience)
+    let exit = yield* end
+    callOff()
     if (Option.isNone(exit)) {
-      if (interruptAt === undefined) witness.fault(`${name} did not end by itself`)
-      exit = yield* interrupt
+      if (!operation.isInterrupted) witness.fault(`${name} did not end by itself`)
+      interrupt()
+      exit = yield* end
+    }
+    if (operation.isInterrupted) {
+      witness.interrupted(operation, (Option.isSome(exit) ? time.ended : performance.now()) - time.interrupted)
     }
     if (Option.isSome(exit)) return witness.ended(operation, exit.value)
     witness.stuck++

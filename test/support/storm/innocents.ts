@@ -4,9 +4,10 @@
  */
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Option } from "effect"
-import type { Chance, Moment } from "./chance.js"
-import { cutOff } from "./chance.js"
+import type { Chance } from "./chance.js"
 import type { Turn } from "./crowd.js"
+import type { Moment } from "./moment.js"
+import { cutOff } from "./moment.js"
 import type { Stage } from "./operations.js"
 import { statement, statementOn, stream } from "./operations.js"
 import type { Operation } from "./witness.js"

@@ -8,6 +8,7 @@ import { PgPool } from "effect-pgpool"
 import type { Server } from "../server.js"
 import { uniqueName, watch } from "../server.js"
 import { Ledger } from "./ledger.js"
+import { Beats } from "./moment.js"
 import type { Stage } from "./operations.js"
 import { Witness } from "./witness.js"
 
@@ -20,6 +21,7 @@ export interface Subject {
   readonly client: Client
   readonly stage: Stage
   readonly witness: Witness
+  readonly beats: Beats
   readonly server: Server
   /** Its `application_name`. */
   readonly app: string
@@ -37,7 +39,8 @@ export const open = (client: Client, url: Redacted.Redacted): Effect.Effect<Subj
     )
     const app = uniqueName()
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
-    const options = { url, applicationName: app }
+    const beats = new Beats()
+    const options = { url, applicationName: app, stream: beats.socket }
     const pool = client === "stock" ? undefined : yield* PgPool.make({
       ...options,
       maxsize: connections,
@@ -56,6 +59,7 @@ export const open = (client: Client, url: Redacted.Redacted): Effect.Effect<Subj
       client,
       stage: { sql, pool, ledger, channels },
       witness,
+      beats,
       server,
       app,
       table,
