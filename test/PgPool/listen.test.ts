@@ -65,6 +65,22 @@ describe("R21 listen", () => {
       yield* promptly(Fiber.interrupt(second))
     }))
 
+  it.scopedLive("R21 a listener that comes just when the last one of its channel has gone hears", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const test = yield* makePool({ url: proxy.url })
+      const channel = uniqueName()
+      const first = yield* hear(test.pool, channel)
+      yield* untilHeard(test, channel, "a", first.heard)
+      // The session is asked for a third channel meanwhile, so that it can't leave this one between the two.
+      proxy.delay = 100
+      yield* hear(test.pool, uniqueName())
+      yield* pause(20)
+      yield* promptly(Fiber.interrupt(first.fiber))
+      const second = yield* hear(test.pool, channel)
+      yield* untilHeard(test, channel, "b", second.heard)
+    }))
+
   it.scopedLive("notify inside a transaction is heard after its commit, and not after its rollback", () =>
     Effect.gen(function*() {
       const channel = uniqueName()

@@ -183,7 +183,11 @@ class Switchboard {
         listening.delete(name)
       }
       for (const [name, channel] of self.channels) {
-        if (listening.has(name)) continue
+        if (listening.has(name)) {
+          // It came when the last listener of its name had gone and UNLISTEN was not sent yet.
+          if (!channel.isReady) self.hears(channel)
+          continue
+        }
         const answer = yield* Effect.either(self.command(session, `LISTEN ${Pg.escapeIdentifier(name)}`))
         if (Either.isRight(answer)) {
           listening.add(name)
