@@ -1,19 +1,21 @@
 import type { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
-import { execFileSync } from "node:child_process"
-import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import type { Backend, TestPool } from "../support/pgPool.js"
-import { causeTagOf, eventually, makePool, makeTable, pidOf, promptly, serverUrl, watch } from "../support/pgPool.js"
-import * as Postgres from "../support/postgres.js"
+import type { TestPool } from "../support/pgPool.js"
+import {
+  causeTagOf,
+  eventually,
+  isSleeping,
+  makePool,
+  makeTable,
+  nobodySleeps,
+  pidOf,
+  promptly,
+  serverUrl,
+  watch
+} from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
-
-const isSleeping = ({ query, state, wait_event }: Backend) =>
-  state === "active" && wait_event === "PgSleep" && query.includes("pg_sleep")
-
-const nobodySleeps = (sessions: Array<Backend>) => !sessions.some(isSleeping)
+import { startOnUnixSocket, startWithTls } from "../support/sockets.js"
 
 /** Interrupts `sleep` when the server is in it, and sees that the server leaves it long before its end. */
 const cutOff = <A, E, R>({ until }: Pick<TestPool, "until">, sleep: Effect.Effect<A, E, R>) =>
@@ -208,16 +210,6 @@ describe("R16 innocents", () => {
     }))
 })
 
-const makeFolder = (prefix: string) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const folder = mkdtempSync(join(tmpdir(), prefix))
-      chmodSync(folder, 0o777)
-      return folder
-    }),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-  )
-
 /** Pools on a server of one's own, watched on that server. */
 const onServer = (url: string, options: Parameters<typeof makePool>[0]) =>
   Effect.gen(function*() {
@@ -232,8 +224,7 @@ const onServer = (url: string, options: Parameters<typeof makePool>[0]) =>
 describe("R16 the cancel goes where the session is", () => {
   it.scopedLive("R16 over a Unix socket", () =>
     Effect.gen(function*() {
-      const folder = yield* makeFolder("pgpool-socket-")
-      const { port, url } = yield* Postgres.start({ parameters: { unix_socket_directories: folder } })
+      const { folder, port, url } = yield* startOnUnixSocket
       const credentials = { username: "postgres", password: Redacted.make("postgres"), database: "postgres" }
       for (const path of [folder, `${folder}/.s.PGSQL.${port}`]) {
         const server = yield* onServer(url, { url: undefined, path, port, ...credentials })
@@ -246,19 +237,12 @@ describe("R16 the cancel goes where the session is", () => {
 
   it.scopedLive("R16 over TLS, both ways to negotiate it", (context) =>
     Effect.gen(function*() {
-      const folder = yield* makeFolder("pgpool-tls-")
-      const made = makeCertificate(folder)
-      if (!made) {
+      const server = yield* startWithTls
+      if (server === undefined) {
         console.warn("SKIPPED: there is no openssl here, so the cancel over TLS is not tested")
         return context.skip()
       }
-      const { port, url } = yield* Postgres.start({
-        parameters: {
-          ssl: "on",
-          ssl_cert_file: join(folder, "server.crt"),
-          ssl_key_file: join(folder, "server.key")
-        }
-      })
+      const { certificate, port, url } = server
       const proxy = yield* Proxy.start(Redacted.make(url))
       const plainCancels: Array<Buffer> = []
       proxy.onRequest = (chunk) => {
@@ -278,25 +262,7 @@ describe("R16 the cancel goes where the session is", () => {
       // The same by the option, with a certificate that is verified by the name of the host.
       yield* onServer(url, {
         url: Redacted.make(`postgres://postgres:postgres@localhost:${port}/postgres`),
-        ssl: { ca: execFileSync("cat", [join(folder, "server.crt")]) }
+        ssl: { ca: certificate }
       })
     }))
 })
-
-const makeCertificate = (folder: string): boolean => {
-  const key = join(folder, "server.key")
-  try {
-    execFileSync("openssl", [
-      ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"],
-      ...["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", join(folder, "server.crt")]
-    ], { stdio: "ignore" })
-  } catch {
-    return false
-  }
-  chmodSync(key, 0o600)
-  if (process.getuid?.() === 0) {
-    const ids = ["-u", "-g"].map((flag) => Number(execFileSync("id", [flag, "nobody"])))
-    for (const file of [key, join(folder, "server.crt")]) chownSync(file, ids[0], ids[1])
-  }
-  return true
-}

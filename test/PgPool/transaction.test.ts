@@ -7,20 +7,17 @@ import {
   causeTagOf,
   codeOf,
   eventually,
+  insert,
   makePool,
+  makeSlowCommit,
   makeTable,
   makeWarmPool,
   pidOf,
   promptly,
-  serverUrl,
-  uniqueName,
-  watch
+  serverUrl
 } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 import { withLogs } from "../support/testPool.js"
-
-const insert = (sql: PgClient.PgClient, table: { readonly name: string }, id: number) =>
-  sql`INSERT INTO ${sql(table.name)} (id) VALUES (${id})`
 
 describe("R22 commit and rollback", () => {
   it.scopedLive("R22 commits what the body did and gives what it gave", () =>
@@ -223,7 +220,7 @@ describe("R22 lost answers", () => {
 
   it.scopedLive("R22 a session killed during COMMIT", () =>
     Effect.gen(function*() {
-      const table = yield* makeSlowCommit
+      const table = yield* makeSlowCommit(1)
       const { server, sql, until } = yield* makePool()
       const fiber = yield* Effect.fork(Effect.flip(sql.withTransaction(insert(sql, table, 1))))
       const [{ pid }] = yield* until(([session]) => session?.query === "COMMIT" && session.state === "active")
@@ -256,7 +253,7 @@ describe("R22 lost answers", () => {
 
   it.scopedLive("R22 COMMIT is not cancelled: an interrupted caller returns at once, and the COMMIT ends", () =>
     Effect.gen(function*() {
-      const table = yield* makeSlowCommit
+      const table = yield* makeSlowCommit(1)
       const { sql, until } = yield* makePool({ cleanupTimeout: "10 seconds" })
       const fiber = yield* Effect.fork(sql.withTransaction(insert(sql, table, 1)))
       yield* until(([session]) => session?.query === "COMMIT" && session.state === "active")
@@ -728,23 +725,4 @@ describe("whose transaction it is", () => {
       )
       assert.deepStrictEqual(yield* table.ids, [0, 2, 4, 6, 8, 10])
     }))
-})
-
-/** A table for whose rows COMMIT takes a second. */
-const makeSlowCommit = Effect.gen(function*() {
-  const server = yield* watch()
-  const sleep = uniqueName()
-  yield* Effect.acquireRelease(
-    server.query(`
-      CREATE FUNCTION ${sleep}() RETURNS trigger LANGUAGE plpgsql AS
-      'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'
-    `),
-    () => server.query(`DROP FUNCTION ${sleep}`)
-  )
-  const table = yield* makeTable()
-  yield* server.query(`
-    CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON ${table.name}
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ${sleep}()
-  `)
-  return table
 })

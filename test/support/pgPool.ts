@@ -58,11 +58,21 @@ export const makeWarmPool = (options: PgPool.PgPoolOptions): Effect.Effect<TestP
     ({ pool }) => eventually(pool.stats, ({ idle }) => idle === 1)
   )
 
+export const isSleeping = ({ query, state, wait_event }: Backend): boolean =>
+  state === "active" && wait_event === "PgSleep" && query.includes("pg_sleep")
+
+export const nobodySleeps = (sessions: Array<Backend>): boolean => !sessions.some(isSleeping)
+
+export interface Table {
+  readonly name: string
+  readonly ids: Effect.Effect<Array<number>>
+}
+
 /** A table of one's own, gone with the scope. */
 export const makeTable = (
   columns = "id integer PRIMARY KEY",
   rest = ""
-): Effect.Effect<{ readonly name: string; readonly ids: Effect.Effect<Array<number>> }, never, Scope.Scope> =>
+): Effect.Effect<Table, never, Scope.Scope> =>
   Effect.gen(function*() {
     const server = yield* watch()
     const name = uniqueName()
@@ -75,6 +85,29 @@ export const makeTable = (
       ids: Effect.map(server.query(`SELECT id FROM ${name} ORDER BY id`), (rows) => rows.map(({ id }) => id))
     }
   })
+
+/** A table for whose rows COMMIT takes so many seconds. */
+export const makeSlowCommit = (seconds: number): Effect.Effect<Table, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const server = yield* watch()
+    const sleep = uniqueName()
+    yield* Effect.acquireRelease(
+      server.query(`
+        CREATE FUNCTION ${sleep}() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_sleep(${seconds}); RETURN NULL; END'
+      `),
+      () => server.query(`DROP FUNCTION ${sleep}`)
+    )
+    const table = yield* makeTable()
+    yield* server.query(`
+      CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON ${table.name}
+      DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ${sleep}()
+    `)
+    return table
+  })
+
+export const insert = (sql: PgClient.PgClient, table: { readonly name: string }, id: number) =>
+  sql`INSERT INTO ${sql(table.name)} (id) VALUES (${id})`
 
 export const pidOf = (sql: PgClient.PgClient): Effect.Effect<number, SqlError> =>
   Effect.map(sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`, (rows) => rows[0].pid)
