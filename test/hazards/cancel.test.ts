@@ -3,11 +3,11 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
 import type { Scope } from "effect"
-import { atOnce, hazard, makeClient, open, range, runTogether, timesOut } from "../support/hazards.js"
+import { atOnce, hazard, makeClient, onUnixSocket, open, range, runTogether, timesOut } from "../support/hazards.js"
 import type { Client } from "../support/hazards.js"
 import { isSleeping, pause, serverUrl } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
-import { startOnUnixSocket, startWithTls } from "../support/sockets.js"
+import { startWithTls } from "../support/sockets.js"
 
 const sleep = (sql: PgClient.PgClient) => sql`SELECT pg_sleep(60)`
 
@@ -57,17 +57,7 @@ describe("a cancel goes through the same pool: a timeout is late, and the query 
 
   hazard("a timeout is kept over a Unix socket", () =>
     Effect.gen(function*() {
-      const { folder, port, url } = yield* startOnUnixSocket
-      const client = yield* makeClient({
-        connections: 1,
-        url: undefined,
-        host: folder,
-        port,
-        username: "postgres",
-        password: Redacted.make("postgres"),
-        database: "postgres",
-        watched: Redacted.make(url)
-      })
+      const client = yield* makeClient({ connections: 1, ...(yield* onUnixSocket) })
       yield* open(client, 1)
       yield* timesOut(client, sleep(client.sql))
       yield* runTogether(client, 1)

@@ -5,11 +5,13 @@
 import { PgClient } from "@effect/sql-pg"
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
-import type { Duration, Redacted } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Option, Redacted, Scope } from "effect"
+import type { Duration } from "effect"
 import { PgPool } from "effect-pgpool"
 import type { Backend, Server } from "./pgPool.js"
 import { isSleeping, nobodySleeps, serverUrl, uniqueName, watch } from "./pgPool.js"
+import type { PostgresError } from "./postgres.js"
+import { startOnUnixSocket } from "./sockets.js"
 
 export const isOurs = process.env["HAZARDS_CLIENT"] !== "stock"
 
@@ -75,6 +77,20 @@ export const makeClient = (options?: Options): Effect.Effect<Client, SqlError, S
       close
     }
   })
+
+/** Where a client finds a server of its own, over a Unix socket. */
+export const onUnixSocket: Effect.Effect<Options, PostgresError, Scope.Scope> = Effect.map(
+  startOnUnixSocket,
+  ({ folder, port, url }) => ({
+    url: undefined,
+    host: folder,
+    port,
+    username: "postgres",
+    password: Redacted.make("postgres"),
+    database: "postgres",
+    watched: Redacted.make(url)
+  })
+)
 
 /** What an effect gives if it ends in time. It is left to itself then, whether it can be interrupted or not. */
 const within = <A, E, R>(
@@ -152,6 +168,6 @@ export const killSleeper = ({ server, until }: Pick<Client, "server" | "until">)
 
 /** Opens so many connections, and leaves them idle. */
 export const open = ({ sql }: Pick<Client, "sql">, count: number): Effect.Effect<void, SqlError> =>
-  Effect.all(Effect.replicate(sql`SELECT pg_sleep(0.1)`, count), { concurrency: "unbounded", discard: true })
+  Effect.scoped(Effect.all(Effect.replicate(sql.reserve, count), { concurrency: "unbounded", discard: true }))
 
 export const range = (count: number): Array<number> => Array.from({ length: count }, (_, n) => n)

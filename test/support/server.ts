@@ -24,6 +24,8 @@ export interface Server {
     holds: (sessions: Array<Backend>) => boolean
   ) => Effect.Effect<Array<Backend>>
   readonly terminate: (pid: number) => Effect.Effect<void>
+  /** Sends a statement on the spot, while nobody else asks, and waits for nothing. */
+  readonly unsafeSend: (text: string) => void
 }
 
 /** A session of one's own on a server. */
@@ -55,7 +57,8 @@ export const watch = (url: Redacted.Redacted): Effect.Effect<Server, never, Scop
       query,
       sessions,
       until: (applicationName, holds) => eventually(sessions(applicationName), holds),
-      terminate: (pid) => Effect.asVoid(query("SELECT pg_terminate_backend($1, 5000)", [pid]))
+      terminate: (pid) => Effect.asVoid(query("SELECT pg_terminate_backend($1, 5000)", [pid])),
+      unsafeSend: (text) => void client.query(text)
     }
   })
 
