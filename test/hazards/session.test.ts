@@ -1,4 +1,3 @@
-import type { PgClient } from "@effect/sql-pg"
 import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe } from "@effect/vitest"
 import { Effect, Either, Fiber, Option, Stream } from "effect"
@@ -149,30 +148,43 @@ describe("a query soon after idle sessions were killed fails", () => {
       for (const { left } of failures) assert.strictEqual(codeOf(left), "57P01", String(left.cause))
     }), "20 seconds")
 
-  const uses: Record<string, (sql: PgClient.PgClient) => ReadonlyArray<Effect.Effect<unknown, SqlError>>> = {
-    "statements and transactions": (sql) => [sql`SELECT ${1}::integer`, sql.withTransaction(sql`SELECT 1`)],
-    "streams": (sql) => [Stream.runDrain(sql`SELECT 1`.stream)]
-  }
-  const places = { "over TCP": Effect.succeed({}), "over a Unix socket": onUnixSocket }
-  for (const [name, usesOf] of Object.entries(uses)) {
-    for (const [place, options] of Object.entries(places)) {
-      hazard(
-        `at once, ${name} ${place}: at most one typed, retryable failure per killed session`,
-        () =>
-          Effect.gen(function*() {
-            const client = yield* makeClient({ connections: 5, ...(yield* options) })
-            for (const use of usesOf(client.sql)) {
-              yield* open(client, 5)
-              const failures = (yield* afterKill(client, use, 15)).filter(Either.isLeft)
-              assert.isAtMost(failures.length, 5)
-              // The sessions were idle when they were killed: it was not done, and can be done again.
-              for (const { left } of failures) assert.notStrictEqual(causeTagOf(left), "OutcomeUnknown")
-            }
-          }),
-        "20 seconds"
-      )
-    }
-  }
+  const retryable = (client: Client, ...uses: ReadonlyArray<Effect.Effect<unknown, SqlError>>) =>
+    Effect.forEach(uses, (use) =>
+      Effect.gen(function*() {
+        yield* open(client, 5)
+        const failures = (yield* afterKill(client, use, 15)).filter(Either.isLeft)
+        assert.isAtMost(failures.length, 5)
+        // The sessions were idle when they were killed: it was not done, and can be done again.
+        for (const { left } of failures) assert.notStrictEqual(causeTagOf(left), "OutcomeUnknown")
+      }))
+
+  hazard(
+    "at once, statements and transactions: at most one typed, retryable failure per killed session",
+    () =>
+      Effect.gen(function*() {
+        const client = yield* makeClient({ connections: 5 })
+        const { sql } = client
+        yield* retryable(client, sql`SELECT ${1}::integer`, sql.withTransaction(sql`SELECT 1`))
+      })
+  )
+
+  hazard("at once, streams: at most one typed, retryable failure per killed session", () =>
+    Effect.gen(function*() {
+      const client = yield* makeClient({ connections: 5 })
+      yield* retryable(client, Stream.runDrain(client.sql`SELECT 1`.stream))
+    }))
+
+  hazard(
+    "at once, over a Unix socket: at most one typed, retryable failure per killed session",
+    () =>
+      Effect.gen(function*() {
+        const client = yield* makeClient({ connections: 5, ...(yield* onUnixSocket) })
+        const { sql } = client
+        const stream = Stream.runDrain(sql`SELECT 1`.stream)
+        yield* retryable(client, sql`SELECT ${1}::integer`, sql.withTransaction(sql`SELECT 1`), stream)
+      }),
+    "20 seconds"
+  )
 })
 
 describe("a client released in the middle of a query", () => {

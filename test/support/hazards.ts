@@ -152,10 +152,11 @@ export const timesOut = <A, E, R>(
 const sleepers = (sessions: Array<Backend>): number => sessions.filter(isSleeping).length
 
 /** So many statements are seen to run at the same time: the whole pool is usable. */
-export const runTogether = ({ sql, until }: Client, count: number): Effect.Effect<void, SqlError> =>
+export const runTogether = ({ app, server, sql, until }: Client, count: number): Effect.Effect<void> =>
   Effect.gen(function*() {
-    const fibers = yield* Effect.forEach(range(count), () => Effect.fork(sql`SELECT pg_sleep(1)`))
+    const fibers = yield* Effect.forEach(range(count), () => Effect.fork(Effect.exit(sql`SELECT pg_sleep(60)`)))
     yield* until((sessions) => sleepers(sessions) === count)
+    yield* server.query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = $1", [app])
     yield* Fiber.joinAll(fibers)
   })
 
