@@ -266,7 +266,7 @@ describe("R22 lost answers", () => {
   it.scopedLive("R22 an event tells how the COMMIT of an interrupted caller has ended", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
-        const table = yield* makeSlowCommit
+        const table = yield* makeSlowCommit(1)
         const commitAndLeave = (test: TestPool, id: number) =>
           Effect.gen(function*() {
             const fiber = yield* Effect.fork(test.sql.withTransaction(insert(test.sql, table, id)))
