@@ -149,18 +149,21 @@ class Switchboard {
 
   private readonly session: Effect.Effect<never, SqlError, Scope.Scope> = Effect.suspend(() =>
     Effect.flatMap(connectInTime(this.target, () => this.ring()), (session) => {
-      session.client.on("notification", ({ channel, payload = "" }) => {
-        for (const listener of this.channels.get(channel)?.listeners ?? []) {
-          listener.single({ _tag: "Notification", payload })
-        }
+      const listening = new Set<string>()
+      session.client.on("notification", ({ channel: name, payload = "" }) => {
+        const channel = this.channels.get(name)
+        if (channel === undefined) return
+        // It may come together with the answer to LISTEN, of which nobody has heard yet.
+        this.hears(name, channel, listening)
+        for (const listener of channel.listeners) listener.single({ _tag: "Notification", payload })
       })
-      return this.serve(session)
+      return this.serve(session, listening)
     })
   )
 
-  private serve(session: Session): Effect.Effect<never, SqlError> {
+  /** `listening`: the names of the channels that the session listens to. */
+  private serve(session: Session, listening: Set<string>): Effect.Effect<never, SqlError> {
     const self = this
-    const listening = new Set<string>()
     return Effect.gen(function*() {
       while (true) {
         // Before it looks, so that nothing is missed that comes meanwhile.
@@ -183,24 +186,25 @@ class Switchboard {
         listening.delete(name)
       }
       for (const [name, channel] of self.channels) {
-        if (listening.has(name)) {
-          // It came when the last listener of its name had gone and UNLISTEN was not sent yet.
-          if (!channel.isReady) self.hears(channel)
-          continue
+        if (!listening.has(name)) {
+          const answer = yield* Effect.either(self.command(session, `LISTEN ${Pg.escapeIdentifier(name)}`))
+          if (Either.isLeft(answer)) {
+            if (!session.isAlive) return yield* answer
+            self.fail(name, channel, answer.left)
+            continue
+          }
         }
-        const answer = yield* Effect.either(self.command(session, `LISTEN ${Pg.escapeIdentifier(name)}`))
-        if (Either.isRight(answer)) {
-          listening.add(name)
-          self.hears(channel)
-        } else if (session.isAlive) self.fail(name, channel, answer.left)
-        else return yield* answer
+        // Also where it came when the last listener of its name had gone, and UNLISTEN was not sent yet.
+        self.hears(name, channel, listening)
       }
     })
   }
 
-  private hears(channel: Channel): void {
+  private hears(name: string, channel: Channel, listening: Set<string>): void {
+    if (channel.isReady && listening.has(name)) return
     // The first time there is nothing that it could have missed.
     if (channel.isReady) { for (const listener of channel.listeners) listener.single({ _tag: "Reconnected" }) }
+    listening.add(name)
     channel.isReady = true
     Deferred.unsafeDone(channel.ready, Exit.void)
   }
