@@ -73,23 +73,41 @@ describe("json of a top-level array or string fails", () => {
       assert.deepStrictEqual(yield* data(), [[null], "1"])
     }))
 
-  hazard(
-    "with transformQueryNames the keys in an array are transformed as those of an object",
-    () =>
-      Effect.gen(function*() {
-        const { name } = yield* makeTable("id integer PRIMARY KEY, some_data jsonb")
-        const { sql } = yield* makeClient({ transformQueryNames })
-        const value = [{ someKey: 1, inner: [{ otherKey: "someValue" }] }, [{ someKey: 2 }]]
-        const transformed = [{ some_key: 1, inner: [{ other_key: "someValue" }] }, [{ some_key: 2 }]]
-        assert.deepStrictEqual((yield* typed(sql, value)).value, transformed)
-        const rows = yield* sql`
-        INSERT INTO ${sql(name)} ${sql.insert({ id: 1, someData: sql.json(value) as never })} RETURNING some_data
+  hazard("with transformQueryNames the keys in an array are transformed as in an object", () =>
+    Effect.gen(function*() {
+      const { name } = yield* makeTable("id integer PRIMARY KEY, some_data jsonb")
+      const { sql } = yield* makeClient({ transformQueryNames })
+      const value = [{ someKey: 1, inner: [{ otherKey: "someValue" }] }, [{ someKey: 2 }]]
+      const transformed = [{ some_key: 1, inner: [{ other_key: "someValue" }] }, [{ some_key: 2 }]]
+      assert.deepStrictEqual((yield* typed(sql, value)).value, transformed)
+      const data = sql.json(value) as never
+      const rows = yield* sql`INSERT INTO ${sql(name)} ${sql.insert({ id: 1, someData: data })} RETURNING some_data`
+      assert.deepStrictEqual<ReadonlyArray<unknown>>(rows, [{ some_data: transformed }])
+      const plain = sql.withoutTransforms() as PgClient.PgClient
+      assert.deepStrictEqual((yield* typed(plain, value)).value, value)
+    }))
+
+  hazard("with transformQueryNames what is no object in an array stays as it is", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makeClient({ transformQueryNames })
+      for (const value of [[null, 1], [{ key: 1 }, null, 5, "text"], { key: [null] }]) {
+        assert.deepStrictEqual((yield* typed(sql, value)).value, value)
+      }
+    }))
+})
+
+describe("with transformResultNames an array that holds NULL is a defect, or its elements are lost", () => {
+  hazard("what is no object in an array stays as it is", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makeClient({ transformResultNames: Str.snakeToCamel })
+      const rows = yield* sql`
+        SELECT ARRAY[NULL, 'a']::text[] AS some_texts, '[null, 1]'::jsonb AS some_json,
+          '[{"some_key": 1}, null, 5, "text"]'::jsonb AS more_json
       `
-        assert.deepStrictEqual<ReadonlyArray<unknown>>(rows, [{ some_data: transformed }])
-        const plain = sql.withoutTransforms() as PgClient.PgClient
-        assert.deepStrictEqual((yield* typed(plain, value)).value, value)
-      })
-  )
+      assert.deepStrictEqual<ReadonlyArray<unknown>>(rows, [
+        { someTexts: [null, "a"], someJson: [null, 1], moreJson: [{ someKey: 1 }, null, 5, "text"] }
+      ])
+    }))
 })
 
 describe("path is ignored", () => {

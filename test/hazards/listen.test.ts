@@ -2,8 +2,8 @@ import { assert, describe } from "@effect/vitest"
 import { Effect, Fiber, Redacted, Stream } from "effect"
 import type { Scope } from "effect"
 import type { Client } from "../support/hazards.js"
-import { atOnce, hazard, makeClient } from "../support/hazards.js"
-import { eventually, uniqueName, watch } from "../support/pgPool.js"
+import { atOnce, describeOurs, hazard, makeClient } from "../support/hazards.js"
+import { eventually, makePool, uniqueName, watch } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
 
 interface Listener {
@@ -38,7 +38,7 @@ const reaches = (
     (all) => all.every((isHeard) => isHeard)
   )
 
-const killListener = ({ server, until }: Client): Effect.Effect<void> =>
+const killListener = ({ server, until }: Pick<Client, "server" | "until">): Effect.Effect<void> =>
   Effect.flatMap(
     until((sessions) => sessions.some(({ query }) => query.startsWith("LISTEN"))),
     (sessions) => server.terminate(sessions.find(({ query }) => query.startsWith("LISTEN"))!.pid)
@@ -123,4 +123,27 @@ describe("after a lost connection listeners are silent for ever", () => {
       const server = yield* watch(url)
       yield* reaches({ server }, channel, [listener], "again")
     }), "20 seconds")
+})
+
+// Stock has no such stream, and nothing to tell by it.
+describeOurs("ours alone: after a lost connection", () => {
+  hazard("a listener can be told that it may have missed something", () =>
+    Effect.gen(function*() {
+      const channel = uniqueName()
+      const { pool, server, until } = yield* makePool()
+      const events: Array<string> = []
+      yield* Effect.forkScoped(
+        Stream.runForEach(pool.listen(channel), ({ _tag }) => Effect.sync(() => events.push(_tag)))
+      )
+      const hear = eventually(
+        Effect.zipRight(server.query("SELECT pg_notify($1, '')", [channel]), Effect.sync(() => events)),
+        (events) => events.at(-1) === "Notification"
+      )
+      yield* hear
+      events.length = 0
+      yield* killListener({ server, until })
+      yield* hear
+      assert.include(events, "Reconnected")
+      assert.isBelow(events.indexOf("Reconnected"), events.lastIndexOf("Notification"))
+    }))
 })

@@ -1,9 +1,10 @@
 import type { PgClient } from "@effect/sql-pg"
 import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe } from "@effect/vitest"
-import { Effect, Exit, Scope, Stream } from "effect"
+import { Effect, Exit, Option, Scope, Stream } from "effect"
+import { PgError } from "effect-pgpool"
 import { atOnce, failure, hazard, makeClient, open, range, runTogether, timesOut } from "../support/hazards.js"
-import { codeOf, insert, makeTable, pause } from "../support/pgPool.js"
+import { insert, makeTable, pause } from "../support/pgPool.js"
 
 type Within = (
   sql: PgClient.PgClient
@@ -107,7 +108,7 @@ describe("a killed backend under a stream: the caller never returns", () => {
         const rows = sql<{ pid: number }>`SELECT pg_backend_pid() AS pid FROM generate_series(1, 100000)`.stream
         const use = Stream.runForEach(rows, ({ pid }) => kills++ === 0 ? server.terminate(pid) : Effect.void)
         const error = yield* atOnce(failure(within(sql)(use)))
-        assert.strictEqual(codeOf(error), "57P01", String(error.cause))
+        assert.deepStrictEqual(PgError.sqlState(error), Option.some("57P01"))
         yield* runTogether(client, 2)
       }))
   }

@@ -2,6 +2,7 @@ import type { PgClient } from "@effect/sql-pg"
 import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { PgError } from "effect-pgpool"
 import { atOnce, failure, hazard, killSleeper, makeClient, range } from "../support/hazards.js"
 import {
   causeTagOf,
@@ -52,7 +53,7 @@ describe("failing COMMIT or ROLLBACK, and a session killed inside a transaction,
         yield* pause(50)
         yield* insert(sql, table, 2)
       })))
-      assert.strictEqual(codeOf(error), "57P01", String(error.cause))
+      assert.deepStrictEqual(PgError.sqlState(error), Option.some("57P01"))
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
