@@ -24,6 +24,7 @@ import type { Hooks, Session } from "./session.js"
 import * as SessionStream from "./stream.js"
 import type { Level, Transactions } from "./transaction.js"
 import { makeTransaction, makeWithConnection, withOptions } from "./transaction.js"
+import { makeTransforms } from "./transforms.js"
 
 /** @internal */
 export type Pool = ElasticPoolState<Session, SqlError>
@@ -68,8 +69,15 @@ class Router extends Statements {
     return level
   }
 
-  readonly withPooled = <A, E, R>(f: (session: Session) => Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-    pool.use(this.pool, (session) => f(session), asSqlError)
+  /** A session that was lost after it was handed over is as good as none. */
+  readonly withPooled = <A, E, R>(
+    f: (session: Session, giveBack: () => void) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | SqlError, R> =>
+    pool.use(this.pool, (session, giveBack): Effect.Effect<A, E | SqlError, R> => {
+      if (session.isAlive) return f(session, giveBack)
+      giveBack()
+      return this.withPooled(f)
+    }, asSqlError)
 
   /**
    * A plain statement's session is given back with the answer, before the caller has even seen it: the next caller's
@@ -79,7 +87,7 @@ class Router extends Statements {
     return Effect.withFiberRuntime((fiber) => {
       const level = this.current(fiber.currentContext)
       return level === undefined
-        ? pool.use(this.pool, (session, giveBack) => f(session, { onAnswer: giveBack }), asSqlError)
+        ? this.withPooled((session, giveBack) => f(session, { onAnswer: giveBack }))
         : level.lease.withSession(f)
     })
   }
@@ -133,7 +141,7 @@ export const makeClient = (
     const compiler = makeCompiler(transformQueryNames, transformJson)
     const transformRows = transformResultNames === undefined
       ? undefined
-      : Statement.defaultTransforms(transformResultNames, transformJson).array
+      : makeTransforms(transformResultNames, transformJson).rows
     const spanAttributes = attributesOf(target, options)
     const router = new Router(state)
     const transactions: Transactions = {

@@ -1,6 +1,8 @@
 /** @internal */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Statement from "@effect/sql/Statement"
+import { identity } from "effect/Function"
+import { makeTransforms } from "./transforms.js"
 
 type Compiled = readonly [sql: string, params: ReadonlyArray<unknown>]
 
@@ -13,13 +15,12 @@ type Compiled = readonly [sql: string, params: ReadonlyArray<unknown>]
  */
 export const makeCompiler = (
   transform: ((name: string) => string) | undefined,
-  transformJson: boolean | undefined
-): Statement.Compiler => {
-  const transformValue = transform === undefined || transformJson === false
-    ? undefined
-    : Statement.defaultTransforms(transform).value
-  return new Compiler(PgClient.makeCompiler(transform, transformJson), transformValue)
-}
+  transformJson = true
+): Statement.Compiler =>
+  new Compiler(
+    PgClient.makeCompiler(transform, transformJson),
+    transform === undefined || !transformJson ? identity : makeTransforms(transform).value
+  )
 
 class Compiler implements Statement.Compiler {
   private readonly compiled = new WeakMap<Statement.Fragment, Compiled>()
@@ -27,7 +28,7 @@ class Compiler implements Statement.Compiler {
 
   constructor(
     private readonly compiler: Statement.Compiler,
-    private readonly transformValue: ((value: any) => any) | undefined
+    private readonly transformJson: (value: unknown) => unknown
   ) {}
 
   get dialect(): Statement.Dialect {
@@ -35,7 +36,7 @@ class Compiler implements Statement.Compiler {
   }
 
   get withoutTransform(): this {
-    return new Compiler(this.compiler.withoutTransform, undefined) as this
+    return new Compiler(this.compiler.withoutTransform, identity) as this
   }
 
   compile(statement: Statement.Fragment, withoutTransform = false): Compiled {
@@ -43,16 +44,10 @@ class Compiler implements Statement.Compiler {
     const known = cache.get(statement)
     if (known !== undefined) return known
     const [sql, params] = this.compiler.compile(copy(statement), withoutTransform)
-    const compiled = [sql, withoutTransform ? params : this.transformJson(params)] as const
+    const transformJson = withoutTransform ? identity : this.transformJson
+    const compiled = [sql, params.some(isJson) ? params.map((param) => send(param, transformJson)) : params] as const
     cache.set(statement, compiled)
     return compiled
-  }
-
-  /** Objects have been transformed already. */
-  private transformJson(params: ReadonlyArray<unknown>): ReadonlyArray<unknown> {
-    const { transformValue } = this
-    if (transformValue === undefined || !params.some((param) => param instanceof JsonText)) return params
-    return params.map((param) => param instanceof JsonText ? new JsonText(transformValue(param.value)) : param)
   }
 }
 
@@ -66,20 +61,31 @@ const copy = (fragment: Statement.Fragment): Statement.Fragment =>
     )
   }) as unknown as Statement.Fragment
 
-/** A value that `pg` is to send as JSON; it calls `toPostgres` for what it can't send itself. */
-class JsonText {
+/** A value of `json`. The original compiler passes it on as it is. */
+class Json {
   constructor(readonly value: unknown) {}
 
+  /** `pg` calls this for what it can't send itself. */
   toPostgres(): string {
     return JSON.stringify(this.value)
   }
 }
 
+const isJson = (param: unknown): param is Json => param instanceof Json
+
 const PgJson = Statement.custom<PgClient.PgCustom>("PgJson") as (value: unknown) => Statement.Fragment
 
-/** `PgClient.json`. @internal */
-export const json = (value: unknown): Statement.Fragment => PgJson(isSentAsJson(value) ? value : new JsonText(value))
+/** `PgClient.json`. `null` is that of SQL. @internal */
+export const json = (value: unknown): Statement.Fragment =>
+  PgJson(value === null || value === undefined ? null : new Json(value))
+
+/** What `pg` sends as JSON by itself is left to it. */
+const send = (param: unknown, transform: (value: unknown) => unknown): unknown => {
+  if (!isJson(param)) return param
+  const value = transform(param.value)
+  return isSentAsJson(value) ? value : new Json(value)
+}
 
 const isSentAsJson = (value: unknown): boolean =>
-  value === null || value === undefined || typeof value === "number" || typeof value === "boolean" ||
+  typeof value === "number" || typeof value === "boolean" ||
   (typeof value === "object" && !Array.isArray(value) && !(value instanceof Date) && !ArrayBuffer.isView(value))
