@@ -10,6 +10,8 @@ export class PostgresError extends Data.TaggedError("PostgresError")<{ readonly 
 export interface Options {
   /** Server parameters, as in `postgresql.conf`. They win over the holder's own. */
   readonly parameters?: Readonly<Record<string, string>> | undefined
+  /** The folder of another version's programs. */
+  readonly programs?: string | undefined
 }
 
 export interface Postgres {
@@ -37,7 +39,7 @@ const holder = fileURLToPath(new URL("./postgresHolder.mjs", import.meta.url))
 export const start = (options?: Options): Effect.Effect<Postgres, PostgresError, Scope.Scope> =>
   Effect.gen(function*() {
     const { request } = yield* Effect.acquireRelease(
-      Effect.sync(() => hold(options?.parameters ?? {})),
+      Effect.sync(() => hold(options ?? {})),
       ({ end }) => Effect.promise(end)
     )
     const { folder, pid, port } = yield* request("start")
@@ -51,9 +53,10 @@ export const start = (options?: Options): Effect.Effect<Postgres, PostgresError,
     }
   })
 
-const hold = (parameters: Readonly<Record<string, string>>) => {
+const hold = ({ parameters = {}, programs }: Options) => {
   // Detached: a Ctrl-C in the terminal must not take the server away before its clients are closed.
-  const child = spawn(process.execPath, [holder, JSON.stringify(parameters)], {
+  const args = [holder, JSON.stringify(parameters), ...(programs === undefined ? [] : [programs])]
+  const child = spawn(process.execPath, args, {
     detached: true,
     stdio: ["pipe", "pipe", "inherit"]
   })

