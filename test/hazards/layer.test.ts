@@ -48,25 +48,22 @@ describeOurs("ours alone: who wants to fail early", () => {
 })
 
 describe("closing with a query in flight: 1 s, and the backend runs on; waiters hang", () => {
-  hazard(
-    "what is in flight is cancelled after closeTimeout, its callers get an SqlError, the server is left alone",
-    () =>
-      Effect.gen(function*() {
-        const table = yield* makeTable()
-        const { close, sql, until } = yield* makeClient({ connections: 3, ours: { closeTimeout: 100 } })
-        const uses: Array<Effect.Effect<unknown, SqlError.SqlError>> = [
-          sql`SELECT pg_sleep(60)`,
-          Stream.runDrain(sql`SELECT pg_sleep(60)`.stream),
-          sql.withTransaction(Effect.zipRight(sql`INSERT INTO ${sql(table.name)} VALUES (1)`, sql`SELECT pg_sleep(60)`))
-        ]
-        const fibers = yield* Effect.forEach(uses, (use) => Effect.forkDaemon(failure(use)))
-        yield* until((sessions) => sessions.filter(isSleeping).length === 3)
-        yield* atOnce(close)
-        for (const fiber of fibers) yield* atOnce(Fiber.join(fiber))
-        yield* until((sessions) => sessions.length === 0)
-        assert.deepStrictEqual(yield* table.ids, [])
-      })
-  )
+  hazard("what is in flight is cancelled after closeTimeout, its callers fail typed", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { close, sql, until } = yield* makeClient({ connections: 3, ours: { closeTimeout: 100 } })
+      const uses: Array<Effect.Effect<unknown, SqlError.SqlError>> = [
+        sql`SELECT pg_sleep(60)`,
+        Stream.runDrain(sql`SELECT pg_sleep(60)`.stream),
+        sql.withTransaction(Effect.zipRight(sql`INSERT INTO ${sql(table.name)} VALUES (1)`, sql`SELECT pg_sleep(60)`))
+      ]
+      const fibers = yield* Effect.forEach(uses, (use) => Effect.forkDaemon(failure(use)))
+      yield* until((sessions) => sessions.filter(isSleeping).length === 3)
+      yield* atOnce(close)
+      for (const fiber of fibers) yield* atOnce(Fiber.join(fiber))
+      yield* until((sessions) => sessions.length === 0)
+      assert.deepStrictEqual(yield* table.ids, [])
+    }))
 
   hazard("what ends within closeTimeout is let end", () =>
     Effect.gen(function*() {

@@ -87,33 +87,30 @@ describe("one killed backend also fails the next innocent waiter, to whom the dy
       }
     }))
 
-  hazard(
-    "under load, what was not sent yet goes to another session: each failure has the server's own words",
-    () =>
-      Effect.gen(function*() {
-        const client = yield* makeClient({ connections: 3 })
-        const { sql } = client
-        yield* open(client, 3)
-        let kills = 0
-        const killing = Effect.gen(function*() {
-          for (let i = 0; i < 20; i++) {
-            yield* pause(30)
-            kills += (yield* client.server.query(killAll(client))).length
-          }
-        })
-        const failures: Array<SqlError> = []
-        const querying = Effect.all(
-          Effect.replicate(
-            Effect.forever(Effect.catchAll(sql`SELECT 1`, (error) => Effect.sync(() => failures.push(error)))),
-            9
-          ),
-          { concurrency: "unbounded" }
-        )
-        yield* Effect.raceFirst(killing, Effect.disconnect(querying))
-        assert.isAtMost(failures.length, kills)
-        for (const error of failures) assert.strictEqual(codeOf(error), "57P01", String(error.cause))
+  hazard("under load, what was not sent yet goes to another session", () =>
+    Effect.gen(function*() {
+      const client = yield* makeClient({ connections: 3 })
+      const { sql } = client
+      yield* open(client, 3)
+      let kills = 0
+      const killing = Effect.gen(function*() {
+        for (let i = 0; i < 20; i++) {
+          yield* pause(30)
+          kills += (yield* client.server.query(killAll(client))).length
+        }
       })
-  )
+      const failures: Array<SqlError> = []
+      const querying = Effect.all(
+        Effect.replicate(
+          Effect.forever(Effect.catchAll(sql`SELECT 1`, (error) => Effect.sync(() => failures.push(error)))),
+          9
+        ),
+        { concurrency: "unbounded" }
+      )
+      yield* Effect.raceFirst(killing, Effect.disconnect(querying))
+      assert.isAtMost(failures.length, kills)
+      for (const error of failures) assert.strictEqual(codeOf(error), "57P01", String(error.cause))
+    }))
 })
 
 const killAll = ({ app }: Client): string =>
@@ -162,15 +159,12 @@ describe("a query soon after idle sessions were killed fails", () => {
         for (const { left } of failures) assert.isTrue(PgError.isRetryable(left), String(left.cause))
       }))
 
-  hazard(
-    "at once, statements and transactions: at most one typed, retryable failure per killed session",
-    () =>
-      Effect.gen(function*() {
-        const client = yield* makeClient({ connections: 5 })
-        const { sql } = client
-        yield* retryable(client, sql`SELECT ${1}::integer`, sql.withTransaction(sql`SELECT 1`))
-      })
-  )
+  hazard("at once, statements: at most one typed, retryable failure per killed session", () =>
+    Effect.gen(function*() {
+      const client = yield* makeClient({ connections: 5 })
+      const { sql } = client
+      yield* retryable(client, sql`SELECT ${1}::integer`, sql.withTransaction(sql`SELECT 1`))
+    }))
 
   hazard("at once, streams: at most one typed, retryable failure per killed session", () =>
     Effect.gen(function*() {
@@ -178,17 +172,13 @@ describe("a query soon after idle sessions were killed fails", () => {
       yield* retryable(client, Stream.runDrain(client.sql`SELECT 1`.stream))
     }))
 
-  hazard(
-    "at once, over a Unix socket: at most one typed, retryable failure per killed session",
-    () =>
-      Effect.gen(function*() {
-        const client = yield* makeClient({ connections: 5, ...(yield* onUnixSocket) })
-        const { sql } = client
-        const stream = Stream.runDrain(sql`SELECT 1`.stream)
-        yield* retryable(client, sql`SELECT ${1}::integer`, sql.withTransaction(sql`SELECT 1`), stream)
-      }),
-    "20 seconds"
-  )
+  hazard("at once over a Unix socket: at most one, typed and retryable", () =>
+    Effect.gen(function*() {
+      const client = yield* makeClient({ connections: 5, ...(yield* onUnixSocket) })
+      const { sql } = client
+      const stream = Stream.runDrain(sql`SELECT 1`.stream)
+      yield* retryable(client, sql`SELECT ${1}::integer`, sql.withTransaction(sql`SELECT 1`), stream)
+    }), "20 seconds")
 })
 
 describe("a client released in the middle of a query", () => {

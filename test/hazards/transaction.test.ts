@@ -27,20 +27,17 @@ describe("failing COMMIT or ROLLBACK, and a session killed inside a transaction,
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  hazard(
-    "a session killed inside a transaction is an SqlError with the SQLSTATE in its cause",
-    () =>
-      Effect.gen(function*() {
-        const table = yield* makeTable()
-        const client = yield* makeClient()
-        const { sql } = client
-        const use = sql.withTransaction(Effect.zipRight(insert(sql, table, 1), sql`SELECT pg_sleep(60)`))
-        const transaction = yield* Effect.fork(failure(use))
-        yield* killSleeper(client)
-        assert.strictEqual(codeOf(yield* Fiber.join(transaction)), "57P01")
-        assert.deepStrictEqual(yield* table.ids, [])
-      })
-  )
+  hazard("a session killed inside a transaction is an SqlError with its SQLSTATE", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const client = yield* makeClient()
+      const { sql } = client
+      const use = sql.withTransaction(Effect.zipRight(insert(sql, table, 1), sql`SELECT pg_sleep(60)`))
+      const transaction = yield* Effect.fork(failure(use))
+      yield* killSleeper(client)
+      assert.strictEqual(codeOf(yield* Fiber.join(transaction)), "57P01")
+      assert.deepStrictEqual(yield* table.ids, [])
+    }))
 
   hazard("a session killed between two statements of a transaction is no other", () =>
     Effect.gen(function*() {
@@ -122,19 +119,16 @@ describe("a lost answer looks like any lost connection, an interrupt during COMM
       assert.strictEqual(causeTagOf(yield* Fiber.join(statement)), "OutcomeUnknown")
     }))
 
-  hazard(
-    "a caller interrupted in COMMIT returns at once, and the COMMIT is not cancelled",
-    () =>
-      Effect.gen(function*() {
-        const table = yield* makeSlowCommit(2)
-        const { sql, until } = yield* makeClient()
-        const transaction = yield* Effect.fork(sql.withTransaction(insert(sql, table, 1)))
-        yield* until(([session]) => session?.query === "COMMIT" && session.state === "active")
-        assert.isTrue(Exit.isInterrupted(yield* atOnce(Fiber.interrupt(transaction))))
-        assert.deepStrictEqual(yield* table.ids, [])
-        yield* eventually(table.ids, (ids) => ids.length === 1)
-      })
-  )
+  hazard("a caller interrupted in COMMIT returns at once, the COMMIT goes on", () =>
+    Effect.gen(function*() {
+      const table = yield* makeSlowCommit(2)
+      const { sql, until } = yield* makeClient()
+      const transaction = yield* Effect.fork(sql.withTransaction(insert(sql, table, 1)))
+      yield* until(([session]) => session?.query === "COMMIT" && session.state === "active")
+      assert.isTrue(Exit.isInterrupted(yield* atOnce(Fiber.interrupt(transaction))))
+      assert.deepStrictEqual(yield* table.ids, [])
+      yield* eventually(table.ids, (ids) => ids.length === 1)
+    }))
 })
 
 describe("a statement interrupted inside a transaction whose body goes on: 25P02 or success, by chance", () => {
@@ -145,25 +139,22 @@ describe("a statement interrupted inside a transaction whose body goes on: 25P02
     "stream": (sql) => Stream.runDrain(sql`SELECT pg_sleep(60)`.stream)
   }
   for (const [name, use] of Object.entries(cuts)) {
-    hazard(
-      `an interrupted ${name} dooms the transaction: what follows fails, and nothing is stored`,
-      () =>
-        Effect.gen(function*() {
-          const table = yield* makeTable()
-          const { sql } = yield* makeClient()
-          const error = yield* failure(sql.withTransaction(Effect.gen(function*() {
-            yield* insert(sql, table, 1)
-            assert.isTrue(Option.isNone(yield* Effect.timeoutOption(use(sql), "200 millis")))
-            doomed(yield* failure(insert(sql, table, 2)))
-            doomed(yield* failure(sql`SELECT 1`.values))
-            doomed(yield* failure(Stream.runDrain(sql`SELECT 1`.stream)))
-            doomed(yield* failure(sql.withTransaction(insert(sql, table, 3))))
-            return "all is well"
-          })))
-          doomed(error)
-          assert.deepStrictEqual(yield* table.ids, [])
-        })
-    )
+    hazard(`after an interrupted ${name} all fails, and nothing is stored`, () =>
+      Effect.gen(function*() {
+        const table = yield* makeTable()
+        const { sql } = yield* makeClient()
+        const error = yield* failure(sql.withTransaction(Effect.gen(function*() {
+          yield* insert(sql, table, 1)
+          assert.isTrue(Option.isNone(yield* Effect.timeoutOption(use(sql), "200 millis")))
+          doomed(yield* failure(insert(sql, table, 2)))
+          doomed(yield* failure(sql`SELECT 1`.values))
+          doomed(yield* failure(Stream.runDrain(sql`SELECT 1`.stream)))
+          doomed(yield* failure(sql.withTransaction(insert(sql, table, 3))))
+          return "all is well"
+        })))
+        doomed(error)
+        assert.deepStrictEqual(yield* table.ids, [])
+      }))
   }
 
   hazard("where nothing follows, the transaction fails all the same", () =>
@@ -197,25 +188,22 @@ describe("a statement interrupted inside a transaction whose body goes on: 25P02
       assert.deepStrictEqual(yield* table.ids, [1, 4])
     }))
 
-  hazard(
-    "a statement that ends at about the time of its interrupt is done, or dooms the transaction",
-    () =>
-      Effect.gen(function*() {
-        const table = yield* makeTable()
-        const { sql } = yield* makeClient()
-        for (let id = 0; id < 40; id++) {
-          const cut = sql`INSERT INTO ${sql(table.name)} (id) SELECT ${id}::integer FROM pg_sleep(0.02)`
-          const transaction = sql.withTransaction(Effect.gen(function*() {
-            yield* Effect.timeoutOption(cut, 15 + id % 15)
-            const next = yield* Effect.either(sql`SELECT 1`)
-            if (next._tag === "Left") doomed(next.left)
-          }))
-          const result = yield* Effect.either(transaction)
-          if (result._tag === "Left") doomed(result.left)
-          assert.strictEqual((yield* table.ids).includes(id), result._tag === "Right")
-        }
-      })
-  )
+  hazard("a statement that ends at about the time of its interrupt is done, or dooms it", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { sql } = yield* makeClient()
+      for (let id = 0; id < 40; id++) {
+        const cut = sql`INSERT INTO ${sql(table.name)} (id) SELECT ${id}::integer FROM pg_sleep(0.02)`
+        const transaction = sql.withTransaction(Effect.gen(function*() {
+          yield* Effect.timeoutOption(cut, 15 + id % 15)
+          const next = yield* Effect.either(sql`SELECT 1`)
+          if (next._tag === "Left") doomed(next.left)
+        }))
+        const result = yield* Effect.either(transaction)
+        if (result._tag === "Left") doomed(result.left)
+        assert.strictEqual((yield* table.ids).includes(id), result._tag === "Right")
+      }
+    }))
 })
 
 describe("concurrent nested transactions share savepoint names: a successful sibling's row is lost", () => {
