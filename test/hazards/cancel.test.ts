@@ -61,7 +61,7 @@ describe("a cancel goes through the same pool: a timeout is late, and the query 
       yield* open(client, 1)
       yield* timesOut(client, sleep(client.sql))
       yield* runTogether(client, 1)
-    }))
+    }), "20 seconds")
 
   hazard("a timeout is kept over TLS", () =>
     Effect.gen(function*() {

@@ -159,14 +159,14 @@ describe("a query soon after idle sessions were killed fails", () => {
         for (const { left } of failures) assert.isTrue(PgError.isRetryable(left), String(left.cause))
       }))
 
-  hazard("at once, statements: at most one typed, retryable failure per killed session", () =>
+  hazard("at once, statements and transactions: at most one, typed and retryable", () =>
     Effect.gen(function*() {
       const client = yield* makeClient({ connections: 5 })
       const { sql } = client
       yield* retryable(client, sql`SELECT ${1}::integer`, sql.withTransaction(sql`SELECT 1`))
     }))
 
-  hazard("at once, streams: at most one typed, retryable failure per killed session", () =>
+  hazard("at once, streams: at most one, typed and retryable", () =>
     Effect.gen(function*() {
       const client = yield* makeClient({ connections: 5 })
       yield* retryable(client, Stream.runDrain(client.sql`SELECT 1`.stream))

@@ -18,11 +18,7 @@ export const isOurs = process.env["HAZARDS_CLIENT"] !== "stock"
 /** For what can't be said with the members and options that stock has. */
 export const describeOurs = describe.skipIf(!isOurs)
 
-type Settings =
-  & Omit<PgClient.PgClientConfig, "maxConnections" | "minConnections" | "connectionTTL">
-  & Omit<PgPool.PgPoolOptions, "maxsize" | "maxoverflow" | "maxConnections" | "minConnections" | "connectionTTL">
-
-export interface Options extends Pick<Settings, keyof Settings & keyof PgClient.PgClientConfig> {
+export interface Options extends Omit<PgClient.PgClientConfig, "maxConnections" | "minConnections" | "connectionTTL"> {
   /** The size of the pool. Default: 10, as that of both. */
   readonly connections?: number | undefined
   /** The server on which the sessions are watched. Default: that of the run. */
@@ -59,11 +55,9 @@ export const makeClient = (options?: Options): Effect.Effect<Client, SqlError, S
       Effect.zipRight(
         within(close, "5 seconds"),
         // What stock leaves running would hold the locks on which the end of the test then waits.
-        Effect.ignore(
-          server.query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
-            [app]
-          ).pipe(Effect.catchAllCause(() => Effect.void))
+        Effect.catchAllCause(
+          server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", [app]),
+          () => Effect.void
         )
       )
     )
@@ -136,16 +130,12 @@ export const atOnce = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A
 /** A caller's deadline of 200 milliseconds is kept, and what ran on the server is gone soon after. */
 export const timesOut = <A, E, R>(
   { until }: Pick<Client, "until">,
-  use: Effect.Effect<A, E, R>,
-  otherSleepers = 0
+  use: Effect.Effect<A, E, R>
 ): Effect.Effect<void, E, R> =>
   Effect.gen(function*() {
     const result = yield* atOnce(Effect.timeoutOption(use, "200 millis"))
     assert.isTrue(Option.isNone(result))
-    const gone = yield* within(
-      until((sessions) => otherSleepers === 0 ? nobodySleeps(sessions) : sleepers(sessions) <= otherSleepers),
-      "5 seconds"
-    )
+    const gone = yield* within(until(nobodySleeps), "5 seconds")
     assert.isTrue(Option.isSome(gone), "the query runs on on the server")
   })
 
