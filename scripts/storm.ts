@@ -1,28 +1,28 @@
 /** A long storm on an embedded PostgreSQL, see test/support/storm.ts: `npm run storm -- --help`. */
 import { NodeRuntime } from "@effect/platform-node"
-import { Console, Data, Effect, Redacted } from "effect"
+import { Cause, Console, Data, Effect, Redacted } from "effect"
 import { loadavg } from "node:os"
 import { parseArgs } from "node:util"
 import * as Postgres from "../test/support/postgres.js"
 import * as Storm from "../test/support/storm.js"
 
 const usage = `Usage: npm run storm -- [--seconds 120] [--seed 1] [--fibers 32] [--client pool|stock] [--only NAME]
-       npm run storm -- --innocents 10000 [--seed 1] [--fibers 32] [--client pool|stock]
+       npm run storm -- --innocents 10000 [--seconds 600] [--seed 1] [--fibers 32] [--client pool|stock]
 
 Interrupts everything that one can do with the pool, at any moment, and looks for what must not be.
 
-  --innocents N   half of the statements are cut off, and N others must not notice
+  --innocents N   half of the statements are cut off, and N others must not notice; --seconds is the most it may take
   --only NAME     only operations with this in their names, such as "listen"
   --client stock  the same with PgClient.make of @effect/sql-pg, for comparison`
 
 class BadArguments extends Data.TaggedError("BadArguments")<{ readonly message: string }> {}
-class NotAsPromised extends Data.TaggedError("NotAsPromised")<{}> {}
+class NotAsPromised extends Data.TaggedError("NotAsPromised")<{ readonly message: string }> {}
 
 const parse = Effect.try({
   try: () => {
     const { client, fibers, help, innocents, only, seconds, seed } = parseArgs({
       options: {
-        seconds: { type: "string", default: "120" },
+        seconds: { type: "string" },
         seed: { type: "string", default: "1" },
         fibers: { type: "string", default: "32" },
         client: { type: "string", default: "pool" },
@@ -36,7 +36,7 @@ const parse = Effect.try({
       help,
       client,
       only,
-      seconds: natural("seconds", seconds),
+      seconds: natural("seconds", seconds ?? (innocents === undefined ? "120" : "600")),
       seed: natural("seed", seed),
       fibers: natural("fibers", fibers),
       innocents: innocents === undefined ? undefined : natural("innocents", innocents)
@@ -88,13 +88,23 @@ const program = Effect.gen(function*() {
     ? yield* Storm.run({ ...options, only, duration: seconds * 1000 })
     : yield* Storm.runInnocents({ ...options, innocents, atMost: seconds * 1000 })
   yield* Console.log(describe(report))
-  const isPrompt = innocents !== undefined || report.latency.p99 <= promptness
-  if (!isPrompt) yield* Console.log(`99 of 100 interrupts must have ended within ${promptness} ms`)
-  if (Object.keys(report.faults).length > 0 || !isPrompt) return yield* new NotAsPromised()
+  const faults = [
+    ...Object.keys(report.faults).length === 0 ? [] : ["There are faults"],
+    ...innocents !== undefined || report.latency.p99 <= promptness
+      ? []
+      : [`99 of 100 interrupts must have ended within ${promptness} ms`],
+    ...innocents === undefined || report.innocents!.asked >= innocents
+      ? []
+      : [`The time was over before ${innocents} innocents had been asked`]
+  ]
+  if (faults.length > 0) return yield* new NotAsPromised({ message: faults.join("\n") })
   yield* Console.log("All is as promised")
 }).pipe(Effect.scoped)
 
 program.pipe(
-  Effect.tapError((error) => error instanceof NotAsPromised ? Effect.void : Console.error(error.message)),
+  Effect.tapErrorCause((cause) => {
+    const error = Cause.squash(cause)
+    return Console.error(Cause.isFailure(cause) && error instanceof Error ? error.message : Cause.pretty(cause))
+  }),
   NodeRuntime.runMain({ disableErrorReporting: true })
 )

@@ -3,8 +3,8 @@
  * nothing may be lost, left behind or mixed up, and nobody may have been hit who was not interrupted (R12, R15, R16).
  */
 import type { SqlError } from "@effect/sql/SqlError"
-import type { Redacted, Scope } from "effect"
-import { Effect } from "effect"
+import type { Redacted } from "effect"
+import { Effect, Layer, Logger } from "effect"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import * as Aftermath from "./storm/aftermath.js"
 import type { Crowd, Turn } from "./storm/crowd.js"
@@ -14,6 +14,7 @@ import { drawMoment } from "./storm/moment.js"
 import { repertoire } from "./storm/operations.js"
 import type { Client, Subject } from "./storm/subject.js"
 import { open } from "./storm/subject.js"
+import { Witness } from "./storm/witness.js"
 
 export type { Client } from "./storm/subject.js"
 
@@ -61,6 +62,7 @@ export interface Report {
 export const run = (options: Options): Effect.Effect<Report, SqlError> =>
   play(options, (subject) => {
     const all = repertoire(subject.stage).filter(([name]) => name.includes(options.only ?? ""))
+    if (all.length === 0) throw new Error(`There is no operation with "${options.only}" in its name`)
     const end = performance.now() + options.duration
     return {
       isOver: () => performance.now() >= end,
@@ -100,45 +102,47 @@ const play = (
   { client = "pool", fibers = 32, seed, url }: Omit<Options, "duration">,
   plan: (subject: Subject) => Pick<Crowd, "isOver" | "turn">
 ): Effect.Effect<Report, SqlError> =>
-  Effect.gen(function*() {
-    const subject = yield* open(client, url)
-    const { beats, stage: { ledger, pool }, witness } = subject
-    yield* listenForNoise((noise) => witness.fault(noise))
-    const delays = monitorEventLoopDelay({ resolution: 5 })
-    delays.enable()
-    yield* Crowds.run({
-      ...plan(subject),
-      witness,
-      beats,
-      seed,
-      fibers,
-      look: () => pool === undefined ? undefined : Aftermath.checkStats(witness, Effect.runSync(pool.stats)),
-      patience: client === "stock" ? 2000 : 10_000
-    })
-    delays.disable()
-    const usable = yield* Aftermath.check(subject)
-    yield* Aftermath.checkClose(subject)
-    const { failures, faults, innocentFailures, interrupts, latencies, operations, statements, stuck } = witness
-    return {
-      operations,
-      statements,
-      interrupts,
-      acknowledged: ledger.acknowledged,
-      failures: Object.fromEntries(failures),
-      innocentFailures,
-      stuck,
-      latency: summarise([...latencies.values()].flat()),
-      latencies: Object.fromEntries([...latencies].map(([name, millis]) => [name, summarise(millis)])),
-      eventLoop: {
-        count: delays.count,
-        p50: delays.percentile(50) / 1e6,
-        p99: delays.percentile(99) / 1e6,
-        max: delays.max / 1e6
-      },
-      usable,
-      faults: Object.fromEntries(faults)
-    }
-  }).pipe(Effect.scoped)
+  Effect.suspend(() => {
+    const witness = new Witness()
+    return Effect.gen(function*() {
+      const subject = yield* open(client, url, witness)
+      const { beats, stage: { ledger, pool } } = subject
+      const delays = monitorEventLoopDelay({ resolution: 5 })
+      delays.enable()
+      yield* Crowds.run({
+        ...plan(subject),
+        witness,
+        beats,
+        seed,
+        fibers,
+        look: () => pool === undefined ? undefined : Aftermath.checkStats(witness, Effect.runSync(pool.stats)),
+        patience: client === "stock" ? 2000 : 10_000
+      })
+      delays.disable()
+      const usable = yield* Aftermath.check(subject)
+      yield* Aftermath.checkClose(subject)
+      const { failures, faults, innocentFailures, interrupts, latencies, operations, statements, stuck } = witness
+      return {
+        operations,
+        statements,
+        interrupts,
+        acknowledged: ledger.acknowledged,
+        failures: Object.fromEntries(failures),
+        innocentFailures,
+        stuck,
+        latency: summarise([...latencies.values()].flat()),
+        latencies: Object.fromEntries([...latencies].map(([name, millis]) => [name, summarise(millis)])),
+        eventLoop: {
+          count: delays.count,
+          p50: delays.percentile(50) / 1e6,
+          p99: delays.percentile(99) / 1e6,
+          max: delays.max / 1e6
+        },
+        usable,
+        faults: Object.fromEntries(faults)
+      }
+    }).pipe(Effect.provide(noise(witness)), Effect.scoped)
+  })
 
 const summarise = (millis: Array<number>): Latency => {
   const sorted = [...millis].sort((a, b) => a - b)
@@ -146,12 +150,23 @@ const summarise = (millis: Array<number>): Latency => {
   return { count: sorted.length, p50: at(0.5), p99: at(0.99), max: at(1) }
 }
 
-/** What nobody who asks for an answer would ever hear of. */
-const listenForNoise = (tell: (noise: string) => void): Effect.Effect<void, never, Scope.Scope> =>
-  Effect.asVoid(Effect.forEach(["warning", "uncaughtException", "unhandledRejection"], (event) => {
-    const listener = (error: unknown) => tell(`${event}: ${error instanceof Error ? error.message : String(error)}`)
-    return Effect.acquireRelease(
-      Effect.sync(() => process.on(event, listener)),
-      () => Effect.sync(() => process.off(event, listener))
-    )
-  }))
+/** What nobody who asks for an answer would ever hear of is a fault. */
+const noise = (witness: Witness): Layer.Layer<never> =>
+  Layer.merge(
+    Logger.replace(
+      Logger.defaultLogger,
+      Logger.make(({ message }) => {
+        const text = String(message)
+        // R22: nobody else would tell how a COMMIT has ended whose caller was interrupted.
+        if (!text.includes("interrupted during COMMIT")) witness.fault(`logged: ${text}`)
+      })
+    ),
+    Layer.scopedDiscard(Effect.forEach(["warning", "uncaughtException", "unhandledRejection"], (event) => {
+      const listener = (error: unknown) =>
+        witness.fault(`${event}: ${error instanceof Error ? error.message : String(error)}`)
+      return Effect.acquireRelease(
+        Effect.sync(() => process.on(event, listener)),
+        () => Effect.sync(() => process.off(event, listener))
+      )
+    }))
+  )

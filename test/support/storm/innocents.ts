@@ -9,10 +9,9 @@ import type { Turn } from "./crowd.js"
 import type { Moment } from "./moment.js"
 import { cutOff } from "./moment.js"
 import type { Stage } from "./operations.js"
-import { statement, statementOn, stream } from "./operations.js"
+import type { Act } from "./statements.js"
+import { statement, statementOn, stream } from "./statements.js"
 import type { Operation } from "./witness.js"
-
-type Act = Effect.Effect<unknown, unknown>
 
 export class Innocents {
   asked = 0

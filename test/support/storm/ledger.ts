@@ -47,7 +47,8 @@ export class Ledger {
 
   transaction<E>(
     operation: Operation,
-    body: (level: Level) => Effect.Effect<unknown, E>
+    body: (level: Level) => Effect.Effect<unknown, E>,
+    within: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError> = this.sql.withTransaction
   ): Effect.Effect<void, E | SqlError> {
     return Effect.suspend(() => {
       const level = this.enter(operation)
@@ -55,7 +56,7 @@ export class Ledger {
       const isAtItsEnd = Effect.sync(() => {
         entry.state = "perhaps"
       })
-      return Effect.map(this.sql.withTransaction(Effect.zipRight(body(level), isAtItsEnd)), () => {
+      return Effect.map(within(Effect.zipRight(body(level), isAtItsEnd)), () => {
         entry.state = "stored"
       })
     })

@@ -1,11 +1,12 @@
 /** What the fibers of a storm do. All chance is drawn before anything runs, so that a seed gives the same choices. */
 import type { PgClient } from "@effect/sql-pg"
-import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { Effect, Option, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import type { Ledger, Level } from "./ledger.js"
 import { cutOff, drawMoment } from "./moment.js"
+import type { Act } from "./statements.js"
+import { statement, statementOn, stream } from "./statements.js"
 import type { Operation } from "./witness.js"
 import { Deliberate } from "./witness.js"
 
@@ -18,72 +19,8 @@ export interface Stage {
   readonly channels: ReadonlyArray<string>
 }
 
-type Act = Effect.Effect<unknown, unknown>
 type Step = (level: Level) => Act
 type Make = (stage: Stage, operation: Operation) => Act
-
-/** Asks for the number `n`; `rest` follows it in the list of what is selected. */
-type Way<Via> = (via: Via, n: number, rest: string) => Act
-
-const simple = (n: number, rest: string) => `SELECT ${n} AS n${rest}`
-const extended = (rest: string) => `SELECT $1::integer AS n${rest}`
-
-const ways: ReadonlyArray<Way<SqlClient>> = [
-  (sql, n, rest) => Effect.map(sql.unsafe<any>(simple(n, rest)), ([row]) => row?.n),
-  (sql, n, rest) => Effect.map(sql.unsafe<any>(extended(rest), [n]), ([row]) => row?.n),
-  (sql, n, rest) => Effect.map(sql.unsafe(simple(n, rest)).values, ([row]) => row?.[0]),
-  (sql, n, rest) => Effect.map(sql.unsafe(extended(rest), [n]).values, ([row]) => row?.[0]),
-  (sql, n, rest) =>
-    Effect.map(sql.unsafe(simple(n, rest)).raw as Effect.Effect<any, unknown>, (all) => all.rows?.[0]?.n),
-  (sql, n, rest) => Effect.map(sql.unsafe(`${simple(n, rest)}; SELECT 1`), ([rows]: any) => rows?.[0]?.n)
-]
-
-const waysOfConnection: ReadonlyArray<Way<Connection>> = [
-  (via, n, rest) => Effect.map(via.execute(simple(n, rest), [], undefined), ([row]) => row?.n),
-  (via, n, rest) => Effect.map(via.execute(extended(rest), [n], undefined), ([row]) => row?.n),
-  (via, n, rest) => Effect.map(via.executeValues(extended(rest), [n]), ([row]) => row?.[0]),
-  (via, n, rest) =>
-    Effect.map(via.executeRaw(simple(n, rest), []) as Effect.Effect<any, unknown>, (all) => all.rows?.[0]?.n),
-  (via, n, rest) =>
-    Effect.map(
-      Stream.runHead(via.executeStream(extended(rest), [n], undefined)),
-      (row) => Option.getOrUndefined(row)?.n
-    )
-]
-
-const sleep = (millis: number) => millis === 0 ? "" : `, pg_sleep(${millis / 1000})`
-
-/** A statement by itself, or of the transaction that it is in. */
-export const statement = (operation: Operation, sql: SqlClient, millis: number): Act => {
-  const way = operation.chance.pick(ways)
-  return operation.answer((n) => way(sql, n, sleep(millis)))
-}
-
-export const statementOn = (operation: Operation, millis: number): (connection: Connection) => Act => {
-  const way = operation.chance.pick(waysOfConnection)
-  return (connection) => operation.answer((n) => way(connection, n, sleep(millis)))
-}
-
-/** Rows in order, each with a number that only this stream knows; often left early. */
-export const stream = (operation: Operation, sql: SqlClient, betweenPages: Act = Effect.void): Act => {
-  const { chance } = operation
-  const count = chance.integer(0, 400)
-  const take = chance.is(0.5) ? chance.integer(1, 400) : Infinity
-  const slow = chance.is(0.5) ? ", CASE WHEN i % 50 = 0 THEN pg_sleep(0.002) END" : ""
-  return operation.answer((n) => {
-    let seen = 0
-    let isOwn = true
-    const rows = sql.unsafe<any>(`SELECT $1::integer AS n, i${slow} FROM generate_series(1, ${count}) i`, [n]).stream
-    return rows.pipe(
-      take === Infinity ? (all) => all : Stream.take(take),
-      Stream.runForEach((row) => {
-        isOwn &&= row.n === n && row.i === ++seen
-        return seen % 150 === 0 ? betweenPages : Effect.void
-      }),
-      Effect.map(() => isOwn && seen === Math.min(take, count) ? n : undefined)
-    )
-  })
-}
 
 const put = ({ ledger, sql }: Stage): Step => (level) => ledger.put(level, (text, params) => sql.unsafe(text, params))
 
@@ -167,17 +104,12 @@ const impatientInside: Make = (stage, operation) => {
   return stage.ledger.transaction(operation, (level) =>
     Effect.gen(function*() {
       yield* put(stage)(level)
-      const progress = { isInBody: false }
       const child = stage.ledger.savepoint(level, (level) =>
         Effect.gen(function*() {
-          progress.isInBody = true
           yield* put(stage)(level)
           yield* slow
-          progress.isInBody = false
         }))
-      const end = yield* cutOff(child, moment)
-      // SAVEPOINT and RELEASE are statements of the outer one.
-      if (Option.isNone(end) && !progress.isInBody) operation.isCutOff = true
+      yield* cutOff(child, moment)
       yield* put(stage)(level)
     }))
 }
@@ -237,6 +169,23 @@ const usePool: Make = ({ pool }, operation) => {
   )
 }
 
+/** Statements, some of them cut off, and a transaction, all on one connection. */
+const onOneConnection: Make = (stage, operation) => {
+  const { chance } = operation
+  const parts = chance.many(1, 3, () => {
+    const ask = statement(operation, stage.sql, chance.is(0.4) ? chance.integer(1, 10) : 0)
+    return chance.is(0.4) ? cutOff(ask, drawMoment(chance, 10)) : ask
+  })
+  const within = transaction(stage, operation)
+  const processId = Effect.map(stage.sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`, ([{ pid }]) => pid)
+  return stage.pool!.withConnection(Effect.gen(function*() {
+    const pid = yield* processId
+    yield* Effect.all(parts, { discard: true })
+    yield* within
+    if ((yield* processId) !== pid) operation.witness.fault(`${operation.name}: it was not one connection`)
+  }))
+}
+
 /** Says something until it is heard: nobody is told when a listener has begun to listen. */
 const listen: Make = ({ channels, sql }, operation) => {
   const channel = operation.chance.pick(channels)
@@ -256,6 +205,11 @@ const listen: Make = ({ channels, sql }, operation) => {
 }
 
 const transaction: Make = (stage, operation) => stage.ledger.transaction(operation, steps(stage, operation))
+
+const isolated: Make = (stage, operation) => {
+  const isolation = operation.chance.pick(["read committed", "repeatable read", "serializable"] as const)
+  return stage.ledger.transaction(operation, steps(stage, operation), stage.pool!.transaction({ isolation }))
+}
 
 const failing: Make = (stage, operation) => {
   const before = steps(stage, operation)
@@ -304,7 +258,9 @@ const operations: Record<string, Make> = {
 const operationsOfPool: Record<string, Make> = {
   ...operations,
   "pool.get": fromPool,
-  "pool.use": usePool
+  "pool.use": usePool,
+  "pool.withConnection": onOneConnection,
+  "pool.transaction": isolated
 }
 
 /** What a client can do. */

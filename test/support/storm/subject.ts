@@ -10,7 +10,7 @@ import { uniqueName, watch } from "../server.js"
 import { Ledger } from "./ledger.js"
 import { Beats } from "./moment.js"
 import type { Stage } from "./operations.js"
-import { Witness } from "./witness.js"
+import type { Witness } from "./witness.js"
 
 /** `stock` is `@effect/sql-pg`, for comparison. */
 export type Client = "pool" | "stock"
@@ -29,7 +29,11 @@ export interface Subject {
   readonly close: Effect.Effect<void>
 }
 
-export const open = (client: Client, url: Redacted.Redacted): Effect.Effect<Subject, SqlError, Scope.Scope> =>
+export const open = (
+  client: Client,
+  url: Redacted.Redacted,
+  witness: Witness
+): Effect.Effect<Subject, SqlError, Scope.Scope> =>
   Effect.gen(function*() {
     const server = yield* watch(url)
     const table = uniqueName()
@@ -52,7 +56,6 @@ export const open = (client: Client, url: Redacted.Redacted): Effect.Effect<Subj
       Effect.provide(Reactivity.layer),
       Scope.extend(scope)
     ))
-    const witness = new Witness()
     const channels = Array.from({ length: 3 }, uniqueName)
     const ledger = new Ledger(sql, witness, table)
     return {
