@@ -106,5 +106,6 @@ program.pipe(
     const error = Cause.squash(cause)
     return Console.error(Cause.isFailure(cause) && error instanceof Error ? error.message : Cause.pretty(cause))
   }),
-  NodeRuntime.runMain({ disableErrorReporting: true })
+  // What is logged stands in the report.
+  NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true })
 )

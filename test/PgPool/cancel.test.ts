@@ -134,6 +134,20 @@ describe("R16 an interrupted statement", () => {
       }
       assert.strictEqual((yield* test.pool.stats).opened, 1)
     }))
+
+  it.scopedLive("R24 a stream that waits for a cancel on a dead socket can be interrupted at once", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const test = yield* makePool({ url: proxy.url, maxsize: 1, cleanupTimeout: "10 seconds" })
+      const connection = yield* test.sql.reserve
+      const sleep = yield* Effect.fork(connection.execute("SELECT pg_sleep(60)", [], undefined))
+      yield* test.until((sessions) => sessions.some(isSleeping))
+      proxy.blackhole()
+      yield* promptly(Fiber.interrupt(sleep))
+      const rows = yield* Effect.fork(Stream.runDrain(connection.executeStream("SELECT 1", [], undefined)))
+      yield* Effect.sleep("50 millis")
+      yield* promptly(Fiber.interrupt(rows))
+    }))
 })
 
 describe("R16 innocents", () => {

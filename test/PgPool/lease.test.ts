@@ -27,6 +27,28 @@ describe("R15 a lease that has ended", () => {
       assert.deepStrictEqual(yield* table.ids, Array.from({ length: 10 }, (_, id) => id))
     }))
 
+  it.scopedLive("a stream that waited in it for a cancel to settle is never sent", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const { sql } = yield* makePool({ url: proxy.url, maxsize: 1, maxoverflow: 1, cleanupTimeout: "10 seconds" })
+      const sent: Array<string> = []
+      proxy.onRequest = (chunk) => sent.push(chunk.toString("latin1"))
+      const late = yield* Effect.scoped(Effect.gen(function*() {
+        const connection = yield* sql.reserve
+        const sleeper = yield* Effect.fork(connection.execute("SELECT pg_sleep(10)", [], undefined))
+        yield* pause(20)
+        proxy.delay = 100
+        yield* Fiber.interrupt(sleeper)
+        const rows = connection.executeStream("SELECT 1 AS too_late", [], undefined)
+        const late = yield* Effect.forkDaemon(Stream.runDrain(rows))
+        yield* pause(20)
+        return late
+      }))
+      assert.strictEqual(causeTagOf(yield* promptly(Effect.flip(Fiber.join(late)))), "LeaseEnded")
+      yield* sql`SELECT 1`
+      assert.isEmpty(sent.filter((text) => text.includes("too_late")))
+    }))
+
   it.scopedLive("it is dead as well after a callback that threw", () =>
     Effect.gen(function*() {
       const { pool } = yield* makePool({ maxsize: 1, maxoverflow: 1 })

@@ -305,6 +305,16 @@ describe("R17 alive before use", () => {
       yield* sql`SELECT 1`
     }))
 
+  it.scopedLive("R22 a stream on a connection that is known to be lost was not sent", () =>
+    Effect.gen(function*() {
+      const { pool, server } = yield* makePool({ maxsize: 1 })
+      const connection = yield* pool.get
+      yield* server.terminate(connection.processId)
+      yield* eventually(Effect.flip(run(connection, "SELECT 1")), (error) => causeTagOf(error) === "NotSent")
+      const rows = connection.executeStream("SELECT 1", [], undefined)
+      assert.strictEqual(causeTagOf(yield* promptly(Effect.flip(Stream.runDrain(rows)))), "NotSent")
+    }))
+
   it.scopedLive("R17 what was idle for validateAfterIdle is pinged; a silent one is replaced within cleanupTimeout", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)

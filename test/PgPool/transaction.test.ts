@@ -1,7 +1,7 @@
 import { SqlClient, SqlError } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Stream } from "effect"
 import type { TestPool } from "../support/pgPool.js"
 import {
   causeTagOf,
@@ -134,6 +134,24 @@ describe("R22 commit and rollback", () => {
       assert.strictEqual(error, "mine")
       yield* eventually(pool.stats, ({ size }) => size === 0)
       yield* sql`SELECT 1`
+    }))
+
+  it.scopedLive("R22 nothing is rolled back, and nothing logged, where the connection was lost", () =>
+    Effect.gen(function*() {
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ message }) => logged.push(message))
+      const body = Effect.gen(function*() {
+        const { pool, server, sql } = yield* makePool()
+        const pid = yield* pidOf(sql)
+        const kill = Effect.zipRight(server.terminate(pid), Effect.ignore(sql`SELECT 1`))
+        const error = yield* sql.withTransaction(sql.withTransaction(Effect.zipRight(kill, sql`SELECT 1`))).pipe(
+          Effect.flip
+        )
+        assert.instanceOf(error, SqlError.SqlError)
+        yield* eventually(pool.stats, ({ size }) => size === 0)
+      })
+      yield* Effect.provide(body, Logger.replace(Logger.defaultLogger, logger))
+      assert.deepStrictEqual(logged, [])
     }))
 
   it.scopedLive("R22 a session killed in the body: its statements fail typed, and nothing was stored", () =>

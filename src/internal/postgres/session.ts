@@ -124,7 +124,7 @@ export class Session {
   /** Sends one query and gives its result, once the session is settled again. */
   query<A>(query: unknown, onInterrupt: OnInterrupt, hooks?: Hooks): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
-      if (!this.isAlive) return Effect.fail(statementError(new NotSent({ cause: this.loss })))
+      if (!this.isAlive) return Effect.fail(this.notSent())
       if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt, hooks))
       return Effect.async<A, SqlError>((resume) => {
         const refusal = hooks?.refusal?.()
@@ -164,8 +164,13 @@ export class Session {
   failure(error: unknown): SqlError {
     if (isServerError(error)) return leavesOutcomeOpen(error) ? lostAnswer(error) : statementError(error)
     // The socket took none of it, or not all: without its end the server has done nothing that lasts.
-    if (codeOf(error) === "EPIPE") return statementError(new NotSent({ cause: this.loss ?? error }))
+    if (codeOf(error) === "EPIPE") return this.notSent(error)
     return this.ended ? lostAnswer(error) : statementError(error)
+  }
+
+  /** What one fails with that comes after the connection was lost. */
+  notSent(cause?: unknown): SqlError {
+    return statementError(new NotSent({ cause: this.loss ?? cause }))
   }
 
   /** Waits until nothing is in flight and no cancel is under way (R16). */

@@ -34,8 +34,8 @@ const pageSize = 128
  * @internal
  */
 export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
-  const { params, session, sql } = rows
-  const open = Effect.try({
+  const { hooks, params, session, sql } = rows
+  const submit = Effect.try({
     try: () => {
       const cursor = new SafeCursor(sql, [...params])
       session.submit(cursor, "cancel")
@@ -43,9 +43,11 @@ export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
     },
     catch: statementError
   })
+  const open = Effect.suspend(() => hooks.refusal?.() ?? (session.isAlive ? submit : session.notSent()))
   const close = (cursor: SafeCursor) => Effect.sync(() => session.isSettled ? undefined : cursor.leave())
+  // What is acquired can't be interrupted, but the wait for a cancel must be.
   return Stream.unwrapScoped(Effect.map(
-    Effect.acquireRelease(Effect.zipRight(session.settled, open), close),
+    Effect.zipRight(session.settled, Effect.acquireRelease(open, close)),
     (cursor) => pageByPage(rows, readPage(session, cursor))
   ))
 }

@@ -252,8 +252,8 @@ const undo = (self: Transactions, lease: Lease, { rollback }: Kind): Effect.Effe
   )
   return leaveAfter(rollBack, self.cleanupTimeout, realClock).pipe(
     Effect.map((exit) => {
-      // Whose lease has ended has left the rest to the connection's own fiber (R15).
-      if (!lease.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
+      // Whose lease has ended has left the rest to the connection's own fiber (R15), and a lost one to the server.
+      if (!lease.isAlive || !session.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
       session.destroy()
       self.report(Effect.logWarning("A ROLLBACK failed or took longer than cleanupTimeout: its connection is closed"))
     }),
