@@ -10,21 +10,21 @@ import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { ServerError } from "./internal/postgres/codes.js"
-import { isServerError, isTransient, leavesOutcomeOpen } from "./internal/postgres/codes.js"
+import { ConnectFailed, isServerError, isTransient, leavesOutcomeOpen } from "./internal/postgres/codes.js"
 
 /**
- * A statement was sent and its answer was lost: it may have taken effect or not. Never retried by this library, and
+ * A statement was sent and its answer was lost, or did not come within `queryTimeout`: it may have taken effect or not. Never retried by this library, and
  * only to be retried by a caller who knows that running it twice does no harm (R22).
  *
  * @since 0.1.0
  * @category errors
  */
 export class OutcomeUnknown extends Data.TaggedError("OutcomeUnknown")<{
-  /** How the connection was lost. */
+  /** How the connection was lost, or that time was up. */
   readonly cause: unknown
 }> {
   override get message(): string {
-    return "The connection was lost before the answer came: the statement may have taken effect or not"
+    return "The statement was sent, and its answer did not come: it may have taken effect or not"
   }
 }
 
@@ -39,7 +39,7 @@ export class CommitOutcomeUnknown extends Data.TaggedError("CommitOutcomeUnknown
   readonly cause: unknown
 }> {
   override get message(): string {
-    return "The connection was lost before COMMIT was answered: the transaction may be stored or not"
+    return "COMMIT was sent, and its answer did not come: the transaction may be stored or not"
   }
 }
 
@@ -91,7 +91,7 @@ export class LeaseEnded extends Data.TaggedError("LeaseEnded") {
 }
 
 /**
- * A statement waited for `acquireTimeout` while something else had its connection to itself: a nested transaction, or
+ * A statement waited for `acquireTimeout` (and `connectTimeout`, where only `maxwait` is set) while something else had its connection to itself: a nested transaction, or
  * a stream outside a transaction (R23). Where that something waits for the statement in turn, it never ends.
  *
  * @since 0.1.0
@@ -248,7 +248,8 @@ const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03")
  * that was not to be had, a server that is full, shutting down or starting up, a connect that failed for the like, a
  * pool that had no connection. In a transaction it is the whole transaction that may be run again.
  *
- * Never after an unknown outcome, and never for what would go wrong again.
+ * Never after an unknown outcome, and never for what would go wrong again. A statement that itself commits in the middle,
+ * as CALL can, may have had an effect all the same.
  *
  * @example
  * ```ts
@@ -268,6 +269,5 @@ export const isRetryable = (error: unknown): boolean => {
   if (isOutcomeUnknown(error)) return false
   if (hasTag(error, "PoolExhausted", "PoolQueueFull", "NotSent")) return true
   if (Option.isSome(serverError(error))) return isPassing(error)
-  // Without an answer of the server it is a connect that failed: for a statement the outcome would be unknown.
-  return Option.isSome(find(error, (cause): cause is unknown => isTransient(cause)))
+  return Option.exists(find(error, (cause) => cause instanceof ConnectFailed), ({ cause }) => isTransient(cause))
 }

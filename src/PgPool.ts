@@ -104,7 +104,7 @@ export interface TransactionOptions {
    * Runs the whole transaction again after a serialization failure or a deadlock (40001, 40P01), for as long as the
    * schedule goes on. Never after anything else, and never when the outcome is unknown. Default: never.
    */
-  readonly retry?: Schedule.Schedule<unknown, unknown> | undefined
+  readonly retry?: Schedule.Schedule<unknown, any> | undefined
 }
 
 /**

@@ -71,12 +71,22 @@ describe("PgError", () => {
     assert.deepStrictEqual(what(fromServer("08P01", "ERROR")), [])
   })
 
-  it("a connect that failed may be tried again, where time may heal it", () => {
-    for (const code of ["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN"]) {
-      assert.deepStrictEqual(what(fromSystem(code)), ["isRetryable"])
+  it("a socket's error that is not that of a connect says nothing of what was sent", () => {
+    for (const code of ["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EPIPE"]) {
+      assert.deepStrictEqual(what(fromSystem(code)), [])
     }
-    assert.deepStrictEqual(what(fromSystem("ENOTFOUND")), [])
   })
+
+  it.scopedLive("nor does that of the pg client below a connection", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const { pool } = yield* makePool({ url: proxy.url })
+      const error = yield* pool.use(({ pg }) => {
+        proxy.onRequest = (chunk) => chunk.includes("pg_sleep") ? proxy.reset() : undefined
+        return Effect.tryPromise(() => pg.query("SELECT pg_sleep(0)"))
+      }).pipe(Effect.flip)
+      assert.isFalse(PgError.isRetryable(error))
+    }))
 
   it("an unknown outcome is never retryable, whatever it was caused by", () => {
     for (const cause of [fromSystem("ECONNRESET"), fromServer("57P01"), new Error("gone")]) {

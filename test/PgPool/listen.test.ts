@@ -22,7 +22,7 @@ const hear = (pool: PgPool.PgPool, channel: string) =>
 /** Notifies until it is heard. */
 const untilHeard = ({ sql }: TestPool, channel: string, payload: string, heard: ReadonlyArray<PgPool.ListenEvent>) =>
   eventually(
-    Effect.as(sql.notify(channel, payload), heard),
+    Effect.as(Effect.ignore(sql.notify(channel, payload)), heard),
     (heard) => heard.some((event) => event._tag === "Notification" && event.payload === payload)
   )
 
@@ -95,6 +95,23 @@ describe("R21 listen", () => {
       yield* sql.withTransaction(sql.notify(channel, "kept"))
       yield* eventually(Effect.sync(() => heard), (heard) => heard.includes("kept"))
       assert.notInclude(heard, "lost")
+    }))
+
+  it.scopedLive("R21 a connection that is lost while it is asked to listen fails nobody", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const test = yield* makePool({ url: proxy.url })
+      const [one, two] = [uniqueName(), uniqueName()]
+      const first = yield* hear(test.pool, one)
+      yield* untilHeard(test, one, "a", first.heard)
+      proxy.onRequest = (chunk) => {
+        if (!chunk.includes(`LISTEN "${two}"`)) return
+        proxy.onRequest = () => {}
+        proxy.reset()
+      }
+      const second = yield* hear(test.pool, two)
+      yield* untilHeard(test, two, "b", second.heard)
+      yield* untilHeard(test, one, "b", first.heard)
     }))
 
   it.scopedLive("an empty payload is heard", () =>

@@ -69,6 +69,22 @@ describe("R18 the server is away", () => {
       assert.isAtLeast(Date.now() - started, 350)
     }))
 
+  it.scopedLive("R18 a connection that is lost in its settings or in onConnect is a connect that is tried again", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const onConnect: PgPool.PgPoolOptions["onConnect"] = (connection) =>
+        connection.executeRaw("SET work_mem = '3MB'", [])
+      for (const [mark, option] of [["lock_timeout", { lockTimeout: 1000 }], ["work_mem", { onConnect }]] as const) {
+        const { sql } = yield* makePool({ url: proxy.url, ...option })
+        proxy.onRequest = (chunk) => {
+          if (!chunk.includes(mark)) return
+          proxy.onRequest = () => {}
+          proxy.reset()
+        }
+        assert.deepStrictEqual(yield* sql`SELECT 1 AS one`, [{ one: 1 }])
+      }
+    }))
+
   it.scopedLive("R18 a full server is a lower limit: all are served by the connections that there are", () =>
     Effect.gen(function*() {
       const server = yield* Postgres.start({

@@ -366,6 +366,30 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(yield* table.ids, [1, 3])
     }))
 
+  it.scopedLive("R23 one that is interrupted at the very end is undone before the COMMIT of the outer one", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const proxy = yield* Proxy.start(serverUrl)
+      const { sql } = yield* makePool({ url: proxy.url, cleanupTimeout: "10 seconds" })
+      for (const [i, rest] of [Effect.never, sql`SELECT pg_sleep(60)`].entries()) {
+        yield* sql.withTransaction(Effect.gen(function*() {
+          yield* insert(sql, table, 2 * i)
+          const inside = yield* Deferred.make<void>()
+          const nested = yield* Effect.fork(sql.withTransaction(
+            insert(sql, table, 2 * i + 1).pipe(
+              Effect.zipRight(Deferred.succeed(inside, undefined)),
+              Effect.zipRight(Effect.asVoid(rest))
+            )
+          ))
+          yield* Deferred.await(inside)
+          proxy.delay = 100
+          yield* Fiber.interrupt(nested)
+        }))
+        proxy.delay = 0
+      }
+      assert.deepStrictEqual(yield* table.ids, [0, 2])
+    }))
+
   it.scopedLive("R23 a statement cut off in a nested one is undone with it, where the outer one goes on", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
@@ -494,6 +518,21 @@ describe("R23 nested transactions", () => {
         yield* Fiber.join(nested)
       }))
       assert.deepStrictEqual(yield* table.ids, [1])
+    }))
+
+  it.scopedLive("R23 it waits no longer where it can't be interrupted", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makeWarmPool({ acquireTimeout: 200 })
+      yield* sql.withTransaction(Effect.gen(function*() {
+        const inside = yield* Deferred.make<void>()
+        const nested = yield* Effect.fork(
+          sql.withTransaction(Effect.zipRight(Deferred.succeed(inside, undefined), Effect.never))
+        )
+        yield* Deferred.await(inside)
+        const error = yield* promptly(Effect.uninterruptible(Effect.flip(sql`SELECT 1`)))
+        assert.strictEqual(causeTagOf(error), "ConnectionBusy")
+        yield* Fiber.interrupt(nested)
+      }))
     }))
 
   it.scopedLive("R23 statements wait for statements as long as it takes", () =>
@@ -625,13 +664,39 @@ describe("R22 statements cut off inside a transaction", () => {
       assert.deepStrictEqual(yield* table.ids, [1, 3])
     }))
 
+  for (const [how, leave] of Object.entries({ interrupted: undefined, "out of time": 200 })) {
+    it.scopedLive(`R22 a nested transaction that is ${how} in its RELEASE dooms the one around it`, () =>
+      Effect.gen(function*() {
+        const table = yield* makeTable()
+        const proxy = yield* Proxy.start(serverUrl)
+        const { sql } = yield* makePool({ url: proxy.url, cleanupTimeout: "10 seconds", queryTimeout: leave })
+        yield* sql`SELECT 1`
+        const released = yield* Deferred.make<void>()
+        const error = yield* sql.withTransaction(Effect.gen(function*() {
+          proxy.onRequest = (chunk) => {
+            if (!chunk.includes("RELEASE")) return
+            proxy.onRequest = () => {}
+            proxy.delay = 600
+            Deferred.unsafeDone(released, Exit.void)
+          }
+          const nested = yield* Effect.fork(sql.withTransaction(insert(sql, table, 1)))
+          yield* Deferred.await(released)
+          if (leave === undefined) yield* promptly(Fiber.interrupt(nested))
+          assert.isTrue(Exit.isFailure(yield* Fiber.await(nested)))
+          proxy.delay = 0
+        })).pipe(Effect.flip)
+        assert.strictEqual(causeTagOf(error), "TransactionDoomed")
+        assert.deepStrictEqual(yield* table.ids, [])
+      }))
+  }
+
   it.scopedLive("R22 queryTimeout dooms it as well", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool({ queryTimeout: 200 })
       const error = yield* sql.withTransaction(Effect.gen(function*() {
         yield* insert(sql, table, 1)
-        assert.strictEqual(causeTagOf(yield* Effect.flip(sql`SELECT pg_sleep(60)`)), "TimeoutException")
+        assert.strictEqual(causeTagOf(yield* Effect.flip(sql`SELECT pg_sleep(60)`)), "OutcomeUnknown")
       })).pipe(Effect.flip)
       assert.strictEqual(causeTagOf(error), "TransactionDoomed")
       assert.deepStrictEqual(yield* table.ids, [])

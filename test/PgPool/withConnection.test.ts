@@ -120,6 +120,43 @@ describe("withConnection", () => {
       assert.include(error.message, "stream")
     }))
 
+  it.scopedLive("a stream that begins during a transaction of another fiber waits for its end", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool()
+      const count = yield* pool.withConnection(Effect.gen(function*() {
+        const inside = yield* Deferred.make<void>()
+        const transaction = yield* Effect.fork(
+          sql.withTransaction(Effect.zipRight(Deferred.succeed(inside, undefined), sql`SELECT pg_sleep(0.2)`))
+        )
+        yield* Deferred.await(inside)
+        const count = yield* Stream.runCount(sql`SELECT n FROM generate_series(1, 1000) n`.stream)
+        yield* Fiber.join(transaction)
+        return count
+      }))
+      assert.strictEqual(count, 1000)
+    }))
+
+  it.scopedLive("a transaction that outlives it was not committed, and that is known", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { pool, sql } = yield* makePool()
+      const ended = yield* Deferred.make<void>()
+      const inside = yield* Deferred.make<void>()
+      const daemon = yield* pool.withConnection(Effect.gen(function*() {
+        const daemon = yield* Effect.forkDaemon(sql.withTransaction(
+          sql`INSERT INTO ${sql(table.name)} (id) VALUES (1)`.pipe(
+            Effect.zipRight(Deferred.succeed(inside, undefined)),
+            Effect.zipRight(Deferred.await(ended))
+          )
+        ))
+        yield* Deferred.await(inside)
+        return daemon
+      }))
+      yield* Deferred.succeed(ended, undefined)
+      assert.strictEqual(causeTagOf(yield* Effect.flip(Fiber.join(daemon))), "LeaseEnded")
+      yield* eventually(table.ids, (ids) => ids.length === 0)
+    }))
+
   it.scopedLive("a statement interrupted in it dooms nothing", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool({ cleanupTimeout: "10 seconds" })

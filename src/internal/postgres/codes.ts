@@ -1,5 +1,9 @@
 /** @internal */
+import { SqlError } from "@effect/sql/SqlError"
 import * as Predicate from "effect/Predicate"
+
+/** No connection could be opened: nothing that was to run on it has been sent. @internal */
+export class ConnectFailed extends SqlError {}
 
 /** The SQLSTATE that the server answered with, or the code of a failed system call. @internal */
 export const codeOf = (error: unknown): string | undefined =>

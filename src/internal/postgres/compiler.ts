@@ -87,5 +87,5 @@ const send = (param: unknown, transform: (value: unknown) => unknown): unknown =
 }
 
 const isSentAsJson = (value: unknown): boolean =>
-  typeof value === "number" || typeof value === "boolean" ||
+  Number.isFinite(value) || typeof value === "boolean" ||
   (typeof value === "object" && !Array.isArray(value) && !(value instanceof Date) && !ArrayBuffer.isView(value))

@@ -34,7 +34,8 @@ export const connect = (
       return Effect.sync(() => session.destroy())
     })
     session.listen()
-    yield* prepare(target, session)
+    // Where the connection was lost, that is the failure, and not what became of the statement that ran.
+    yield* Effect.mapError(prepare(target, session), (error) => session.isAlive ? error : connectError(session.loss))
     return session
   })
 

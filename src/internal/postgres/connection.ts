@@ -122,6 +122,13 @@ export class Lease extends Statements implements PgConnection {
 
   readonly release: Effect.Effect<void> = Effect.sync(() => this.turn.release())
 
+  /** Who had its turn has ended, and what it did is being undone until the release. */
+  readonly beginUndo: Effect.Effect<void> = Effect.sync(() => this.turn.holder = "rollback")
+
+  get isUndoing(): boolean {
+    return this.turn.holder === "rollback"
+  }
+
   private inTurn<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.zipRight(this.take("statement", restore), Effect.ensuring(restore(effect), this.release))
@@ -140,25 +147,28 @@ export class Lease extends Statements implements PgConnection {
   private readonly hooks: Hooks = {
     // Between its turn and the moment of sending a statement may have to wait for a cancel to settle.
     refusal: () => this.refusal,
-    onCutOff: () => {
-      if (this.outer !== undefined) this.doom ??= new TransactionDoomed({ reason: "StatementInterrupted" })
-    }
+    onCutOff: () => this.cutOff()
+  }
+
+  /** A statement was interrupted after it was sent: nobody knows what it did. */
+  cutOff(): void {
+    if (this.outer !== undefined) this.doom ??= new TransactionDoomed({ reason: "StatementInterrupted" })
   }
 
   executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
     const rows = { session: this.session, sql, params, transformRows, hooks: this.hooks }
-    return Stream.suspend(() =>
-      this.session.isInTransaction
-        ? SessionStream.portal({ ...rows, inTurn: (page) => this.inTurn(page) })
-        // Outside a transaction a portal ends with its request, so nothing may come in between.
-        : Stream.unwrapScoped(
-          Effect.as(
-            Effect.uninterruptibleMask((restore) =>
-              Effect.zipRight(this.take("stream", restore), Effect.addFinalizer(() => this.release))
-            ),
-            SessionStream.cursor({ ...rows, inTurn: (page) => Effect.suspend(() => this.refusal ?? page) })
-          )
-        )
+    const portal = SessionStream.portal({ ...rows, inTurn: (page) => this.inTurn(page) })
+    if (this.outer !== undefined) return portal
+    const cursor = SessionStream.cursor({ ...rows, inTurn: (page) => Effect.suspend(() => this.refusal ?? page) })
+    return Stream.unwrapScoped(
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(this.take("stream", restore), () =>
+          // A transaction that the user began by hand.
+          this.session.isInTransaction
+            ? Effect.as(this.release, portal)
+            // Outside a transaction a portal ends with its request, so nothing may come in between.
+            : Effect.as(Effect.addFinalizer(() => this.release), cursor))
+      )
     )
   }
 }

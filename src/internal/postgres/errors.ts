@@ -4,11 +4,11 @@ import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
 import { OutcomeUnknown } from "../../PgError.js"
 import type { PoolError } from "../../PoolError.js"
-import { codeOf } from "./codes.js"
+import { codeOf, ConnectFailed } from "./codes.js"
 
 /** @internal */
 export const connectError = (cause: unknown): SqlError =>
-  new SqlError({ cause, message: `Failed to connect: ${describe(cause)}` })
+  new ConnectFailed({ cause, message: `Failed to connect: ${describe(cause)}` })
 
 /** @internal */
 export const statementError = (cause: unknown): SqlError =>
@@ -21,8 +21,7 @@ export const lostAnswer = (cause: unknown): SqlError => {
 }
 
 /** @internal */
-export const queryTimedOut = (): SqlError =>
-  new SqlError({ cause: new Cause.TimeoutException("queryTimeout has passed"), message: "The statement took too long" })
+export const queryTimedOut = (): SqlError => lostAnswer(new Cause.TimeoutException("queryTimeout has passed"))
 
 /** What the pool refused a caller with, as users of `SqlClient` see it. @internal */
 export const refused = (error: PoolError): SqlError =>

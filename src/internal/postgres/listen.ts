@@ -93,7 +93,9 @@ class Switchboard {
       Effect.sync(() => this.add(name, listener)),
       (channel) => Effect.sync(() => this.remove(name, channel, listener))
     ).pipe(
-      Effect.flatMap(({ ready }) => Effect.timeoutOption(Deferred.await(ready), this.settings.outageTimeout)),
+      Effect.flatMap(({ ready }) =>
+        Effect.timeoutOption(Effect.interruptible(Deferred.await(ready)), this.settings.outageTimeout)
+      ),
       Effect.withClock(this.target.clock),
       Effect.flatMap((ready) => Option.isSome(ready) ? Effect.void : Effect.fail(this.lastFailure ?? listenerLost()))
     )
@@ -213,13 +215,11 @@ class Switchboard {
   private command(session: Session, text: string): Effect.Effect<void, SqlError> {
     return Effect.flatMap(
       leaveAfter(session.query(text, "leave"), this.target.cleanupTimeout, realClock),
-      Option.match({
-        onSome: Effect.asVoid,
-        onNone: () => {
-          session.destroy()
-          return Effect.fail(listenerLost())
-        }
-      })
+      (answer): Effect.Effect<void, SqlError> => {
+        if (Option.isNone(answer)) session.destroy()
+        // Whether it was still done does not matter: the next session is asked again.
+        return Option.isSome(answer) && session.isAlive ? Effect.asVoid(answer.value) : Effect.fail(listenerLost())
+      }
     )
   }
 }

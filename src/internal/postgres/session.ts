@@ -59,7 +59,7 @@ export const realClock: Clock.Clock = Clock.make()
 export class Session {
   private ended = false
   /** How the connection was lost. */
-  private loss: unknown = undefined
+  loss: unknown = undefined
   private cancelling = false
   private canceller: Fiber.RuntimeFiber<void> | undefined = undefined
   private inFlight: OnInterrupt | undefined = undefined
@@ -75,7 +75,10 @@ export class Session {
       this.loss ??= error
       this.onLost(this)
     })
-    client.on("end", () => this.end())
+    client.on("end", () => {
+      this.loss ??= new Error("Connection terminated")
+      this.end()
+    })
   }
 
   /** The server has said that it is ready. `pg` asks for that itself as well, and must be first. */
@@ -252,8 +255,7 @@ export class Session {
   private settle(): void {
     if (!this.isSettled) return
     this.inFlight = undefined
-    const listeners = this.whenSettled
-    this.whenSettled = []
-    for (const listener of listeners) listener()
+    // One of them may send something: then the others wait on.
+    while (this.isSettled && this.whenSettled.length > 0) this.whenSettled.shift()!()
   }
 }

@@ -73,7 +73,11 @@ export const portal = (rows: Rows): Stream.Stream<any, SqlError> => {
   const make = Effect.try({ try: () => new Portal(sql, prepareValues(params), pageSize), catch: statementError })
   // Nobody waits for its end; the next statement does.
   const close = (portal: Portal) =>
-    Effect.sync(() => session.onceSettled(() => portal.isOpen ? session.submit(portal.closing, "leave") : undefined))
+    Effect.sync(() =>
+      session.onceSettled(() => {
+        if (portal.isOpen && rows.hooks.refusal?.() === undefined) session.submit(portal.closing, "leave")
+      })
+    )
   return Stream.unwrapScoped(Effect.map(
     Effect.acquireRelease(make, close),
     (portal) => pageByPage(rows, turnPage(rows, portal))

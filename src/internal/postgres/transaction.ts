@@ -15,7 +15,7 @@ import type { TransactionOptions } from "../../PgPool.js"
 import { orDie } from "../elasticPool.js"
 import { BadOption } from "../options.js"
 import { leaveAfter } from "../pool/deadlines.js"
-import { isServerError, isSessionLost } from "./codes.js"
+import { codeOf, isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
 import { statementError } from "./errors.js"
 import type { Session } from "./session.js"
@@ -147,7 +147,11 @@ const savepoint = (outer: Level): Kind => {
     begin: `SAVEPOINT ${name}`,
     rollback: `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`,
     event: "savepoint",
-    commit: (_, lease, onCutOff) => lease.session.inTime(lease.send(`RELEASE SAVEPOINT ${name}`, { onCutOff }))
+    commit: (_, lease, onCutOff) => {
+      // What is around it must not keep what was said to be interrupted.
+      const hooks = { onCutOff: () => (lease.cutOff(), onCutOff()) }
+      return lease.session.inTime(lease.send(`RELEASE SAVEPOINT ${name}`, hooks))
+    }
   }
 }
 
@@ -200,10 +204,16 @@ const runBody = <A, E, R>(
   level: Level,
   body: (level: Level) => Effect.Effect<A, E, R>
 ): Effect.Effect<Exit.Exit<A, E | SqlError>, never, R> =>
-  Effect.map(Effect.exit(restore(body(level))), (exit) => {
+  Effect.gen(function*() {
     const { lease } = level
+    const exit = yield* Effect.exit(restore(body(level)))
+    // A nested transaction that was interrupted at the end must be undone before the COMMIT.
+    const isQuiet = Exit.isSuccess(exit) && lease.isUndoing
+      ? yield* Effect.exit(lease.take("statement", restore))
+      : Exit.void
     lease.end()
-    return Exit.isSuccess(exit) && lease.doomed !== undefined ? Exit.fail(lease.doomed) : exit
+    if (Exit.isSuccess(exit) && lease.doomed !== undefined) return Exit.fail(lease.doomed)
+    return Exit.zipRight(isQuiet, exit)
   })
 
 const commit: Kind["commit"] = (self, lease, onCutOff) => {
@@ -215,13 +225,18 @@ const commit: Kind["commit"] = (self, lease, onCutOff) => {
 const judge = (answer: Effect.Effect<unknown, SqlError>): Effect.Effect<void, SqlError> =>
   answer.pipe(
     Effect.mapError(({ cause }) => {
-      const isKnown = Predicate.isTagged(cause, "NotSent") || (isServerError(cause) && !isSessionLost(cause))
+      const isKnown = isServerError(cause)
+        ? !isSessionLost(cause)
+        : unsent.some((tag) => Predicate.isTagged(cause, tag))
       if (isKnown) return new SqlError({ cause, message: "Failed to commit the transaction" })
       const unknown = new CommitOutcomeUnknown({ cause })
       return new SqlError({ cause: unknown, message: unknown.message })
     }),
     Effect.flatMap((result) => (result as Pg.QueryResult).command === "ROLLBACK" ? rolledBack : Effect.void)
   )
+
+/** Errors of a statement that was never sent. */
+const unsent = ["NotSent", "LeaseEnded", "TransactionDoomed"]
 
 /** So the server answers a COMMIT after a statement has failed, even if that failure was caught. */
 const rolledBack = Effect.suspend(() =>
@@ -249,17 +264,20 @@ const undo = (self: Transactions, lease: Lease, { rollback }: Kind): Effect.Effe
   const rollBack = Effect.zipRight(
     session.settled,
     Effect.suspend(() => session.isInTransaction ? lease.send(rollback) : Effect.void)
+  ).pipe(
+    // There is no such savepoint: the transaction around it had failed before.
+    Effect.catchIf(({ cause }) => codeOf(cause) === "3B001", () => Effect.void)
   )
-  return leaveAfter(rollBack, self.cleanupTimeout, realClock).pipe(
+  const undoing = leaveAfter(rollBack, self.cleanupTimeout, realClock).pipe(
     Effect.map((exit) => {
       // Whose lease has ended has left the rest to the connection's own fiber (R15), and a lost one to the server.
       if (!lease.isAlive || !session.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
       session.destroy()
       self.report(Effect.logWarning("A ROLLBACK failed or took longer than cleanupTimeout: its connection is closed"))
     }),
-    Effect.ensuring(lease.release),
-    Effect.forkDaemon
+    Effect.ensuring(lease.release)
   )
+  return Effect.zipRight(lease.beginUndo, Effect.forkDaemon(undoing))
 }
 
 /**

@@ -8,8 +8,8 @@ import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import { ConnectionBusy } from "../../PgError.js"
 
-/** Who can have a connection for itself. All but a statement may in turn wait for somebody else. @internal */
-export type Holder = "statement" | ConnectionBusy["holder"]
+/** Who can have a connection for itself. All but a statement and a rollback may in turn wait for somebody else. @internal */
+export type Holder = "statement" | "rollback" | ConnectionBusy["holder"]
 
 /** @internal */
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -62,13 +62,17 @@ export class Turn {
 
   private wait(turn: Deferred.Deferred<void>, waited = 0): Effect.Effect<void, SqlError> {
     const { clock, turnTimeout } = this.patience
-    return Effect.timeoutOption(Deferred.await(turn), turnTimeout).pipe(
+    return Effect.interruptible(Deferred.await(turn)).pipe(
+      // It ends also where the caller can't be interrupted.
+      Effect.timeoutOption(turnTimeout),
       Effect.withClock(clock),
       Effect.flatMap((came) => {
-        if (Option.isSome(came)) return Effect.void
+        if (Option.isSome(came) || !this.waiters.has(turn)) return Effect.void
         const { holder } = this
-        // Statements end by themselves: one may wait for many.
-        if (holder === undefined || holder === "statement") return this.wait(turn, waited + turnTimeout)
+        // These end by themselves: one may wait for many.
+        if (holder === undefined || holder === "statement" || holder === "rollback") {
+          return this.wait(turn, waited + turnTimeout)
+        }
         const cause = new ConnectionBusy({ holder, waited: waited + turnTimeout })
         return Effect.fail(new SqlError({ cause, message: cause.message }))
       })
