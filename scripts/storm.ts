@@ -7,12 +7,14 @@ import * as Postgres from "../test/support/postgres.js"
 import * as Storm from "../test/support/storm.js"
 
 const usage = `Usage: npm run storm -- [--seconds 120] [--seed 1] [--fibers 32] [--client pool|stock] [--only NAME]
+                             [--kill 150]
        npm run storm -- --innocents 10000 [--seconds 600] [--seed 1] [--fibers 32] [--client pool|stock]
 
 Interrupts everything that one can do with the pool, at any moment, and looks for what must not be.
 
   --innocents N   half of the statements are cut off, and N others must not notice; --seconds is the most it may take
   --only NAME     only operations with this in their names, such as "listen"
+  --kill MILLIS   kills a session each so many milliseconds: callers may fail then, but nothing else may be different
   --client stock  the same with PgClient.make of @effect/sql-pg, for comparison`
 
 class BadArguments extends Data.TaggedError("BadArguments")<{ readonly message: string }> {}
@@ -20,7 +22,7 @@ class NotAsPromised extends Data.TaggedError("NotAsPromised")<{ readonly message
 
 const parse = Effect.try({
   try: () => {
-    const { client, fibers, help, innocents, only, seconds, seed } = parseArgs({
+    const { client, fibers, help, innocents, kill, only, seconds, seed } = parseArgs({
       options: {
         seconds: { type: "string" },
         seed: { type: "string", default: "1" },
@@ -28,6 +30,7 @@ const parse = Effect.try({
         client: { type: "string", default: "pool" },
         innocents: { type: "string" },
         only: { type: "string", default: "" },
+        kill: { type: "string" },
         help: { type: "boolean", short: "h", default: false }
       }
     }).values
@@ -36,6 +39,7 @@ const parse = Effect.try({
       help,
       client,
       only,
+      killEvery: kill === undefined ? undefined : natural("kill", kill),
       seconds: natural("seconds", seconds ?? (innocents === undefined ? "120" : "600")),
       seed: natural("seed", seed),
       fibers: natural("fibers", fibers),
@@ -79,13 +83,13 @@ const describe = (report: Storm.Report): string =>
   ].join("\n")
 
 const program = Effect.gen(function*() {
-  const { client, fibers, help, innocents, only, seconds, seed } = yield* parse
+  const { client, fibers, help, innocents, killEvery, only, seconds, seed } = yield* parse
   if (help) return yield* Console.log(usage)
   const { url } = yield* Postgres.start()
   const options = { url: Redacted.make(url), client, fibers, seed }
   yield* Console.log(`client ${client}, seed ${seed}, ${fibers} fibers`)
   const report = innocents === undefined
-    ? yield* Storm.run({ ...options, only, duration: seconds * 1000 })
+    ? yield* Storm.run({ ...options, only, killEvery, duration: seconds * 1000 })
     : yield* Storm.runInnocents({ ...options, innocents, atMost: seconds * 1000 })
   yield* Console.log(describe(report))
   const faults = [

@@ -4,7 +4,7 @@
  */
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Redacted } from "effect"
-import { Effect, Layer, Logger } from "effect"
+import { Effect, Fiber, Layer, Logger } from "effect"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import * as Aftermath from "./storm/aftermath.js"
 import type { Crowd, Turn } from "./storm/crowd.js"
@@ -27,6 +27,8 @@ export interface Options {
   readonly client?: Client | undefined
   /** Only the operations with this in their names. */
   readonly only?: string | undefined
+  /** A session of the client's is killed each so many milliseconds. */
+  readonly killEvery?: number | undefined
 }
 
 /** Milliseconds. */
@@ -99,7 +101,7 @@ export const runInnocents = (
   })
 
 const play = (
-  { client = "pool", fibers = 32, seed, url }: Omit<Options, "duration">,
+  { client = "pool", fibers = 32, killEvery, seed, url }: Omit<Options, "duration">,
   plan: (subject: Subject) => Pick<Crowd, "isOver" | "turn">
 ): Effect.Effect<Report, SqlError> =>
   Effect.suspend(() => {
@@ -109,6 +111,7 @@ const play = (
       const { beats, stage: { ledger, pool } } = subject
       const delays = monitorEventLoopDelay({ resolution: 5 })
       delays.enable()
+      const killer = yield* Effect.fork(killEvery === undefined ? Effect.void : kill(subject, killEvery))
       yield* Crowds.run({
         ...plan(subject),
         witness,
@@ -118,6 +121,7 @@ const play = (
         look: () => pool === undefined ? undefined : Aftermath.checkStats(witness, Effect.runSync(pool.stats)),
         patience: client === "stock" ? 2000 : 10_000
       })
+      yield* Fiber.interrupt(killer)
       delays.disable()
       const usable = yield* Aftermath.check(subject)
       yield* Aftermath.checkClose(subject)
@@ -143,6 +147,17 @@ const play = (
       }
     }).pipe(Effect.provide(noise(witness)), Effect.scoped)
   })
+
+/** What is lost then is to be told as it is (R22), and nothing else may differ. */
+const kill = ({ app, server, witness }: Subject, millis: number): Effect.Effect<never> => {
+  for (const kind of ["57P01", "NotSent", "OutcomeUnknown", "CommitOutcomeUnknown"]) {
+    witness.excused.add(kind)
+  }
+  const any = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 ORDER BY random() LIMIT 1"
+  return Effect.forever(
+    Effect.delay(server.query(`SELECT pg_terminate_backend(pid) FROM (${any}) victim`, [app]), millis)
+  )
+}
 
 const summarise = (millis: Array<number>): Latency => {
   const sorted = [...millis].sort((a, b) => a - b)

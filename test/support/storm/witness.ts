@@ -23,6 +23,8 @@ export class Witness {
   readonly faults = new Map<string, number>()
   /** Milliseconds from an interrupt to the end of what was interrupted, by operation. */
   readonly latencies = new Map<string, Array<number>>()
+  /** Kinds of failures that can meet anybody. */
+  readonly excused = new Set<string>()
   private readonly told = new WeakSet<object>()
   private numbers = 0
 
@@ -42,7 +44,7 @@ export class Witness {
     }
     const kind = kindOf(error)
     count(this.failures, kind)
-    if (error instanceof Deliberate || kind === expected) return
+    if (error instanceof Deliberate || kind === expected || this.excused.has(kind)) return
     if (operation.isGuilty && !neverRight.has(kind)) return
     this.innocentFailures++
     this.fault(`${operation.name} failed without a reason: ${kind}`)
