@@ -13,7 +13,8 @@ import {
   open,
   range
 } from "../support/hazards.js"
-import { codeOf, isSleeping, makePool, makeTable, pause, pidOf, uniqueName } from "../support/pgPool.js"
+import { codeOf, isSleeping, makePool, makeTable, pause, pidOf, serverUrl, uniqueName } from "../support/pgPool.js"
+import * as Proxy from "../support/proxy.js"
 
 describe("the next borrower gets an open transaction", () => {
   const left: Record<string, (table: string) => string> = {
@@ -116,21 +117,29 @@ describe("one killed backend also fails the next innocent waiter, to whom the dy
 const killAll = ({ app }: Client): string =>
   `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${app}'`
 
-/** What queries give that are sent before their process has had a chance to see that its idle sessions were killed. */
-const afterKill = (
-  client: Client,
+/** The failures of queries that are sent before their process has had a chance to see what was done to its sessions. */
+const failuresAfter = (
+  deed: () => void,
   use: Effect.Effect<unknown, SqlError>,
   count: number
-): Effect.Effect<Array<Either.Either<unknown, SqlError>>> =>
+): Effect.Effect<Array<SqlError>> =>
   Effect.flatMap(
     Effect.sync(() => {
-      client.server.unsafeSend(killAll(client))
-      // The server does it while nothing can be read here.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300)
+      deed()
       return range(count).map(() => Effect.runFork(Effect.either(use)))
     }),
-    (fibers) => Effect.forEach(fibers, (fiber) => Fiber.join(fiber))
+    (fibers) =>
+      Effect.map(
+        Effect.forEach(fibers, (fiber) => Fiber.join(fiber)),
+        (results) => results.filter(Either.isLeft).map(({ left }) => left)
+      )
   )
+
+/** Kills all sessions, and lets this process wait on the spot meanwhile. */
+const killUnseen = (client: Client) => () => {
+  client.server.unsafeSend(killAll(client))
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300)
+}
 
 describe("a query soon after idle sessions were killed fails", () => {
   hazard("50 ms after the kill none fails, at once at most one per killed session", () =>
@@ -144,32 +153,41 @@ describe("a query soon after idle sessions were killed fails", () => {
       yield* Effect.forEach(range(150), () => sql`SELECT 1`, { concurrency: "unbounded" })
 
       yield* open(client, 50)
-      const failures = (yield* afterKill(client, sql`SELECT 1`, 150)).filter(Either.isLeft)
+      const failures = yield* failuresAfter(killUnseen(client), sql`SELECT 1`, 150)
       assert.isAtMost(failures.length, 50)
-      for (const { left } of failures) assert.isTrue(PgError.isRetryable(left), String(left.cause))
+      for (const error of failures) assert.isTrue(PgError.isRetryable(error), String(error.cause))
     }), "20 seconds")
 
-  const retryable = (client: Client, ...uses: ReadonlyArray<Effect.Effect<unknown, SqlError>>) =>
+  /** Whatever was done to idle sessions, nothing was done on them, and can be done again. */
+  const retryable = (client: Client, deed: () => void, ...uses: ReadonlyArray<Effect.Effect<unknown, SqlError>>) =>
     Effect.forEach(uses, (use) =>
       Effect.gen(function*() {
         yield* open(client, 5)
-        const failures = (yield* afterKill(client, use, 15)).filter(Either.isLeft)
+        const failures = yield* failuresAfter(deed, use, 15)
         assert.isAtMost(failures.length, 5)
-        // The sessions were idle when they were killed: it was not done, and can be done again.
-        for (const { left } of failures) assert.isTrue(PgError.isRetryable(left), String(left.cause))
+        for (const error of failures) assert.isTrue(PgError.isRetryable(error), String(error.cause))
       }))
 
   hazard("at once, statements and transactions: at most one, typed and retryable", () =>
     Effect.gen(function*() {
       const client = yield* makeClient({ connections: 5 })
       const { sql } = client
-      yield* retryable(client, sql`SELECT ${1}::integer`, sql.withTransaction(sql`SELECT 1`))
+      yield* retryable(client, killUnseen(client), sql`SELECT ${1}::integer`, sql.withTransaction(sql`SELECT 1`))
     }))
 
   hazard("at once, streams: at most one, typed and retryable", () =>
     Effect.gen(function*() {
       const client = yield* makeClient({ connections: 5 })
-      yield* retryable(client, Stream.runDrain(client.sql`SELECT 1`.stream))
+      yield* retryable(client, killUnseen(client), Stream.runDrain(client.sql`SELECT 1`.stream))
+    }))
+
+  hazard("at once after a reset of the network: at most one, typed and retryable", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const client = yield* makeClient({ connections: 5, url: proxy.url })
+      const { sql } = client
+      const stream = Stream.runDrain(sql`SELECT 1`.stream)
+      yield* retryable(client, proxy.reset, sql`SELECT 1`, sql.withTransaction(sql`SELECT 1`), stream)
     }))
 
   hazard("at once over a Unix socket: at most one, typed and retryable", () =>
@@ -177,7 +195,13 @@ describe("a query soon after idle sessions were killed fails", () => {
       const client = yield* makeClient({ connections: 5, ...(yield* onUnixSocket) })
       const { sql } = client
       const stream = Stream.runDrain(sql`SELECT 1`.stream)
-      yield* retryable(client, sql`SELECT ${1}::integer`, sql.withTransaction(sql`SELECT 1`), stream)
+      yield* retryable(
+        client,
+        killUnseen(client),
+        sql`SELECT ${1}::integer`,
+        sql.withTransaction(sql`SELECT 1`),
+        stream
+      )
     }), "20 seconds")
 })
 
