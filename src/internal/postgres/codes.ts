@@ -42,6 +42,10 @@ const isFatal = ({ severity }: ServerError): boolean => severity === "FATAL" || 
 export const leavesOutcomeOpen = (error: unknown): boolean =>
   isServerError(error) && (/^(57P02|40003)/.test(error.code) || (isFatal(error) && error.code.startsWith("08")))
 
+/** The socket refused what was written on it, since its other end is gone: EPIPE or ECONNRESET. @internal */
+export const isWriteError = (error: unknown): boolean =>
+  Predicate.hasProperty(error, "syscall") && error.syscall === "write"
+
 const transientCodes: ReadonlySet<string> = new Set([
   "ECONNREFUSED",
   "ECONNRESET",

@@ -9,7 +9,7 @@ import type * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { cancelRequest } from "./cancel.js"
-import { codeOf, isServerError, leavesOutcomeOpen } from "./codes.js"
+import { isServerError, isWriteError, leavesOutcomeOpen } from "./codes.js"
 import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
 
@@ -166,8 +166,8 @@ export class Session {
   /** What a failed query tells its caller: the server's words, or that the answer was lost (R22). */
   failure(error: unknown): SqlError {
     if (isServerError(error)) return leavesOutcomeOpen(error) ? lostAnswer(error) : statementError(error)
-    // The socket took none of it, or not all: without its end the server has done nothing that lasts.
-    if (codeOf(error) === "EPIPE") return this.notSent(error)
+    // The socket did not take all of it: without its end the server has done nothing that lasts.
+    if (isWriteError(error)) return this.notSent(error)
     return this.ended ? lostAnswer(error) : statementError(error)
   }
 

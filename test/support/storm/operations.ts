@@ -96,7 +96,7 @@ const impatient: Make = (stage, operation) => {
     }))
 }
 
-/** What was cut off is undone by itself, and the outer transaction goes on. */
+/** What was cut off is undone by itself, and the outer transaction goes on; but not where it was in its RELEASE. */
 const impatientInside: Make = (stage, operation) => {
   const { chance } = operation
   const slow = statement(operation, stage.sql, chance.integer(0, 12))
@@ -109,7 +109,7 @@ const impatientInside: Make = (stage, operation) => {
           yield* put(stage)(level)
           yield* slow
         }))
-      yield* cutOff(child, moment)
+      if (Option.isNone(yield* cutOff(child, moment))) operation.isCutOff = true
       yield* put(stage)(level)
     }))
 }
