@@ -1,8 +1,7 @@
 import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
-import type { PgPool } from "effect-pgpool"
-import { PgError } from "effect-pgpool"
+import { PgError, PgPool } from "effect-pgpool"
 import type { Backend, TestPool } from "../support/pgPool.js"
 import { causeTagOf, eventually, makePool, pause, promptly, serverUrl, uniqueName } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
@@ -113,6 +112,18 @@ describe("R21 listen", () => {
       yield* untilHeard(test, two, "b", second.heard)
       yield* untilHeard(test, one, "b", first.heard)
     }))
+
+  it.live("as a function of the module it needs the pool of the layer", () =>
+    Effect.gen(function*() {
+      const pool = yield* PgPool.PgPool
+      const channel = uniqueName()
+      const first = yield* Effect.fork(Stream.runHead(PgPool.listen(channel)))
+      yield* eventually(
+        Effect.zipRight(pool.client.notify(channel, "a"), Fiber.poll(first)),
+        Option.isSome
+      )
+      assert.deepStrictEqual(yield* Fiber.join(first), Option.some({ _tag: "Notification" as const, payload: "a" }))
+    }).pipe(Effect.provide(PgPool.layer({ url: serverUrl }))))
 
   it.scopedLive("an empty payload is heard", () =>
     Effect.gen(function*() {
