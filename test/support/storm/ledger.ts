@@ -1,6 +1,6 @@
 import type { SqlClient } from "@effect/sql"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Effect, Exit } from "effect"
+import { Effect } from "effect"
 import type { Operation, Witness } from "./witness.js"
 
 /** What one transaction writes. */
@@ -23,8 +23,6 @@ export interface Level {
   readonly entry: Entry
   /** The parts that are there if it succeeds. */
   readonly kept: Set<number>
-  /** Those of savepoints that were cut off while they were released. */
-  readonly perhaps: Set<number>
 }
 
 /** A table in which each transaction leaves its traces, so that afterwards nothing can be lost or there twice. */
@@ -40,7 +38,7 @@ export class Ledger {
   /** For writes that are never committed. */
   enter(operation: Operation): Level {
     const entry: Entry = { id: this.witness.number(), operation, state: "never", isDoomed: false, parts: 0 }
-    const level = { entry, kept: new Set<number>(), perhaps: new Set<number>() }
+    const level = { entry, kept: new Set<number>() }
     this.entries.push(level)
     return level
   }
@@ -67,17 +65,10 @@ export class Ledger {
     body: (level: Level) => Effect.Effect<unknown, E>
   ): Effect.Effect<void, E | SqlError> {
     return Effect.suspend(() => {
-      const level: Level = { entry: outer.entry, kept: new Set(), perhaps: new Set() }
-      let isAtItsEnd = false
-      const end = Effect.sync(() => {
-        isAtItsEnd = true
+      const level: Level = { entry: outer.entry, kept: new Set() }
+      return Effect.map(this.sql.withTransaction(body(level)), () => {
+        for (const part of level.kept) outer.kept.add(part)
       })
-      return Effect.onExit(this.sql.withTransaction(Effect.zipRight(body(level), end)), (exit) =>
-        Effect.sync(() => {
-          for (const part of level.perhaps) outer.perhaps.add(part)
-          if (!isAtItsEnd) return
-          for (const part of level.kept) (Exit.isSuccess(exit) ? outer.kept : outer.perhaps).add(part)
-        })).pipe(Effect.asVoid)
     })
   }
 
@@ -102,10 +93,9 @@ export class Ledger {
   check(rows: ReadonlyArray<{ readonly id: number; readonly part: number }>): void {
     const stored = new Map<number, Array<number>>()
     for (const { id, part } of rows) stored.set(id, [...stored.get(id) ?? [], part])
-    for (const { entry, kept, perhaps } of this.entries) {
+    for (const { entry, kept } of this.entries) {
       const parts = stored.get(entry.id) ?? []
-      const others = new Set(parts.filter((part) => !kept.has(part)))
-      const isAll = parts.length === kept.size + others.size && [...others].every((part) => perhaps.has(part))
+      const isAll = parts.length === kept.size && parts.every((part) => kept.has(part))
       const { name } = entry.operation
       if (entry.state === "stored" && !isAll) this.witness.fault(`${name} was acknowledged but is not in the ledger so`)
       if (entry.state === "stored" && entry.isDoomed) this.witness.fault(`${name} was stored without what was cut off`)

@@ -104,12 +104,15 @@ const impatientInside: Make = (stage, operation) => {
   return stage.ledger.transaction(operation, (level) =>
     Effect.gen(function*() {
       yield* put(stage)(level)
+      let isAtItsEnd = false
+      const end = Effect.sync(() => {
+        isAtItsEnd = true
+      })
       const child = stage.ledger.savepoint(level, (level) =>
-        Effect.gen(function*() {
-          yield* put(stage)(level)
-          yield* slow
-        }))
-      if (Option.isNone(yield* cutOff(child, moment))) operation.isCutOff = true
+        put(stage)(level).pipe(Effect.zipRight(slow), Effect.zipRight(end)))
+      if (Option.isNone(yield* cutOff(child, moment)) && isAtItsEnd) {
+        operation.isCutOff = true
+      }
       yield* put(stage)(level)
     }))
 }
