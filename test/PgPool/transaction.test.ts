@@ -1,7 +1,8 @@
 import { SqlClient, SqlError } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Logger, Option, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, FiberId, Layer, Logger, Option, Stream } from "effect"
+import { Socket } from "node:net"
 import type { TestPool } from "../support/pgPool.js"
 import {
   causeTagOf,
@@ -600,6 +601,81 @@ describe("R23 nested transactions", () => {
       ))
       assert.deepStrictEqual(answers, numbers)
     }))
+})
+
+/** A pool, and what interrupts a fiber when the server has answered `command` but the fiber has not heard it. */
+const makeAnswering = Effect.gen(function*() {
+  let listener = (_: Buffer) => {}
+  const test = yield* makePool({
+    maxsize: 1,
+    stream: () => {
+      const socket = new Socket()
+      // Before what wakes the fiber, which is put into the same queue later.
+      socket.on("data", (chunk) => queueMicrotask(() => listener(chunk)))
+      return socket
+    }
+  })
+  const interruptAt = <A, E, R>(command: string, effect: Effect.Effect<A, E, R>) =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.fork(effect)
+      listener = (chunk) => {
+        if (chunk.includes(`${command}\0`)) fiber.unsafeInterruptAsFork(FiberId.none)
+      }
+      const exit = yield* Fiber.await(fiber)
+      listener = () => {}
+      assert.isTrue(Exit.isInterrupted(exit))
+    })
+  return { ...test, interruptAt }
+})
+
+describe("R22 interrupted between the answer and hearing it", () => {
+  it.scopedLive("R22 BEGIN on a kept connection is undone: what follows is in no transaction", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { interruptAt, pool, sql } = yield* makeAnswering
+      yield* pool.withConnection(Effect.gen(function*() {
+        yield* interruptAt("BEGIN", sql.withTransaction(Effect.void))
+        yield* insert(sql, table, 1)
+      }))
+      assert.deepStrictEqual(yield* table.ids, [1])
+    }))
+
+  it.scopedLive("R22 SAVEPOINT is undone", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { interruptAt, sql } = yield* makeAnswering
+      yield* sql.withTransaction(Effect.gen(function*() {
+        yield* interruptAt("SAVEPOINT", sql.withTransaction(Effect.void))
+        yield* insert(sql, table, 1)
+      }))
+      assert.deepStrictEqual(yield* table.ids, [1])
+    }))
+
+  it.scopedLive("R22 RELEASE and plain statements doom the transaction, with the typed error", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { interruptAt, sql } = yield* makeAnswering
+      const inner = { RELEASE: sql.withTransaction(insert(sql, table, 1)), "INSERT 0 1": insert(sql, table, 1) }
+      for (const [command, effect] of Object.entries(inner)) {
+        const error = yield* sql.withTransaction(Effect.gen(function*() {
+          yield* interruptAt(command, effect)
+          assert.strictEqual(causeTagOf(yield* Effect.flip(insert(sql, table, 2))), "TransactionDoomed")
+        })).pipe(Effect.flip)
+        assert.strictEqual(causeTagOf(error), "TransactionDoomed")
+      }
+      assert.deepStrictEqual(yield* table.ids, [])
+    }))
+
+  it.scopedLive("R22 an event tells how COMMIT has ended", () =>
+    withLogs((logs) =>
+      Effect.gen(function*() {
+        const table = yield* makeTable()
+        const { interruptAt, sql } = yield* makeAnswering
+        yield* interruptAt("COMMIT", sql.withTransaction(insert(sql, table, 1)))
+        assert.deepStrictEqual(yield* table.ids, [1])
+        yield* eventually(Effect.sync(() => logs), (logs) => logs.some((line) => line.includes("was committed")))
+      })
+    ))
 })
 
 describe("R22 statements cut off inside a transaction", () => {

@@ -27,9 +27,9 @@ export interface Hooks {
   readonly refusal?: () => SqlError | undefined
   /** Told when the answer is there and the session settled, just before the caller is. */
   readonly onAnswer?: () => void
-  /** Told when the caller is interrupted after it was sent and before it was answered. */
+  /** Told when the caller is interrupted after it was sent, and before it has heard the answer. */
   readonly onCutOff?: () => void
-  /** Told the answer when the caller is gone. */
+  /** Told the answer after that. */
   readonly onLateAnswer?: (answer: Exit.Exit<unknown, SqlError>) => void
 }
 
@@ -134,13 +134,14 @@ export class Session {
         if (refusal !== undefined) return resume(Effect.fail(refusal))
         let isAnswered = false
         let isCutOff = false
+        let answer: Exit.Exit<A, SqlError> | undefined = undefined
         // `pg` tells of a failure before the server is ready again, and may tell twice.
         this.submit(query, onInterrupt, (error, result) => {
           if (isAnswered) return
           isAnswered = true
           const hasFailed = error !== null && error !== undefined
           this.onceSettled(() => {
-            const answer = hasFailed ? Exit.fail(this.failure(error)) : Exit.succeed(result as A)
+            answer = hasFailed ? Exit.fail(this.failure(error)) : Exit.succeed(result as A)
             hooks?.onAnswer?.()
             if (isCutOff) hooks?.onLateAnswer?.(answer)
             else resume(answer)
@@ -148,10 +149,11 @@ export class Session {
         })
         return Effect.sync(() => {
           isCutOff = true
-          // With the answer the session may have gone to somebody else.
-          if (isAnswered) return
           hooks?.onCutOff?.()
-          this.interrupted()
+          // With the answer the session may have gone to somebody else.
+          if (!isAnswered) this.interrupted()
+          // Its caller has not heard it, and never will.
+          else if (answer !== undefined) hooks?.onLateAnswer?.(answer)
         })
       })
     })
