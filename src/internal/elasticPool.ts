@@ -5,7 +5,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
@@ -89,12 +88,12 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
 
 /** @internal */
 export const get = <A, E>(state: ElasticPoolState<A, E>): Effect.Effect<A, E | PoolError, Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(
-      state.take(restore),
-      (slot) =>
-        Effect.flatMap(lend(state, slot), (giveBack) =>
-          Effect.as(Effect.addFinalizer(() => Effect.sync(giveBack)), slot.value))
+  Effect.withFiberRuntime((fiber) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(state.take(restore), (slot) => {
+        const giveBack = lend(state, slot, fiber)
+        return Effect.as(Effect.addFinalizer(() => Effect.sync(giveBack)), slot.value)
+      })
     )
   )
 
@@ -109,47 +108,64 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
   f: (a: A, giveBack: () => void) => Effect.Effect<B, E2, R>,
   asError?: (error: E | PoolError) => E3
 ): Effect.Effect<B, E2 | E3, R> =>
-  Effect.uninterruptibleMask((restore) => {
-    const taken = state.take(restore)
-    return Effect.flatMap(
-      (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<Slot<A>, E3>,
-      (slot) =>
-        Effect.flatMap(lend(state, slot), (giveBack) =>
-          Effect.onExit(restore(Effect.suspend(() => f(slot.value, giveBack))), () => Effect.sync(giveBack)))
-    )
-  })
+  Effect.withFiberRuntime((fiber) =>
+    Effect.uninterruptibleMask((restore) => {
+      const taken = state.take(restore)
+      return Effect.flatMap(
+        (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<Slot<A>, E3>,
+        (slot) => {
+          const giveBack = lend(state, slot, fiber)
+          // What `Effect.onExit` does, without a mask of its own: nothing here can be interrupted but `f`.
+          return Effect.matchCauseEffect(restore(Effect.suspend(() => f(slot.value, giveBack))), {
+            onFailure: (cause) => {
+              giveBack()
+              return Effect.failCause(cause)
+            },
+            onSuccess: (b) => {
+              giveBack()
+              return Effect.succeed(b)
+            }
+          })
+        }
+      )
+    })
+  )
 
-/** Gives what ends the lease; a second time it does nothing (I4). Meanwhile its length may be watched. */
-const lend = <A, E>(state: ElasticPoolState<A, E>, slot: Slot<A>): Effect.Effect<() => void> => {
+/**
+ * Gives what ends the lease; a second time it does nothing (I4). Meanwhile its length may be watched.
+ *
+ * @internal
+ */
+export const lend = <A, E>(
+  state: ElasticPoolState<A, E>,
+  slot: Slot<A>,
+  borrower: Fiber.RuntimeFiber<unknown, unknown>
+): () => void => {
+  const watch = state.settings.leakThreshold === Infinity ? undefined : watchLeak(state, borrower)
   let isOver = false
-  let watch: Fiber.RuntimeFiber<void> | undefined = undefined
-  const giveBack = () => {
+  return () => {
     if (isOver) return
     isOver = true
     watch?.unsafeInterruptAsFork(FiberId.none)
     state.release(slot)
   }
-  if (state.settings.leakThreshold === Infinity) return Effect.succeed(giveBack)
-  return Effect.map(watchLeak(state), (fiber) => {
-    watch = fiber
-    return giveBack
-  })
 }
 
-const watchLeak = <A, E>(state: ElasticPoolState<A, E>): Effect.Effect<Fiber.RuntimeFiber<void>> =>
-  Effect.gen(function*() {
-    const { leakThreshold } = state.settings
-    const borrower = yield* Effect.fiberId
-    const span = yield* Effect.option(Effect.currentSpan)
-    const taken = Option.isSome(span) ? `in span ${span.value.name} (${span.value.spanId})` : "outside any span"
-    return yield* Effect.logWarning(
-      `A connection has been held for more than ${leakThreshold} ms. It was taken ${taken}.`
-    ).pipe(
-      Effect.annotateLogs({ borrower, taken }),
-      Effect.delay(leakThreshold),
-      // R14: the threshold is policy time, and the borrower may have a clock of its own.
-      Effect.withClock(state.env.clock),
-      Effect.interruptible,
-      Effect.forkDaemon
-    )
-  })
+const watchLeak = <A, E>(
+  { env, settings: { leakThreshold } }: ElasticPoolState<A, E>,
+  borrower: Fiber.RuntimeFiber<unknown, unknown>
+): Fiber.RuntimeFiber<void> => {
+  const taken = borrower.currentSpan?._tag === "Span"
+    ? `in span ${borrower.currentSpan.name} (${borrower.currentSpan.spanId})`
+    : "outside any span"
+  return Effect.logWarning(
+    `A connection has been held for more than ${leakThreshold} ms. It was taken ${taken}.`
+  ).pipe(
+    Effect.annotateLogs({ borrower: borrower.id(), taken }),
+    Effect.delay(leakThreshold),
+    // R14: the threshold is policy time, and the borrower may have a clock of its own.
+    Effect.withClock(env.clock),
+    (warning) => Effect.zipRight(Effect.setFiberRefs(borrower.getFiberRefs()), warning),
+    env.fork
+  )
+}

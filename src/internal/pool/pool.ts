@@ -13,9 +13,10 @@ import { leaveAfter } from "./deadlines.js"
 import { Outage } from "./outage.js"
 import { Permits } from "./permits.js"
 import type { Environment, Resource, Settings } from "./settings.js"
-import type { Deadlines, Order, Owner, State } from "./slot.js"
+import type { Deadlines, Order, Owner } from "./slot.js"
 import { connectTimedOut, life, Slot } from "./slot.js"
 import { renewedAfter, Sweeper } from "./sweeper.js"
+import { Tally } from "./tally.js"
 import { Timekeeper } from "./timekeeper.js"
 import { Waiter, Waiters } from "./waiters.js"
 
@@ -34,9 +35,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** Ready connections; the last was used last. */
   private readonly idle: Array<Slot<A>> = []
   private readonly waiters = new Waiters<A, E | PoolError>()
-  private readonly count = { opening: 0, idle: 0, busy: 0, checking: 0, closing: 0 } satisfies Record<State, number>
-  /** Permits in use. It rises before a connection's fiber starts and falls after its permit is back. */
-  private size = 0
+  private readonly tally = new Tally()
+  private readonly count = this.tally.in
   /** Connects in flight that a due waiter can rely on. */
   private cover = 0
   /** Whether connections are opened for `warm`. */
@@ -50,20 +50,6 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private readonly outage: Outage
   private readonly timekeeper: Timekeeper<A, E | PoolError>
   private readonly sweeper: Sweeper<A>
-  private acquired = 0
-  private connected = 0
-  private timeouts = 0
-  private readonly closed: { [reason in CloseReason]: number } = {
-    expired: 0,
-    renewed: 0,
-    idle: 0,
-    used: 0,
-    surplus: 0,
-    invalidated: 0,
-    dirty: 0,
-    closed: 0,
-    failed: 0
-  }
 
   constructor(
     readonly settings: Settings,
@@ -76,7 +62,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.outage = new Outage(settings.connectRetry, env.ioClock, env.fork, () => this.serve(), () => this.giveUp())
     this.timekeeper = new Timekeeper(this.waiters, this.outage, settings, env, {
       serve: (now) => this.serve(now),
-      owed: () => this.count.opening + this.count.checking + Math.max(0, settings.maxoverflow - this.size),
+      owed: () => this.count.opening + this.count.checking + Math.max(0, settings.maxoverflow - this.tally.size),
       refuse: (waiter, now) => this.refuse(waiter, now)
     })
     this.sweeper = new Sweeper(settings, env, {
@@ -97,24 +83,40 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    * only the wait is restored, and what was handed over is given back if the wait was interrupted all the same (R12).
    */
   take(restore: <B, E2>(effect: Effect.Effect<B, E2>) => Effect.Effect<B, E2>): Effect.Effect<Slot<A>, E | PoolError> {
-    if (this.isClosing) return Effect.fail(new PoolClosed({ stats: this.stats() }))
-    const now = this.env.now()
+    const taken = this.takeNow()
+    if (taken !== undefined) return taken
+    const outcome = Deferred.unsafeMake<Slot<A>, E | PoolError>(FiberId.none)
+    const waiter = this.enqueue((exit) => Deferred.unsafeDone(outcome, exit))
+    return Effect.onError(restore(Deferred.await(outcome)), () => Effect.sync(() => this.leave(waiter)))
+  }
+
+  /**
+   * The same for a borrower that is no fiber: it is told by `end`, maybe on the spot, so that it can use a connection in
+   * the moment that this is handed over. A waiter is to `leave` if it gives up.
+   */
+  request(end: Waiter<A, E | PoolError>["end"]): Waiter<A, E | PoolError> | undefined {
+    const taken = this.takeNow()
+    if (taken === undefined) return this.enqueue(end)
+    end(taken)
+  }
+
+  /** A ready connection, a refusal, or nothing: then one has to wait. */
+  private takeNow(): Exit.Exit<Slot<A>, PoolError> | undefined {
+    if (this.isClosing) return Exit.fail(new PoolClosed({ stats: this.stats() }))
     // R11: nobody barges.
-    const ready = this.waiters.size === 0 ? this.takeReady(now) : undefined
+    const ready = this.waiters.size === 0 ? this.takeReady(this.env.now()) : undefined
     if (ready !== undefined) {
       this.lend(ready)
-      return Effect.succeed(ready)
+      return Exit.succeed(ready)
     }
     if (this.waiters.size - this.expected >= this.settings.maxWaiting) {
-      return Effect.fail(new PoolQueueFull({ stats: this.stats(), maxWaiting: this.settings.maxWaiting }))
+      return Exit.fail(new PoolQueueFull({ stats: this.stats(), maxWaiting: this.settings.maxWaiting }))
     }
-    const waiter = this.enqueue(now)
-    return Effect.onError(restore(waiter.await), () => Effect.sync(() => this.leave(waiter)))
   }
 
   /** Connections that will be there without a wait for others: whoever waits for these is in no queue. */
   private get expected(): number {
-    return this.count.opening + this.count.checking + Math.max(0, this.settings.maxsize - this.size)
+    return this.count.opening + this.count.checking + Math.max(0, this.settings.maxsize - this.tally.size)
   }
 
   /** The idle connection that was used last and needs no check. Expired ones met on the way are retired. */
@@ -134,14 +136,15 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private lend(slot: Slot<A>): void {
-    this.enter(slot, "busy")
-    this.acquired++
+    this.tally.move(slot, "busy")
+    this.tally.acquired++
   }
 
   // --- wait ------------------------------------------------------------------------------------------------------
 
-  private enqueue(now: number): Waiter<A, E | PoolError> {
-    const waiter = new Waiter<A, E | PoolError>(now)
+  private enqueue(end: Waiter<A, E | PoolError>["end"]): Waiter<A, E | PoolError> {
+    const now = this.env.now()
+    const waiter = new Waiter(now, end)
     this.waiters.push(waiter)
     this.serve(now)
     if (waiter.queued) this.timekeeper.watch(waiter)
@@ -149,7 +152,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   /** Ends a wait that was interrupted or failed. What it was handed meanwhile goes back. */
-  private leave(waiter: Waiter<A, E | PoolError>): void {
+  leave(waiter: Waiter<A, E | PoolError>): void {
     this.waiters.remove(waiter)
     if (waiter.slot !== undefined) this.release(waiter.slot)
   }
@@ -200,10 +203,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    */
   private wantsConnect(): boolean {
     const { count, settings, waiters } = this
-    while (waiters.due <= this.cover && this.size < settings.maxsize && waiters.size - waiters.due > count.checking) {
+    while (
+      waiters.due <= this.cover && this.tally.size < settings.maxsize && waiters.size - waiters.due > count.checking
+    ) {
       waiters.makeNextDue()
     }
-    return waiters.due > this.cover || (this.isWarming && this.size < this.warm)
+    return waiters.due > this.cover || (this.isWarming && this.tally.size < this.warm)
   }
 
   /** How many `warm` asks for. It can't be more than are kept, also after a shrink. */
@@ -212,7 +217,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private get hasPermit(): boolean {
-    return this.size < this.settings.maxoverflow
+    return this.tally.size < this.settings.maxoverflow
   }
 
   private get mayConnect(): boolean {
@@ -224,9 +229,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private connect(successorOf?: Slot<A>): Slot<A> {
     const slot = new Slot<A>(successorOf)
     this.slots.add(slot)
-    this.size++
+    this.tally.add(slot)
     this.cover++
-    this.count.opening++
     const connection = this.permits.hold(life(slot, this.resource, this.deadlines, this))
     slot.fiber = this.env.fork(Effect.ensuring(connection, Effect.sync(() => this.gone(slot))))
     return slot
@@ -241,13 +245,13 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     slot.expiresAt = now + lifetime
     slot.renewAt = now + lifetime * renewedAfter
     this.byValue.set(value, slot)
-    this.connected++
+    this.tally.opened++
     this.lastFailure = undefined
     this.outage.end(now)
     this.uncover(slot)
     if (slot.successorOf !== undefined) this.sweeper.renewed(slot.successorOf)
     this.ready(slot)
-    if (this.size - this.count.opening - this.count.closing >= this.warm) this.isWarming = false
+    if (this.tally.size - this.count.opening - this.count.closing >= this.warm) this.isWarming = false
   }
 
   openFailed(slot: Slot<A>, cause: Cause.Cause<E>): void {
@@ -339,7 +343,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   /** After a shrink: more connections are in service than the hard limit allows. */
   private get isOversize(): boolean {
-    return this.size - this.count.closing > this.settings.maxoverflow
+    return this.tally.size - this.count.closing > this.settings.maxoverflow
   }
 
   private place(slot: Slot<A>): void {
@@ -349,13 +353,13 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private rest(slot: Slot<A>): void {
-    this.enter(slot, "idle")
+    this.tally.move(slot, "idle")
     this.idle.push(slot)
     this.sweeper.watch(slot)
   }
 
   private instruct(slot: Slot<A>, order: Exclude<Order, "retire">): void {
-    this.enter(slot, "checking")
+    this.tally.move(slot, "checking")
     slot.give(order)
   }
 
@@ -375,7 +379,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const at = slot.state === "idle" ? this.idle.indexOf(slot) : -1
     if (at >= 0) this.idle.splice(at, 1)
     slot.closeReason = reason
-    this.enter(slot, "closing")
+    this.tally.move(slot, "closing")
     slot.give("retire")
   }
 
@@ -383,7 +387,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     if (this.byValue.get(slot.value) === slot) this.byValue.delete(slot.value)
     if (slot.state === "closing") return
     slot.closeReason = this.isClosing ? "closed" : slot.state === "checking" ? "dirty" : "failed"
-    this.enter(slot, "closing")
+    this.tally.move(slot, "closing")
     this.serve()
   }
 
@@ -396,24 +400,16 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** The permit is back (R8). */
   private gone(slot: Slot<A>): void {
     this.slots.delete(slot)
-    this.size--
-    this.count[slot.state]--
-    this.closed[slot.closeReason]++
-    if (this.isClosing && this.size === 0) Deferred.unsafeDone(this.emptied, Exit.void)
+    this.tally.remove(slot)
+    if (this.isClosing && this.tally.size === 0) Deferred.unsafeDone(this.emptied, Exit.void)
     this.serve()
-  }
-
-  private enter(slot: Slot<A>, state: State): void {
-    this.count[slot.state]--
-    this.count[state]++
-    slot.state = state
   }
 
   // --- refuse ----------------------------------------------------------------------------------------------------
 
   /** A waiter has waited for as long as it may. */
   private refuse(waiter: Waiter<A, E | PoolError>, now: number): void {
-    this.timeouts++
+    this.tally.timeouts++
     this.fail(waiter, this.refusal(waiter, now))
   }
 
@@ -460,7 +456,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       if (slot.state === "idle") this.retire(slot, "closed")
       else if (slot.state === "opening" || slot.state === "checking") slot.fiber?.unsafeInterruptAsFork(FiberId.none)
     }
-    if (this.size === 0) return Effect.void
+    if (this.tally.size === 0) return Effect.void
     const emptied = Deferred.await(this.emptied)
     return Effect.flatMap(leaveAfter(emptied, this.settings.closeTimeout, this.env.ioClock), (returned) => {
       if (Option.isSome(returned)) return Effect.void
@@ -475,17 +471,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   stats(): PoolStats {
-    return {
-      maxsize: this.settings.maxsize,
-      maxoverflow: this.settings.maxoverflow,
-      size: this.size,
-      ...this.count,
-      waiting: this.waiters.size,
-      acquired: this.acquired,
-      opened: this.connected,
-      closed: { ...this.closed },
-      timeouts: this.timeouts
-    }
+    const { maxoverflow, maxsize } = this.settings
+    return { maxsize, maxoverflow, waiting: this.waiters.size, ...this.tally.stats() }
   }
 }
 

@@ -1,7 +1,5 @@
 /** @internal */
-import * as Deferred from "effect/Deferred"
 import type * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import type { Slot } from "./slot.js"
 
 /**
@@ -10,9 +8,6 @@ import type { Slot } from "./slot.js"
  * @internal
  */
 export class Waiter<A, E> {
-  private readonly outcome = Deferred.unsafeMake<Slot<A>, E>(FiberId.none)
-  readonly await = Deferred.await(this.outcome)
-
   /** What it was handed. An interrupted waiter still owns it and gives it back. */
   slot: Slot<A> | undefined = undefined
   /** The latest connect that was started because of it. */
@@ -23,12 +18,12 @@ export class Waiter<A, E> {
   next: Waiter<A, E> | undefined = undefined
   previous: Waiter<A, E> | undefined = undefined
 
-  /** `since`: when it began to wait, in milliseconds of the policy clock. */
-  constructor(readonly since: number) {}
-
-  end(exit: Exit.Exit<Slot<A>, E>): void {
-    Deferred.unsafeDone(this.outcome, exit)
-  }
+  constructor(
+    /** When it began to wait, in milliseconds of the policy clock. */
+    readonly since: number,
+    /** Tells it how its wait has ended. */
+    readonly end: (exit: Exit.Exit<Slot<A>, E>) => void
+  ) {}
 }
 
 /**

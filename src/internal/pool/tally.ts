@@ -1,0 +1,50 @@
+/** @internal */
+import type { CloseReason, PoolStats } from "../../PoolStats.js"
+import type { Slot, State } from "./slot.js"
+
+/**
+ * What the pool counts: its connections by state, and what has happened so far.
+ *
+ * @internal
+ */
+export class Tally {
+  readonly in = { opening: 0, idle: 0, busy: 0, checking: 0, closing: 0 } satisfies Record<State, number>
+  /** Permits in use. It rises before a connection's fiber starts and falls after its permit is back. */
+  size = 0
+  acquired = 0
+  opened = 0
+  timeouts = 0
+  private readonly closed: { [reason in CloseReason]: number } = {
+    expired: 0,
+    renewed: 0,
+    idle: 0,
+    used: 0,
+    surplus: 0,
+    invalidated: 0,
+    dirty: 0,
+    closed: 0,
+    failed: 0
+  }
+
+  add(slot: Slot<unknown>): void {
+    this.size++
+    this.in[slot.state]++
+  }
+
+  move(slot: Slot<unknown>, state: State): void {
+    this.in[slot.state]--
+    this.in[state]++
+    slot.state = state
+  }
+
+  remove(slot: Slot<unknown>): void {
+    this.size--
+    this.in[slot.state]--
+    this.closed[slot.closeReason]++
+  }
+
+  stats(): Omit<PoolStats, "maxsize" | "maxoverflow" | "waiting"> {
+    const { acquired, closed, opened, size, timeouts } = this
+    return { size, ...this.in, acquired, opened, closed: { ...closed }, timeouts }
+  }
+}
