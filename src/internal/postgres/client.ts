@@ -14,20 +14,19 @@ import type { PgPool, PgPoolOptions } from "../../PgPool.js"
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed } from "../../PoolError.js"
 import * as pool from "../elasticPool.js"
-import type { ElasticPoolState } from "../pool/pool.js"
 import { json, makeCompiler } from "./compiler.js"
 import type { Target } from "./config.js"
+import type { Query } from "./connection.js"
 import { Lease, Statements } from "./connection.js"
 import { asSqlError, refused } from "./errors.js"
 import { makeListen } from "./listen.js"
-import type { Hooks, Session } from "./session.js"
+import type { Pool } from "./pooled.js"
+import { pooled } from "./pooled.js"
+import type { Session } from "./session.js"
 import * as SessionStream from "./stream.js"
 import type { Level, Transactions } from "./transaction.js"
 import { makeTransaction, makeWithConnection, withOptions } from "./transaction.js"
 import { makeTransforms } from "./transforms.js"
-
-/** @internal */
-export type Pool = ElasticPoolState<Session, SqlError>
 
 let clients = 0
 
@@ -79,16 +78,10 @@ class Router extends Statements {
       return this.withPooled(f)
     }, asSqlError)
 
-  /**
-   * A plain statement's session is given back with the answer, before the caller has even seen it: the next caller's
-   * statement is on its way to the server meanwhile.
-   */
-  withSession<A>(f: (session: Session, hooks: Hooks) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+  run<A>(query: Query): Effect.Effect<A, SqlError> {
     return Effect.withFiberRuntime((fiber) => {
       const level = this.current(fiber.currentContext)
-      return level === undefined
-        ? this.withPooled((session, giveBack) => f(session, { onAnswer: giveBack }))
-        : level.lease.withSession(f)
+      return level === undefined ? pooled(this.pool, query) : level.lease.run(query)
     })
   }
 

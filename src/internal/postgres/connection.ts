@@ -20,33 +20,34 @@ type OneOrMany = Pg.QueryResult | Array<Pg.QueryResult>
 /** Statements without parameters go by the simple protocol, others by the extended one; none is named. */
 const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((one) => one.rows) : result.rows
 
+/** What `pg` takes for a query. @internal */
+export interface Query {
+  readonly text: string
+  readonly values: Params
+  readonly rowMode?: "array"
+}
+
 /**
- * The statements of a `SqlConnection`, given a way to a session.
+ * The statements of a `SqlConnection`, given a way to run one.
  *
  * @internal
  */
 export abstract class Statements implements Connection {
-  /** `f` is to pass the hooks on to its query. */
-  abstract withSession<A>(f: (session: Session, hooks: Hooks) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError>
+  abstract run<A>(query: Query): Effect.Effect<A, SqlError>
 
   abstract executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError>
 
   execute(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    const rows = Effect.map(this.executeRaw(sql, params) as Effect.Effect<OneOrMany, SqlError>, rowsOf)
+    const rows = Effect.map(this.run<OneOrMany>({ text: sql, values: params }), rowsOf)
     return transformRows === undefined ? rows : Effect.map(rows, transformRows)
   }
 
   executeRaw(sql: string, params: Params): Effect.Effect<unknown, SqlError> {
-    return this.withSession((session, hooks) => session.statement({ text: sql, values: params }, hooks))
+    return this.run({ text: sql, values: params })
   }
 
   executeValues(sql: string, params: Params): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
-    return Effect.map(
-      this.withSession((session, hooks) =>
-        session.statement<OneOrMany>({ text: sql, values: params, rowMode: "array" }, hooks)
-      ),
-      rowsOf
-    )
+    return Effect.map(this.run<OneOrMany>({ text: sql, values: params, rowMode: "array" }), rowsOf)
   }
 
   executeUnprepared(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
@@ -135,8 +136,8 @@ export class Lease extends Statements implements PgConnection {
     )
   }
 
-  withSession<A>(f: (session: Session, hooks: Hooks) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
-    return this.inTurn(Effect.suspend(() => f(this.session, this.hooks)))
+  run<A>(query: Query): Effect.Effect<A, SqlError> {
+    return this.inTurn(this.session.statement<A>(query, this.hooks))
   }
 
   /** What runs a transaction on this connection. It ends by itself, whoever is interrupted (R22). */

@@ -9,9 +9,10 @@ import type * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { cancelRequest } from "./cancel.js"
-import { isServerError, isWriteError, leavesOutcomeOpen } from "./codes.js"
+import { isServerError, isSessionLost, isWriteError, leavesOutcomeOpen } from "./codes.js"
 import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
+import { inOnePiece } from "./portal.js"
 
 /**
  * What happens to a statement whose caller is interrupted: it is cancelled on the server, or left to end by itself
@@ -25,12 +26,18 @@ export type OnInterrupt = "cancel" | "leave"
 export interface Hooks {
   /** Why it must not be sent any more; asked at the very moment. */
   readonly refusal?: () => SqlError | undefined
-  /** Told when the answer is there and the session settled, just before the caller is. */
-  readonly onAnswer?: () => void
   /** Told when the caller is interrupted after it was sent, and before it has heard the answer. */
   readonly onCutOff?: () => void
   /** Told the answer after that. */
   readonly onLateAnswer?: (answer: Exit.Exit<unknown, SqlError>) => void
+}
+
+/** A query that was sent. @internal */
+export interface Request<A> {
+  /** The answer, once it is there. */
+  readonly answer: Exit.Exit<A, SqlError> | undefined
+  /** Nobody waits for the answer any more. It is told all the same. */
+  readonly abandon: () => void
 }
 
 /** `pg`'s client, with the parts that are not in its types. @internal */
@@ -39,6 +46,8 @@ export interface Client extends Omit<Pg.Client, "connection" | "query" | "connec
   readonly processID: number | null
   readonly secretKey: number | null
   readonly readyForQuery?: boolean
+  /** Whether queries are sent before the last one is answered. */
+  pipeline: boolean
   /** `false` after an error of the connection: nothing is sent any more, although its socket may not have ended yet. */
   readonly _queryable: boolean
   readonly getTransactionStatus: () => "I" | "T" | "E" | null
@@ -60,9 +69,17 @@ export class Session {
   private ended = false
   /** How the connection was lost. */
   loss: unknown = undefined
+  /** The server's last words: what it had not answered by then it has not done. */
+  private farewell: unknown = undefined
   private cancelling = false
   private canceller: Fiber.RuntimeFiber<void> | undefined = undefined
   private inFlight: OnInterrupt | undefined = undefined
+  /** Queries without an answer, and how many of them may be cancelled because nobody waits for it. */
+  private unanswered = 0
+  private abandoned = 0
+  /** Counts the answers. */
+  private answers = 0
+  private whenReady: Array<() => void> = []
   private whenSettled: Array<() => void> = []
 
   constructor(
@@ -83,7 +100,10 @@ export class Session {
 
   /** The server has said that it is ready. `pg` asks for that itself as well, and must be first. */
   listen(): void {
-    this.client.connection.on("readyForQuery", () => this.settle())
+    this.client.connection.on("readyForQuery", () => {
+      this.ready()
+      this.settle()
+    })
   }
 
   get processId(): number {
@@ -132,42 +152,98 @@ export class Session {
       return Effect.async<A, SqlError>((resume) => {
         const refusal = hooks?.refusal?.()
         if (refusal !== undefined) return resume(Effect.fail(refusal))
-        let isAnswered = false
         let isCutOff = false
-        let answer: Exit.Exit<A, SqlError> | undefined = undefined
-        // `pg` tells of a failure before the server is ready again, and may tell twice.
-        this.submit(query, onInterrupt, (error, result) => {
-          if (isAnswered) return
-          isAnswered = true
-          const hasFailed = error !== null && error !== undefined
-          this.onceSettled(() => {
-            answer = hasFailed ? Exit.fail(this.failure(error)) : Exit.succeed(result as A)
-            hooks?.onAnswer?.()
-            if (isCutOff) hooks?.onLateAnswer?.(answer)
-            else resume(answer)
-          })
+        const request = this.send<A>(query, onInterrupt, (answer) => {
+          if (isCutOff) hooks?.onLateAnswer?.(answer)
+          else resume(answer)
         })
         return Effect.sync(() => {
           isCutOff = true
           hooks?.onCutOff?.()
-          // With the answer the session may have gone to somebody else.
-          if (!isAnswered) this.interrupted()
+          request.abandon()
           // Its caller has not heard it, and never will.
-          else if (answer !== undefined) hooks?.onLateAnswer?.(answer)
+          if (request.answer !== undefined) hooks?.onLateAnswer?.(request.answer)
         })
       })
     })
   }
 
+  /**
+   * Sends a query in this moment, and tells its answer. The session is settled again then; if others share it, that
+   * query alone is done with.
+   */
+  send<A>(
+    query: unknown,
+    onInterrupt: OnInterrupt,
+    onAnswer: (answer: Exit.Exit<A, SqlError>) => void,
+    isShared = false
+  ): Request<A> {
+    let isAnswered = false
+    let isAbandoned = false
+    const request: { -readonly [K in keyof Request<A>]: Request<A>[K] } = {
+      answer: undefined,
+      abandon: () => {
+        // With the answer the session may have gone to somebody else.
+        if (isAnswered || onInterrupt === "leave") return
+        isAbandoned = true
+        this.abandoned++
+        this.cancelAbandoned()
+      }
+    }
+    const done = (error: unknown, result: unknown) => {
+      // `pg` may tell of a failure twice.
+      if (isAnswered) return
+      isAnswered = true
+      this.answered(isAbandoned)
+      const hasFailed = error !== null && error !== undefined
+      const tell = () => {
+        request.answer = hasFailed ? Exit.fail(this.failure(error)) : Exit.succeed(result as A)
+        onAnswer(request.answer)
+      }
+      if (!isShared) this.onceSettled(tell)
+      // It tells of it before the server is ready for what comes next.
+      else if (hasFailed) this.onceReady(tell)
+      else tell()
+    }
+    this.unanswered++
+    if (isShared) inOnePiece(this.client.connection, () => this.submit(query, onInterrupt, done, true))
+    else this.submit(query, onInterrupt, done)
+    return request
+  }
+
   /** Sends a query; the session is settled again when the server is ready. */
-  submit(query: unknown, onInterrupt: OnInterrupt, callback?: (error: unknown, result: unknown) => void): void {
+  submit(
+    query: unknown,
+    onInterrupt: OnInterrupt,
+    callback?: (error: unknown, result: unknown) => void,
+    isShared = false
+  ): void {
     this.inFlight = onInterrupt
+    this.client.pipeline = isShared
     this.client.query(query, callback)
+  }
+
+  private answered(isAbandoned: boolean): void {
+    this.answers++
+    this.unanswered--
+    if (isAbandoned) this.abandoned--
+    this.cancelAbandoned()
+  }
+
+  /** A cancel hits whatever runs: it is due only when nobody waits for anything that was sent. */
+  private cancelAbandoned(): void {
+    if (this.unanswered > 0 && this.abandoned === this.unanswered) this.interrupted()
   }
 
   /** What a failed query tells its caller: the server's words, or that the answer was lost (R22). */
   failure(error: unknown): SqlError {
-    if (isServerError(error)) return leavesOutcomeOpen(error) ? lostAnswer(error) : statementError(error)
+    if (isServerError(error)) {
+      if (leavesOutcomeOpen(error)) return lostAnswer(error)
+      if (isSessionLost(error)) this.farewell = error
+      return statementError(error)
+    }
+    // It comes to one after the other: what is behind the last words has not been looked at.
+    if (this.farewell !== undefined) return this.notSent(this.farewell)
     // The socket did not take all of it: without its end the server has done nothing that lasts.
     if (isWriteError(error)) return this.notSent(error)
     return this.ended ? lostAnswer(error) : statementError(error)
@@ -194,12 +270,13 @@ export class Session {
   interrupted(): void {
     if (this.isSettled || this.inFlight !== "cancel" || this.cancelling) return
     this.cancelling = true
+    const { answers } = this
     // What is not settled by then is destroyed: nobody can know which statement the cancel will hit.
     this.canceller = Effect.runFork(
       cancelRequest(this.client, this.target).pipe(
         Effect.flatMap((isDone) => {
           if (!isDone) return Effect.sync(() => this.destroy())
-          this.cancelled()
+          this.cancelled(answers)
           return this.settled
         }),
         Effect.timeoutTo({
@@ -212,9 +289,11 @@ export class Session {
     )
   }
 
-  private cancelled(): void {
+  /** The cancel can hit nothing any more. If it has hit something, there may be more behind that. */
+  private cancelled(answersBefore: number): void {
     this.cancelling = false
     this.settle()
+    if (this.answers > answersBefore) this.cancelAbandoned()
   }
 
   readonly ping: Effect.Effect<void, SqlError> = Effect.suspend(() => this.query("SELECT 1", "leave"))
@@ -245,6 +324,7 @@ export class Session {
   private end(): void {
     this.ended = true
     this.onLost(this)
+    this.ready()
     this.settle()
   }
 
@@ -254,9 +334,23 @@ export class Session {
     else this.whenSettled.push(listener)
   }
 
+  /** Calls `listener` when the server is ready for the next query, be it on its way or not. */
+  private onceReady(listener: () => void): void {
+    if (this.ended) listener()
+    else this.whenReady.push(listener)
+  }
+
+  private ready(): void {
+    const listeners = this.whenReady
+    if (listeners.length === 0) return
+    this.whenReady = []
+    for (const listener of listeners) listener()
+  }
+
   private settle(): void {
     if (!this.isSettled) return
     this.inFlight = undefined
+    this.client.pipeline = false
     // One of them may send something: then the others wait on.
     while (this.isSettled && this.whenSettled.length > 0) this.whenSettled.shift()!()
   }

@@ -1,0 +1,113 @@
+/** @internal */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Predicate from "effect/Predicate"
+import { lend } from "../elasticPool.js"
+import type { ElasticPoolState } from "../pool/pool.js"
+import type { Slot } from "../pool/slot.js"
+import type { Query } from "./connection.js"
+import { asSqlError, queryTimedOut } from "./errors.js"
+import type { Session } from "./session.js"
+import { realClock } from "./session.js"
+
+/** @internal */
+export type Pool = ElasticPoolState<Session, SqlError>
+
+/**
+ * Runs one statement on a connection of the pool. Its fiber is suspended once, for the wait and for the answer: the
+ * statement is sent in the moment that it is handed a connection, and the connection given back with the answer, so
+ * that the next one's statement is on its way before this caller has even seen its own rows.
+ *
+ * @internal
+ */
+export const pooled = <A>(pool: Pool, query: Query): Effect.Effect<A, SqlError> =>
+  Effect.withFiberRuntime((fiber) =>
+    Effect.async<A, SqlError>((resume) => {
+      const statement = new PooledStatement<A>(pool, query, fiber, resume)
+      statement.take()
+      return Effect.sync(() => statement.interrupt())
+    })
+  )
+
+class PooledStatement<A> {
+  /** Ends what is under way: the wait, or the statement. */
+  private leave = (): void => {}
+  private deadline: Fiber.RuntimeFiber<void> | undefined = undefined
+  private isOver = false
+  private mayRetry = true
+
+  constructor(
+    private readonly pool: Pool,
+    private readonly query: Query,
+    private readonly caller: Fiber.RuntimeFiber<unknown, unknown>,
+    private readonly resume: (exit: Exit.Exit<A, SqlError>) => void
+  ) {}
+
+  take(): void {
+    const waiter = this.pool.request((taken) => {
+      if (Exit.isSuccess(taken)) this.send(taken.value)
+      else this.end(Exit.failCause(Cause.map(taken.cause, asSqlError)))
+    })
+    if (waiter?.queued === true) this.leave = () => this.pool.leave(waiter)
+  }
+
+  private send(slot: Slot<Session>): void {
+    const session = slot.value
+    // Lost after it was handed over: that is as good as none.
+    if (!session.isAlive) {
+      this.pool.release(slot)
+      return this.take()
+    }
+    const giveBack = lend(this.pool, slot, this.caller)
+    const request = session.send<A>(this.query, "cancel", (answer) => {
+      giveBack()
+      this.answered(answer)
+    })
+    // The connection's own fiber sees to what is still in flight (R16).
+    this.leave = () => {
+      request.abandon()
+      giveBack()
+    }
+    const { queryTimeout } = session.target
+    if (queryTimeout < Infinity) this.watch(queryTimeout)
+  }
+
+  private answered(answer: Exit.Exit<A, SqlError>): void {
+    if (this.isOver) return
+    // It has done nothing yet, so another session may have it; but only one, for who knows why this one was lost.
+    if (this.mayRetry && isNotSent(answer)) {
+      this.mayRetry = false
+      this.deadline?.unsafeInterruptAsFork(FiberId.none)
+      return this.take()
+    }
+    this.end(answer)
+  }
+
+  /** R24. */
+  private watch(queryTimeout: number): void {
+    const timedOut = Effect.sync(() => {
+      this.leave()
+      this.end(Exit.fail(queryTimedOut()))
+    })
+    this.deadline = Effect.runFork(Effect.withClock(Effect.delay(timedOut, queryTimeout), realClock))
+  }
+
+  interrupt(): void {
+    this.leave()
+    this.end(Exit.interrupt(FiberId.none))
+  }
+
+  private end(exit: Exit.Exit<A, SqlError>): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.deadline?.unsafeInterruptAsFork(FiberId.none)
+    this.resume(exit)
+  }
+}
+
+const isNotSent = (answer: Exit.Exit<unknown, SqlError>): boolean =>
+  Exit.isFailure(answer) && answer.cause._tag === "Fail" && Predicate.isTagged(answer.cause.error.cause, "NotSent")
