@@ -89,12 +89,19 @@ export const isElasticPool: (u: unknown) => u is ElasticPool<unknown, unknown> =
 export interface PoolOptions {
   /** Soft limit: connections kept, and opened without a wait. At least 1. Default: 10. */
   readonly maxsize?: number | undefined
-  /** How long a caller waits at the soft limit before an overflow connection is opened for it. Default: 200 millis. */
-  readonly maxwait?: Duration.DurationInput | undefined
+  /**
+   * How long a caller waits at the soft limit before an overflow connection is opened for it. Default: 200 millis.
+   *
+   * `"auto"`: until it can expect a new connection sooner than one that comes back, by what connects and loans have taken
+   * of late and how many callers come; for the time of a connect at most, and never longer than the default. Overflow
+   * connections then linger, also where `maxsize` are idle, until they were not used for 25 times as long as a connect
+   * takes: up to `maxoverflow` may be idle for a while. A quiet pool settles on the same as by the fixed rule.
+   */
+  readonly maxwait?: Duration.DurationInput | "auto" | undefined
   /** Hard limit: connections open at any moment. Not below `maxsize`. Default: 20, or `maxsize` if that is more. */
   readonly maxoverflow?: number | undefined
   /**
-   * The longest that a caller waits in all. Default: 30 seconds; where `maxwait` is set, `maxwait`, and then callers for
+   * The longest that a caller waits in all. Default: 30 seconds; where `maxwait` is a duration, `maxwait`, and callers for
    * whom a connect or a check is under way, or a permit is free, have `connectTimeout` more (R4).
    */
   readonly acquireTimeout?: Duration.DurationInput | undefined
@@ -115,7 +122,7 @@ export interface PoolOptions {
   readonly maxWaiting?: number | undefined
   /** The longest that one connect may take. Default: 5 seconds. */
   readonly connectTimeout?: Duration.DurationInput | undefined
-  /** Connects in flight at the same time. Default: 4. */
+  /** Connects in flight at the same time. Default: 4, and with `maxwait: "auto"` as many as are needed. */
   readonly connectConcurrency?: number | undefined
   /**
    * The delays between connects while they fail in a way that time may heal (R18). When the schedule ends, those who

@@ -11,7 +11,7 @@
  * - `renewed`: a successor took its place shortly before that (R9)
  * - `idle`: it was not used for `idleTimeout` (R10)
  * - `used`: it had `maxUses` leases
- * - `surplus`: more than `maxsize` were idle, or the pool was made smaller (R7)
+ * - `surplus`: more than `maxsize` were idle (with `maxwait: "auto"`: for some time), or the pool was made smaller (R7)
  * - `invalidated`: it was broken, or somebody said so
  * - `dirty`: a check or a reset failed or took too long
  * - `closed`: the pool was closed (R13)

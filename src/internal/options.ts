@@ -37,10 +37,16 @@ export const wholeNumber = (
   throw new BadOption(option, value, `a whole number ${range}${limits.why ?? ""}`)
 }
 
+interface DurationLimits {
+  readonly positive?: boolean
+  /** What else is allowed, said at the end. */
+  readonly or?: string
+}
+
 /** Decodes a duration to milliseconds. `Duration.decode` itself takes negative numbers for zero. @internal */
-export const duration = (option: string, value: unknown, limits?: { readonly positive: boolean }): number => {
+export const duration = (option: string, value: unknown, limits?: DurationLimits): number => {
   const allowed = "a finite duration" + (limits?.positive === true ? " of a millisecond or more" : " of zero or more") +
-    ", such as \"200 millis\" or a number of milliseconds"
+    ", such as \"200 millis\" or a number of milliseconds" + (limits?.or ?? "")
   const decoded = isNegative(value) ? undefined : decode(value)
   if (decoded === undefined || !Duration.isFinite(decoded)) throw new BadOption(option, value, allowed)
   const millis = Duration.toMillis(decoded)
@@ -86,7 +92,7 @@ const defaultConnectRetry = Schedule.exponential(50).pipe(
 const settings = (options: PoolOptions): Settings => {
   const integer = (option: keyof PoolOptions, orElse: number, limits: Limits) =>
     options[option] === undefined ? orElse : wholeNumber(option, options[option], limits)
-  const millis = (option: keyof PoolOptions, orElse: number, limits?: { readonly positive: boolean }) =>
+  const millis = (option: keyof PoolOptions, orElse: number, limits?: DurationLimits) =>
     options[option] === undefined ? orElse : duration(option, options[option], limits)
   const positive = { positive: true }
   const maxsize = options.maxsize !== undefined
@@ -94,10 +100,10 @@ const settings = (options: PoolOptions): Settings => {
     : Math.min(10, integer("maxoverflow", 10, { min: 1 }))
   const maxoverflow = integer("maxoverflow", Math.max(20, maxsize), { min: maxsize, why: " (not less than maxsize)" })
   const upToMaxsize = { min: 0, max: maxsize, why: " (not more than maxsize)" }
-  const maxwait = millis("maxwait", 200)
+  const maxwait = options.maxwait === "auto" ? "auto" : millis("maxwait", 200, { or: ", or \"auto\"" })
   const connectTimeout = millis("connectTimeout", 5000, positive)
   // R4: who sets `maxwait` himself has the seed's pool, where the exception comes at the end of that wait.
-  const isSeedWait = options.maxwait !== undefined && options.acquireTimeout === undefined
+  const isSeedWait = options.maxwait !== undefined && maxwait !== "auto" && options.acquireTimeout === undefined
   const acquireTimeout = isSeedWait ? maxwait : millis("acquireTimeout", 30_000)
   return {
     maxsize,
@@ -113,7 +119,8 @@ const settings = (options: PoolOptions): Settings => {
     maxUses: integer("maxUses", Infinity, { min: 1 }),
     maxWaiting: integer("maxWaiting", Infinity, { min: 1 }),
     connectTimeout,
-    connectConcurrency: integer("connectConcurrency", 4, { min: 1 }),
+    // A forecast asks for as many connects as it takes; one after the other they would come too late.
+    connectConcurrency: integer("connectConcurrency", maxwait === "auto" ? Infinity : 4, { min: 1 }),
     connectRetry: options.connectRetry === undefined
       ? defaultConnectRetry
       : schedule("connectRetry", options.connectRetry),

@@ -1,11 +1,14 @@
 /** @internal */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { Fork } from "./alarm.js"
+import type { Resource } from "./settings.js"
+import { connectTimedOut } from "./slot.js"
 
 /**
  * What is known of a time in which connects fail: that it lasts, the failure, and when the next connect may be tried.
@@ -72,3 +75,26 @@ export class Outage {
     next()
   }
 }
+
+/**
+ * Why a connect failed, and whether time may heal it.
+ *
+ * @internal
+ */
+export const classify = <E>(
+  cause: Cause.Cause<E>,
+  { isTransient }: Pick<Resource<never, E>, "isTransient">
+): { readonly failure: Cause.Cause<E>; readonly isTransient: boolean } => {
+  const failure = withoutInterrupts(cause)
+  const error = Cause.failureOption(failure)
+  if (Option.isNone(error)) return { failure, isTransient: failure === connectTimedOut }
+  try {
+    return { failure, isTransient: isTransient(error.value) }
+  } catch (defect) {
+    return { failure: Cause.die(defect), isTransient: false }
+  }
+}
+
+/** An `acquire` that interrupts itself must not look like an interrupt of the caller. */
+const withoutInterrupts = <E>(cause: Cause.Cause<E>): Cause.Cause<E> =>
+  Cause.isInterruptedOnly(cause) ? Cause.die(new Cause.InterruptedException("acquire interrupted itself")) : cause

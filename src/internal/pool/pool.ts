@@ -10,7 +10,9 @@ import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
 import type { CloseReason, PoolStats } from "../../PoolStats.js"
 import { leaveAfter } from "./deadlines.js"
-import { Outage } from "./outage.js"
+import type { Patience } from "./forecast.js"
+import { makePatience } from "./forecast.js"
+import { classify, Outage } from "./outage.js"
 import { Permits } from "./permits.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import type { Deadlines, Order, Owner } from "./slot.js"
@@ -48,6 +50,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private readonly permits: Permits
   private readonly deadlines: Deadlines
   private readonly outage: Outage
+  private readonly patience: Patience
   private readonly timekeeper: Timekeeper<A, E | PoolError>
   private readonly sweeper: Sweeper<A>
 
@@ -60,12 +63,13 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.isWarming = settings.warm > 0
     this.deadlines = { ...settings, ioClock: env.ioClock }
     this.outage = new Outage(settings.connectRetry, env.ioClock, env.fork, () => this.serve(), () => this.giveUp())
-    this.timekeeper = new Timekeeper(this.waiters, this.outage, settings, env, {
+    this.patience = makePatience(settings, env)
+    this.timekeeper = new Timekeeper(this.waiters, this.outage, this.patience, settings, env, {
       serve: (now) => this.serve(now),
       owed: () => this.count.opening + this.count.checking + Math.max(0, settings.maxoverflow - this.tally.size),
       refuse: (waiter, now) => this.refuse(waiter, now)
     })
-    this.sweeper = new Sweeper(settings, env, {
+    this.sweeper = new Sweeper(settings, this.patience, env, {
       idle: this.idle,
       inUse: () => [...this.slots].filter(({ state }) => state === "busy" || state === "checking"),
       retire: (slot, reason) => this.retire(slot, reason),
@@ -103,8 +107,10 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** A ready connection, a refusal, or nothing: then one has to wait. */
   private takeNow(): Exit.Exit<Slot<A>, PoolError> | undefined {
     if (this.isClosing) return Exit.fail(new PoolClosed({ stats: this.stats() }))
+    const now = this.env.now()
+    this.patience.asked(now)
     // R11: nobody barges.
-    const ready = this.waiters.size === 0 ? this.takeReady(this.env.now()) : undefined
+    const ready = this.waiters.size === 0 ? this.takeReady(now) : undefined
     if (ready !== undefined) {
       this.lend(ready)
       return Exit.succeed(ready)
@@ -137,6 +143,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private lend(slot: Slot<A>): void {
     this.tally.move(slot, "busy")
+    this.patience.lent(slot)
     this.tally.acquired++
   }
 
@@ -176,8 +183,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
         this.instruct(slot, "check")
       }
     }
-    // R4: with a `maxwait` of zero they are due at once.
-    if (this.settings.maxwait === 0) { while (this.waiters.patient !== undefined) this.waiters.makeNextDue() }
+    const { busy, checking } = this.count
+    this.waiters.makeDue(this.patience.due(this.waiters.size - checking, busy + checking))
     while (this.wantsConnect() && this.mayConnect) {
       const waiter = this.waiters.uncovered()
       const slot = this.connect()
@@ -231,6 +238,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.slots.add(slot)
     this.tally.add(slot)
     this.cover++
+    this.patience.dialled(slot)
     const connection = this.permits.hold(life(slot, this.resource, this.deadlines, this))
     slot.fiber = this.env.fork(Effect.ensuring(connection, Effect.sync(() => this.gone(slot))))
     return slot
@@ -249,6 +257,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.lastFailure = undefined
     this.outage.end(now)
     this.uncover(slot)
+    this.patience.opened(slot, now)
     if (slot.successorOf !== undefined) this.sweeper.renewed(slot.successorOf)
     this.ready(slot)
     if (this.tally.size - this.count.opening - this.count.closing >= this.warm) this.isWarming = false
@@ -257,7 +266,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   openFailed(slot: Slot<A>, cause: Cause.Cause<E>): void {
     this.uncover(slot)
     if (this.isClosing) return
-    const { failure, isTransient } = this.classify(withoutInterrupts(cause))
+    const { failure, isTransient } = classify(cause, this.resource)
     this.lastFailure = failure
     if (isTransient) {
       this.outage.begin(failure)
@@ -267,16 +276,6 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       if (waiter !== undefined) this.fail(waiter, failure)
     }
     if (slot.successorOf !== undefined && this.sweeper.failed(slot.successorOf)) this.outage.begin(failure)
-  }
-
-  private classify(failure: Cause.Cause<E>): { readonly failure: Cause.Cause<E>; readonly isTransient: boolean } {
-    const error = Cause.failureOption(failure)
-    if (Option.isNone(error)) return { failure, isTransient: failure === connectTimedOut }
-    try {
-      return { failure, isTransient: this.resource.isTransient(error.value) }
-    } catch (defect) {
-      return { failure: Cause.die(defect), isTransient: false }
-    }
   }
 
   /** The waiter that caused this connect, if it still waits. */
@@ -293,8 +292,10 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   /** No waiter can rely on this connect any more. */
   private uncover(slot: Slot<A>): void {
-    if (!slot.stale) this.cover--
+    if (slot.stale) return
     slot.stale = true
+    this.cover--
+    this.patience.uncovered(slot)
   }
 
   // --- release ---------------------------------------------------------------------------------------------------
@@ -306,6 +307,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const now = this.env.now()
     slot.provenAt = slot.lastUsedAt = now
     slot.uses++
+    this.patience.returned(slot, now)
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
     else if (this.needsReset(slot)) this.instruct(slot, "reset")
@@ -348,7 +350,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private place(slot: Slot<A>): void {
     if (this.waiters.size > 0) this.handOver(slot)
-    else if (this.idle.length < this.settings.maxsize) this.rest(slot)
+    else if (this.idle.length < this.settings.maxsize || this.patience.linger > 0) this.rest(slot)
     else this.retire(slot, "surplus")
   }
 
@@ -475,7 +477,3 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     return { maxsize, maxoverflow, waiting: this.waiters.size, ...this.tally.stats() }
   }
 }
-
-/** An `acquire` that interrupts itself must not look like an interrupt of the caller. */
-const withoutInterrupts = <E>(cause: Cause.Cause<E>): Cause.Cause<E> =>
-  Cause.isInterruptedOnly(cause) ? Cause.die(new Cause.InterruptedException("acquire interrupted itself")) : cause

@@ -14,7 +14,7 @@ export interface Settings {
   maxsize: number
   /** Changed by `resize`. */
   maxoverflow: number
-  readonly maxwait: number
+  readonly maxwait: number | "auto"
   readonly acquireTimeout: number
   /** How long a waiter may wait in all whom the pool owes a connect. */
   readonly owedTimeout: number

@@ -29,6 +29,8 @@ export class Slot<A> {
   closeReason: CloseReason = "failed"
   /** Opening for longer than a caller should have to rely on (R6). */
   stale = false
+  /** When its connect began, or its loan. Only a forecast keeps it. */
+  since = 0
   expiresAt = Infinity
   /** When a successor is opened, if this one is to be kept (R9). */
   renewAt = Infinity

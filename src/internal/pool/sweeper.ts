@@ -2,6 +2,7 @@
 import type { CloseReason } from "../../PoolStats.js"
 import type { Time } from "./alarm.js"
 import { Alarm } from "./alarm.js"
+import type { Patience } from "./forecast.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
 
@@ -21,9 +22,17 @@ interface Pool<A> {
   readonly connect: (successorOf: Slot<A>) => Slot<A>
 }
 
+interface Idle<A> {
+  readonly slot: Slot<A>
+  /** How many of the idle ones were used later. */
+  readonly rank: number
+  /** Whether it is one of the `minsize` that stay. */
+  readonly isKept: boolean
+}
+
 /**
- * Retires idle connections that have expired (R9) or were not used for `idleTimeout` (R10), and renews those that a
- * quiet pool keeps. It sleeps until the next one is due, and rests while none can be.
+ * Retires idle connections that have expired (R9), were not used for `idleTimeout` (R10) or have lingered for long
+ * enough, and renews those that a quiet pool keeps. It sleeps until the next one is due, and rests while none can be.
  *
  * @internal
  */
@@ -34,6 +43,7 @@ export class Sweeper<A> {
 
   constructor(
     private readonly settings: Settings,
+    private readonly patience: Patience,
     private readonly time: Time,
     private readonly pool: Pool<A>
   ) {
@@ -43,9 +53,13 @@ export class Sweeper<A> {
   /** A connection has become idle. */
   watch(slot: Slot<A>): void {
     const { idle } = this.pool
-    // The one that is no longer among the `minsize` that were used last.
-    const displaced = idle[idle.length - 1 - this.settings.minsize] ?? slot
-    this.alarm.arm(Math.min(slot.renewAt, this.unusedAt(slot), this.unusedAt(displaced)))
+    const unusedAt = (rank: number) => {
+      const slot = idle[idle.length - 1 - rank]
+      return slot === undefined ? Infinity : this.unusedAt(slot, rank)
+    }
+    // Besides this one, those that are no longer among the `minsize`, or the `maxsize`, that were used last.
+    const { maxsize, minsize } = this.settings
+    this.alarm.arm(Math.min(slot.renewAt, unusedAt(0), unusedAt(minsize), unusedAt(maxsize)))
   }
 
   stop(): void {
@@ -54,34 +68,37 @@ export class Sweeper<A> {
 
   private sweep(): number {
     const now = this.time.now()
-    for (const [slot, isKept] of this.byLastUse(now)) {
+    for (const { isKept, rank, slot } of this.byLastUse(now)) {
       if (isKept && slot.renewAt <= now && !this.renewals.has(slot)) this.renewals.set(slot, undefined)
       if (slot.expiresAt <= now) this.pool.retire(slot, "expired")
-      else if (!isKept && this.unusedAt(slot) <= now) this.pool.retire(slot, "idle")
+      else if (!isKept && this.unusedAt(slot, rank) <= now) {
+        this.pool.retire(slot, rank < this.settings.maxsize ? "idle" : "surplus")
+      }
     }
     this.pool.serve(now)
-    return Math.min(...this.byLastUse(now).map(([slot, isKept]) => this.dueAt(slot, isKept, now)), Infinity)
+    return Math.min(...this.byLastUse(now).map((idle) => this.dueAt(idle, now)), Infinity)
   }
 
   /**
    * The idle connections, the last used first, and whether each is one of the `minsize` that stay. Those in use are
    * used last of all, unless they are about to end.
    */
-  private byLastUse(now: number): ReadonlyArray<readonly [slot: Slot<A>, isKept: boolean]> {
+  private byLastUse(now: number): ReadonlyArray<Idle<A>> {
     const keep = this.settings.minsize - this.pool.inUse().filter((slot) => slot.renewAt > now).length
-    return [...this.pool.idle].reverse().map((slot, i) => [slot, i < keep])
+    return [...this.pool.idle].reverse().map((slot, rank) => ({ slot, rank, isKept: rank < keep }))
   }
 
-  private dueAt(slot: Slot<A>, isKept: boolean, now: number): number {
-    if (!isKept) return Math.min(slot.expiresAt, this.unusedAt(slot))
+  private dueAt({ isKept, rank, slot }: Idle<A>, now: number): number {
+    if (!isKept) return Math.min(slot.expiresAt, this.unusedAt(slot, rank))
     if (slot.renewAt > now) return slot.renewAt
     // A successor that opens retires it, and one that does not wakes the sweeper.
     return this.renewals.get(slot) === undefined ? slot.expiresAt : Infinity
   }
 
-  /** When it will have been idle for `idleTimeout`. */
-  private unusedAt(slot: Slot<A>): number {
-    return slot.lastUsedAt + this.settings.idleTimeout
+  /** When it will have been unused for as long as one may be after which `rank` others were used. */
+  private unusedAt(slot: Slot<A>, rank: number): number {
+    const { idleTimeout, maxsize } = this.settings
+    return slot.lastUsedAt + (rank < maxsize ? idleTimeout : Math.min(idleTimeout, this.patience.linger))
   }
 
   /** Opens successors, as far as they are still needed. Where no permit is free the old connection goes first. */

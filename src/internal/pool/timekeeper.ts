@@ -1,6 +1,7 @@
 /** @internal */
 import type { Time } from "./alarm.js"
 import { Alarm } from "./alarm.js"
+import type { Patience } from "./forecast.js"
 import type { Outage } from "./outage.js"
 import type { Settings } from "./settings.js"
 import type { Waiter, Waiters } from "./waiters.js"
@@ -25,6 +26,7 @@ export class Timekeeper<A, E> {
   constructor(
     private readonly waiters: Waiters<A, E>,
     private readonly outage: Outage,
+    private readonly patience: Patience,
     private readonly settings: Settings,
     private readonly time: Time,
     private readonly pool: Pool<A, E>
@@ -34,8 +36,8 @@ export class Timekeeper<A, E> {
 
   /** Watches over a new waiter. */
   watch(waiter: Waiter<A, E>): void {
-    const { acquireTimeout, maxwait } = this.settings
-    this.alarm.arm(waiter.since + (waiter.due ? acquireTimeout : Math.min(maxwait, acquireTimeout)))
+    const { acquireTimeout } = this.settings
+    this.alarm.arm(waiter.since + (waiter.due ? acquireTimeout : Math.min(this.patience.maxwait, acquireTimeout)))
   }
 
   stop(): void {
@@ -51,7 +53,7 @@ export class Timekeeper<A, E> {
 
   private get nextDueAt(): number {
     const { patient } = this.waiters
-    return patient === undefined ? Infinity : patient.since + this.settings.maxwait
+    return patient === undefined ? Infinity : patient.since + this.patience.maxwait
   }
 
   /** Refuses those who have waited for too long, and gives when the next one will have. */

@@ -76,6 +76,11 @@ export class Waiters<A, E> {
     this.due++
   }
 
+  /** The oldest `n` become due, if they are not. */
+  makeDue(n: number): void {
+    while (this.due < n && this.patient !== undefined) this.makeNextDue()
+  }
+
   /** The oldest due waiter that no young connect was started for. */
   uncovered(): Waiter<A, E> | undefined {
     let waiter = this.head

@@ -1,0 +1,255 @@
+import { assert, it } from "@effect/vitest"
+import { Effect, TestClock } from "effect"
+import type { ElasticPool } from "effect-pgpool"
+import { describe } from "vitest"
+import { Caller, FakeResource, settle, slow } from "../support/fakeResource.js"
+import { makePool } from "../support/testPool.js"
+
+const auto = { maxsize: 2, maxwait: "auto", maxoverflow: 20 } as const
+
+/** A pool whose two connections are in use: connects have taken 20 ms, and loans `loan` milliseconds on average. */
+const inUse = (loan: number, options: ElasticPool.PoolOptions = {}, fake = new FakeResource({ connect: slow(20) })) =>
+  Effect.gen(function*() {
+    const pool = yield* makePool({ ...fake.options, ...auto, ...options })
+    const openers = yield* Caller.askTimes(pool, 2)
+    yield* TestClock.adjust(20)
+    yield* TestClock.adjust(loan)
+    for (const opener of openers) yield* opener.release
+    // So long ago that nobody counts on as many callers again.
+    yield* TestClock.adjust("1 minute")
+    const holders = yield* Caller.askTimes(pool, 2)
+    yield* TestClock.adjust("1 second")
+    assert.strictEqual(fake.dials, 2)
+    return { fake, pool, holders }
+  })
+
+describe("maxwait \"auto\": when a waiter is due", () => {
+  it.scoped("R3 below maxsize a caller is due at once", () =>
+    Effect.gen(function*() {
+      const { fake, holders, pool } = yield* inUse(5, { maxsize: 4 })
+      yield* Caller.askTimes(pool, 2)
+      assert.strictEqual(fake.dials, 4)
+      assert.isTrue(holders.every(({ value }) => value !== undefined))
+    }))
+
+  it.scoped("R4 before anything was opened nobody waits on a guess", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow(20) })
+      const pool = yield* makePool({ ...fake.options, ...auto })
+      yield* Caller.askTimes(pool, 5)
+      assert.strictEqual(fake.dials, 5)
+    }))
+
+  it.scoped("R4 where connections come back sooner than one opens, a waiter gets one of those", () =>
+    Effect.gen(function*() {
+      const { fake, holders, pool } = yield* inUse(5)
+      const waiter = yield* Caller.ask(pool)
+      yield* TestClock.adjust(19)
+      assert.isTrue(waiter.isWaiting)
+      yield* holders[0].release
+      assert.strictEqual(waiter.value?.id, holders[0].value?.id)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(fake.dials, 2)
+    }))
+
+  it.scoped("R4 where they come back later than one opens, a waiter is due at once", () =>
+    Effect.gen(function*() {
+      const { fake, pool } = yield* inUse(50)
+      const waiter = yield* Caller.ask(pool)
+      assert.strictEqual(fake.dials, 3)
+      yield* TestClock.adjust(20)
+      assert.strictEqual(waiter.value?.id, 3)
+    }))
+
+  it.scoped("R4 in a queue that takes longer than a connect all are due for whom nothing will have come back", () =>
+    Effect.gen(function*() {
+      const { fake, pool } = yield* inUse(5)
+      const waiters = yield* Caller.askTimes(pool, 30)
+      assert.strictEqual(fake.dials, 20)
+      yield* TestClock.adjust(20)
+      assert.strictEqual(waiters.filter(({ isWaiting }) => !isWaiting).length, 18)
+      assert.deepInclude(yield* pool.stats, { busy: 20, size: 20, waiting: 12 })
+    }))
+
+  it.scoped("R4 where callers come faster than connections come back, they are due before the queue is long", () =>
+    Effect.gen(function*() {
+      const { fake, pool } = yield* inUse(5)
+      // The two in use serve eight in the time of a connect, but two a millisecond are forty.
+      yield* Caller.askTimes(pool, 2)
+      yield* TestClock.adjust(1)
+      yield* Caller.askTimes(pool, 2)
+      assert.isAbove(fake.dials, 2)
+    }))
+
+  it.scoped("R4 who has waited for the time of a connect is due: the holders are stuck", () =>
+    Effect.gen(function*() {
+      const { fake, pool } = yield* inUse(5)
+      const waiter = yield* Caller.ask(pool)
+      yield* TestClock.adjust(19)
+      assert.strictEqual(fake.dials, 2)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(fake.dials, 3)
+      yield* TestClock.adjust(20)
+      assert.strictEqual(waiter.value?.id, 3)
+    }))
+
+  it.scoped("R6 connectConcurrency still bounds the connects in flight where it is set", () =>
+    Effect.gen(function*() {
+      const { pool } = yield* inUse(5, { connectConcurrency: 3 })
+      yield* Caller.askTimes(pool, 30)
+      assert.deepInclude(yield* pool.stats, { opening: 3 })
+    }))
+
+  it.scoped("R11 a lone caller whose connection is checked causes no connect, however long loans are", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow(20), check: slow(10) })
+      const pool = yield* makePool({ ...fake.withCheck, ...auto, maxsize: 1 })
+      const opener = yield* Caller.ask(pool)
+      yield* TestClock.adjust(5000)
+      yield* opener.release
+      yield* TestClock.adjust("1 minute")
+      const caller = yield* Caller.ask(pool)
+      assert.deepInclude(yield* pool.stats, { checking: 1, waiting: 1 })
+      yield* TestClock.adjust(10)
+      assert.strictEqual(caller.value?.id, 1)
+      assert.strictEqual(fake.dials, 1)
+    }))
+})
+
+describe("maxwait \"auto\": what it measures", () => {
+  it.scoped("R4 one loan of an hour doesn't make the others look long", () =>
+    Effect.gen(function*() {
+      const { fake, holders, pool } = yield* inUse(5, { maxoverflow: 4, expires: "2 hours" })
+      yield* TestClock.adjust("1 hour")
+      yield* holders[0].release
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust("1 second")
+      const waiter = yield* Caller.ask(pool)
+      assert.isTrue(waiter.isWaiting)
+      assert.strictEqual(fake.dials, 2)
+    }))
+
+  it.scoped("R4 a few slow connects don't make callers patient", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => slow(id <= 2 ? 150 : 20) })
+      const pool = yield* makePool({ ...fake.options, ...auto, maxsize: 5, warm: 5 })
+      yield* TestClock.adjust("1 minute")
+      yield* Caller.askTimes(pool, 5)
+      yield* TestClock.adjust("1 second")
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust(19)
+      assert.strictEqual(fake.dials, 5)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(fake.dials, 6)
+    }))
+
+  it.scoped("R4 however slow connects are, nobody waits longer than by the fixed rule's default", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow(900) })
+      const pool = yield* makePool({ ...fake.options, ...auto, warm: 2 })
+      yield* TestClock.adjust("1 minute")
+      yield* Caller.askTimes(pool, 2)
+      yield* TestClock.adjust("1 second")
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust(199)
+      assert.strictEqual(fake.dials, 2)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(fake.dials, 3)
+    }))
+})
+
+describe("maxwait \"auto\": how long an overflow connection lingers", () => {
+  const five = Effect.gen(function*() {
+    const fake = new FakeResource({ connect: slow(20) })
+    const pool = yield* makePool({ ...fake.options, ...auto })
+    const callers = yield* Caller.askTimes(pool, 5)
+    yield* TestClock.adjust(20)
+    assert.strictEqual(fake.dials, 5)
+    for (const caller of callers) yield* caller.release
+    return { fake, pool, ids: callers.map(({ value }) => value!.id) }
+  })
+
+  it.scoped("R7 what comes back is kept, and closed down to maxsize when it was not used for 25 connects", () =>
+    Effect.gen(function*() {
+      const { fake, ids, pool } = yield* five
+      assert.deepInclude(yield* pool.stats, { idle: 5, size: 5 })
+      yield* TestClock.adjust(499)
+      assert.deepStrictEqual(fake.closed, [])
+      yield* TestClock.adjust(1)
+      assert.sameMembers(fake.closed, ids.slice(0, 3))
+      assert.deepInclude(yield* pool.stats, { idle: 2, size: 2 })
+      assert.strictEqual((yield* pool.stats).closed.surplus, 3)
+    }))
+
+  it.scoped("R7 those that are used now and then stay, the others go", () =>
+    Effect.gen(function*() {
+      const { fake, ids, pool } = yield* five
+      for (let i = 0; i < 5; i++) {
+        yield* TestClock.adjust(400)
+        for (const caller of yield* Caller.askTimes(pool, 4)) yield* caller.release
+      }
+      assert.deepStrictEqual(fake.closed, [ids[0]])
+      assert.deepInclude(yield* pool.stats, { idle: 4, size: 4 })
+      assert.strictEqual(fake.dials, 5)
+    }))
+
+  it.scoped("R7 without overflow connections nothing is closed before it expires", () =>
+    Effect.gen(function*() {
+      const { fake, holders, pool } = yield* inUse(5)
+      for (const holder of holders) yield* holder.release
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual(fake.closed, [])
+      assert.deepInclude(yield* pool.stats, { idle: 2, size: 2 })
+    }))
+
+  it.scoped("R9 a quiet pool settles on minsize, and expired ones are not kept for it", () =>
+    Effect.gen(function*() {
+      const { fake, pool } = yield* five
+      yield* TestClock.adjust("1 hour")
+      assert.deepInclude(yield* pool.stats, { idle: 1, size: 1 })
+      assert.strictEqual(fake.live, 1)
+    }))
+
+  it.scoped("R10 idleTimeout holds for them too, where that is shorter", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow(20) })
+      const pool = yield* makePool({ ...fake.options, ...auto, idleTimeout: 100 })
+      const callers = yield* Caller.askTimes(pool, 5)
+      yield* TestClock.adjust(20)
+      for (const caller of callers) yield* caller.release
+      yield* TestClock.adjust(100)
+      assert.deepInclude(yield* pool.stats, { idle: 1, size: 1 })
+    }))
+
+  it.scoped("R7 a shrink closes them at once, and the limits hold", () =>
+    Effect.gen(function*() {
+      const { pool } = yield* five
+      yield* pool.resize({ maxsize: 1, maxoverflow: 3 })
+      yield* settle
+      assert.deepInclude(yield* pool.stats, { idle: 1, size: 1 })
+      yield* Caller.askTimes(pool, 10)
+      yield* TestClock.adjust(40)
+      assert.deepInclude(yield* pool.stats, { busy: 3, size: 3, waiting: 7 })
+    }))
+})
+
+describe("maxwait \"auto\": the hard limit", () => {
+  it.scoped("R4 callers fail after 30 seconds, not after a wait that they can't know", () =>
+    Effect.gen(function*() {
+      const { fake, pool } = yield* inUse(5, { maxoverflow: 2 })
+      const waiter = yield* Caller.ask(pool)
+      yield* TestClock.adjust(29_999)
+      assert.isTrue(waiter.isWaiting)
+      yield* TestClock.adjust(1)
+      assert.deepInclude(waiter.failure, { _tag: "PoolExhausted", waited: 30_000 })
+      assert.strictEqual(fake.highest, 2)
+    }))
+
+  it.scoped("R4 or after acquireTimeout, where that is set", () =>
+    Effect.gen(function*() {
+      const { pool } = yield* inUse(5, { maxoverflow: 2, acquireTimeout: "1 second" })
+      const waiter = yield* Caller.ask(pool)
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude(waiter.failure, { _tag: "PoolExhausted", waited: 1000 })
+    }))
+})
