@@ -27,12 +27,25 @@ export const orDie = <A>(decoded: Either.Either<A, BadOption>): Effect.Effect<A>
     ? Effect.succeed(decoded.right)
     : Effect.die(new Cause.IllegalArgumentException(decoded.left.message))
 
+/**
+ * Resources that several borrowers may use at the same time, of those who ask for no more.
+ *
+ * @internal
+ */
+export interface Shareable<A> {
+  /** How many may use one. */
+  readonly share: number
+  /** Whether one that others use has room for one more. */
+  readonly canShare: (a: A) => boolean
+}
+
 /** @internal */
 export const makeState = <A, E, R>(
-  options: Api.ResourceOptions<A, E, R>
+  options: Api.ResourceOptions<A, E, R>,
+  { canShare, share }: Shareable<A> = { share: 1, canShare: () => false }
 ): Effect.Effect<ElasticPoolState<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
-    const settings = yield* orDie(decodePool(options))
+    const settings = { ...(yield* orDie(decodePool(options))), share }
     const runtime = yield* Effect.runtime<Exclude<R, Scope.Scope>>()
     const clock = yield* Effect.clock
     const random = yield* Effect.random
@@ -44,6 +57,7 @@ export const makeState = <A, E, R>(
       check: check ?? (() => Effect.void),
       reset: reset ?? (() => Effect.void),
       canCheck: check !== undefined,
+      canShare,
       needsReset: reset === undefined ? () => false : needsReset ?? (() => true),
       isTransient: isTransient ?? (() => false)
     }, {

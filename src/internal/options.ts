@@ -85,11 +85,14 @@ const defaultConnectRetry = Schedule.exponential(50).pipe(
   Schedule.jitteredWith({ min: 0.8, max: 1 })
 )
 
+/** Whether its resources can be shared is not the user's choice. */
+type Decoded = Omit<Settings, "share">
+
 /**
  * The defaults of design and README, and what is allowed. A soft limit above the default hard limit raises the hard
  * limit, and a hard limit below the default soft limit lowers the soft one: who sets one of them means that one.
  */
-const settings = (options: PoolOptions): Settings => {
+const settings = (options: PoolOptions): Decoded => {
   const integer = (option: keyof PoolOptions, orElse: number, limits: Limits) =>
     options[option] === undefined ? orElse : wholeNumber(option, options[option], limits)
   const millis = (option: keyof PoolOptions, orElse: number, limits?: DurationLimits) =>
@@ -143,7 +146,7 @@ export const attempt = <A>(decoder: () => A): Either.Either<A, BadOption> => {
 }
 
 /** @internal */
-export const decodePool = (options: PoolOptions): Either.Either<Settings, BadOption> => attempt(() => settings(options))
+export const decodePool = (options: PoolOptions): Either.Either<Decoded, BadOption> => attempt(() => settings(options))
 
 /** The new limits of a `resize`. @internal */
 export const decodeLimits = (

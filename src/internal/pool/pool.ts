@@ -15,6 +15,7 @@ import { makePatience } from "./forecast.js"
 import { classify, Outage } from "./outage.js"
 import { Permits } from "./permits.js"
 import type { Environment, Resource, Settings } from "./settings.js"
+import { Sharing } from "./sharing.js"
 import type { Deadlines, Order, Owner } from "./slot.js"
 import { connectTimedOut, life, Slot } from "./slot.js"
 import { renewedAfter, Sweeper } from "./sweeper.js"
@@ -36,7 +37,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private readonly stillborn = new WeakSet<object>()
   /** Ready connections; the last was used last. */
   private readonly idle: Array<Slot<A>> = []
-  private readonly waiters = new Waiters<A, E | PoolError>()
+  private readonly waiters: Waiters<A, E | PoolError>
+  private readonly sharing: Sharing<A>
   private readonly tally = new Tally()
   private readonly count = this.tally.in
   /** Connects in flight that a due waiter can rely on. */
@@ -59,6 +61,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     private readonly resource: Resource<A, E>,
     readonly env: Environment
   ) {
+    this.waiters = new Waiters(settings.share)
+    this.sharing = new Sharing(settings.share, (slot) => this.mayShare(slot))
     this.permits = new Permits(settings.maxsize, settings.maxoverflow)
     this.isWarming = settings.warm > 0
     this.deadlines = { ...settings, ioClock: env.ioClock }
@@ -66,7 +70,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.patience = makePatience(settings, env)
     this.timekeeper = new Timekeeper(this.waiters, this.outage, this.patience, settings, env, {
       serve: (now) => this.serve(now),
-      owed: () => this.count.opening + this.count.checking + Math.max(0, settings.maxoverflow - this.tally.size),
+      owed: () => this.room(settings.maxoverflow),
       refuse: (waiter, now) => this.refuse(waiter, now)
     })
     this.sweeper = new Sweeper(settings, this.patience, env, {
@@ -87,46 +91,49 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    * only the wait is restored, and what was handed over is given back if the wait was interrupted all the same (R12).
    */
   take(restore: <B, E2>(effect: Effect.Effect<B, E2>) => Effect.Effect<B, E2>): Effect.Effect<Slot<A>, E | PoolError> {
-    const taken = this.takeNow()
+    const taken = this.takeNow(false)
     if (taken !== undefined) return taken
     const outcome = Deferred.unsafeMake<Slot<A>, E | PoolError>(FiberId.none)
-    const waiter = this.enqueue((exit) => Deferred.unsafeDone(outcome, exit))
+    const waiter = this.enqueue(false, (exit) => Deferred.unsafeDone(outcome, exit))
     return Effect.onError(restore(Deferred.await(outcome)), () => Effect.sync(() => this.leave(waiter)))
   }
 
   /**
    * The same for a borrower that is no fiber: it is told by `end`, maybe on the spot, so that it can use a connection in
-   * the moment that this is handed over. A waiter is to `leave` if it gives up.
+   * the moment that this is handed over. A waiter is to `leave` if it gives up. One that `shares` makes do with a
+   * connection that others use as well, of the kind.
    */
-  request(end: Waiter<A, E | PoolError>["end"]): Waiter<A, E | PoolError> | undefined {
-    const taken = this.takeNow()
-    if (taken === undefined) return this.enqueue(end)
+  request(shares: boolean, end: Waiter<A, E | PoolError>["end"]): Waiter<A, E | PoolError> | undefined {
+    const taken = this.takeNow(shares)
+    if (taken === undefined) return this.enqueue(shares, end)
     end(taken)
   }
 
   /** A ready connection, a refusal, or nothing: then one has to wait. */
-  private takeNow(): Exit.Exit<Slot<A>, PoolError> | undefined {
+  private takeNow(shares: boolean): Exit.Exit<Slot<A>, PoolError> | undefined {
     if (this.isClosing) return Exit.fail(new PoolClosed({ stats: this.stats() }))
     const now = this.env.now()
     this.patience.asked(now)
-    // R11: nobody barges.
-    const ready = this.waiters.size === 0 ? this.takeReady(now) : undefined
+    const ready = (shares ? this.takeShared() : undefined) ?? this.takeReady(now)
     if (ready !== undefined) {
-      this.lend(ready)
+      this.lend(ready, shares)
       return Exit.succeed(ready)
     }
-    if (this.waiters.size - this.expected >= this.settings.maxWaiting) {
+    if (this.waiters.size - this.room(this.settings.maxsize) >= this.settings.maxWaiting) {
       return Exit.fail(new PoolQueueFull({ stats: this.stats(), maxWaiting: this.settings.maxWaiting }))
     }
   }
 
-  /** Connections that will be there without a wait for others: whoever waits for these is in no queue. */
-  private get expected(): number {
-    return this.count.opening + this.count.checking + Math.max(0, this.settings.maxsize - this.tally.size)
+  /** For how many there will be a connection without a wait for others, if up to `limit` are opened. */
+  private room(limit: number): number {
+    const { checking, opening } = this.count
+    return (opening + checking + Math.max(0, limit - this.tally.size)) * this.settings.share
   }
 
   /** The idle connection that was used last and needs no check. Expired ones met on the way are retired. */
   private takeReady(now: number): Slot<A> | undefined {
+    // R11: nobody barges.
+    if (this.waiters.size > 0) return undefined
     for (let i = this.idle.length - 1; i >= 0; i--) {
       const slot = this.idle[i]
       if (slot.expiresAt <= now) this.retire(slot, "expired")
@@ -141,17 +148,30 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     return this.resource.canCheck && (slot.suspect || now - slot.provenAt > this.settings.validateAfterIdle)
   }
 
-  private lend(slot: Slot<A>): void {
-    this.tally.move(slot, "busy")
+  /** One in use by others that share it. It is of no use to those who wait for one of their own: they are not passed. */
+  private takeShared(): Slot<A> | undefined {
+    return this.waiters.sharer === undefined ? this.sharing.leastLoaded(this.waiters.alone) : undefined
+  }
+
+  private mayShare(slot: Slot<A>): boolean {
+    return this.resource.canShare(slot.value) && this.unfit(slot, this.env.now()) === undefined
+  }
+
+  private lend(slot: Slot<A>, shares: boolean): void {
+    if (slot.borrowers++ === 0) {
+      this.tally.move(slot, "busy")
+      if (shares) this.sharing.add(slot)
+    }
     this.patience.lent(slot)
+    this.tally.borrowers++
     this.tally.acquired++
   }
 
   // --- wait ------------------------------------------------------------------------------------------------------
 
-  private enqueue(end: Waiter<A, E | PoolError>["end"]): Waiter<A, E | PoolError> {
+  private enqueue(shares: boolean, end: Waiter<A, E | PoolError>["end"]): Waiter<A, E | PoolError> {
     const now = this.env.now()
-    const waiter = new Waiter(now, end)
+    const waiter = new Waiter(now, shares, end)
     this.waiters.push(waiter)
     this.serve(now)
     if (waiter.queued) this.timekeeper.watch(waiter)
@@ -175,7 +195,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    */
   private serve(now = this.env.now()): void {
     if (this.isClosing) return
-    while (this.waiters.size > this.count.checking && this.idle.length > 0) {
+    while (this.waiters.needed > this.count.checking && this.idle.length > 0) {
       const slot = this.idle[this.idle.length - 1]
       if (slot.expiresAt <= now) this.retire(slot, "expired")
       else {
@@ -183,8 +203,11 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
         this.instruct(slot, "check")
       }
     }
-    const { busy, checking } = this.count
-    this.waiters.makeDue(this.patience.due(this.waiters.size - checking, busy + checking))
+    const { checking } = this.count
+    this.waiters.makeDue(this.patience.due(
+      this.waiters.size - checking * this.settings.share,
+      this.tally.borrowers + checking
+    ))
     while (this.wantsConnect() && this.mayConnect) {
       const waiter = this.waiters.uncovered()
       const slot = this.connect()
@@ -193,12 +216,26 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.sweeper.renew()
   }
 
-  /** Hands a connection to the oldest waiter (R5, R11). */
+  /** Hands a connection to the oldest waiter (R5, R11); where that shares it, to others as well. */
   private handOver(slot: Slot<A>): void {
-    const waiter = this.waiters.shift()!
-    this.lend(slot)
+    const waiter = this.waiters.head!
+    this.handTo(waiter, slot)
+    if (waiter.shares) this.serveSharers()
+  }
+
+  private handTo(waiter: Waiter<A, E | PoolError>, slot: Slot<A>): void {
+    this.waiters.remove(waiter)
+    this.lend(slot, waiter.shares)
     waiter.slot = slot
     waiter.end(Exit.succeed(slot))
+  }
+
+  private serveSharers(): void {
+    while (this.waiters.sharer !== undefined) {
+      const slot = this.sharing.leastLoaded(this.waiters.alone)
+      if (slot === undefined) return
+      this.handTo(this.waiters.sharer, slot)
+    }
   }
 
   // --- connect ---------------------------------------------------------------------------------------------------
@@ -211,11 +248,10 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private wantsConnect(): boolean {
     const { count, settings, waiters } = this
     while (
-      waiters.due <= this.cover && this.tally.size < settings.maxsize && waiters.size - waiters.due > count.checking
-    ) {
-      waiters.makeNextDue()
-    }
-    return waiters.due > this.cover || (this.isWarming && this.tally.size < this.warm)
+      waiters.neededByDue <= this.cover && this.tally.size < settings.maxsize &&
+      waiters.needed - waiters.neededByDue > count.checking
+    ) waiters.makeNextDue()
+    return waiters.neededByDue > this.cover || (this.isWarming && this.tally.size < this.warm)
   }
 
   /** How many `warm` asks for. It can't be more than are kept, also after a shrink. */
@@ -307,7 +343,11 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const now = this.env.now()
     slot.provenAt = slot.lastUsedAt = now
     slot.uses++
+    slot.borrowers--
+    this.tally.borrowers--
     this.patience.returned(slot, now)
+    if (slot.borrowers > 0) return this.serveSharers()
+    this.sharing.remove(slot)
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
     else if (this.needsReset(slot)) this.instruct(slot, "reset")
@@ -381,6 +421,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const at = slot.state === "idle" ? this.idle.indexOf(slot) : -1
     if (at >= 0) this.idle.splice(at, 1)
     slot.closeReason = reason
+    this.sharing.remove(slot)
     this.tally.move(slot, "closing")
     slot.give("retire")
   }
@@ -389,6 +430,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     if (this.byValue.get(slot.value) === slot) this.byValue.delete(slot.value)
     if (slot.state === "closing") return
     slot.closeReason = this.isClosing ? "closed" : slot.state === "checking" ? "dirty" : "failed"
+    this.sharing.remove(slot)
     this.tally.move(slot, "closing")
     this.serve()
   }

@@ -34,6 +34,8 @@ export interface Settings {
   readonly closeTimeout: number
   readonly warm: number
   readonly leakThreshold: number
+  /** How many borrowers may use one connection at the same time, of those who share. */
+  readonly share: number
 }
 
 /** What the pool is given by the place where it is built. @internal */
@@ -47,6 +49,8 @@ export interface Environment extends Time {
 /** What the pool must know of its resources. @internal */
 export interface Resource<A, E> extends Actions<A, E> {
   readonly canCheck: boolean
+  /** Whether one that others use has room for one more. */
+  readonly canShare: (a: A) => boolean
   readonly needsReset: (a: A) => boolean
   readonly isTransient: (error: E) => boolean
 }

@@ -38,6 +38,8 @@ export class Slot<A> {
   /** When it was last known to be alive. */
   provenAt = 0
   uses = 0
+  /** How many use it now: more than one only where they share it. */
+  borrowers = 0
   suspect = false
   invalid = false
   private order = Deferred.unsafeMake<Order>(FiberId.none)

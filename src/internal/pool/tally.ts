@@ -11,6 +11,8 @@ export class Tally {
   readonly in = { opening: 0, idle: 0, busy: 0, checking: 0, closing: 0 } satisfies Record<State, number>
   /** Permits in use. It rises before a connection's fiber starts and falls after its permit is back. */
   size = 0
+  /** Leases that are out. */
+  borrowers = 0
   acquired = 0
   opened = 0
   timeouts = 0
@@ -40,6 +42,7 @@ export class Tally {
   remove(slot: Slot<unknown>): void {
     this.size--
     this.in[slot.state]--
+    this.borrowers -= slot.borrowers
     this.closed[slot.closeReason]++
   }
 

@@ -21,6 +21,8 @@ export class Waiter<A, E> {
   constructor(
     /** When it began to wait, in milliseconds of the policy clock. */
     readonly since: number,
+    /** Whether it will do with a part of a connection. */
+    readonly shares: boolean,
     /** Tells it how its wait has ended. */
     readonly end: (exit: Exit.Exit<Slot<A>, E>) => void
   ) {}
@@ -39,6 +41,13 @@ export class Waiters<A, E> {
   private tail: Waiter<A, E> | undefined = undefined
   /** The oldest that is not due yet. */
   patient: Waiter<A, E> | undefined = undefined
+  /** The oldest that shares, and how many of them there are. */
+  sharer: Waiter<A, E> | undefined = undefined
+  private sharers = 0
+  private dueSharers = 0
+
+  /** `share`: how many sharers one connection has room for. */
+  constructor(private readonly share: number) {}
 
   push(waiter: Waiter<A, E>): void {
     waiter.previous = this.tail
@@ -47,6 +56,9 @@ export class Waiters<A, E> {
     this.tail = waiter
     this.patient ??= waiter
     this.size++
+    if (!waiter.shares) return
+    this.sharer ??= waiter
+    this.sharers++
   }
 
   /** Takes a waiter out of the queue, wherever it stands. */
@@ -60,18 +72,24 @@ export class Waiters<A, E> {
     if (this.patient === waiter) this.patient = waiter.next
     if (waiter.due) this.due--
     this.size--
+    if (waiter.shares) this.removeSharer(waiter)
   }
 
-  shift(): Waiter<A, E> | undefined {
-    const waiter = this.head
-    if (waiter !== undefined) this.remove(waiter)
-    return waiter
+  /** The next sharer is looked for from here on: never twice past the same waiter. */
+  private removeSharer(waiter: Waiter<A, E>): void {
+    this.sharers--
+    if (waiter.due) this.dueSharers--
+    if (this.sharer !== waiter) return
+    let next = waiter.next
+    while (next !== undefined && !next.shares) next = next.next
+    this.sharer = next
   }
 
   /** The oldest waiter that was not due becomes due. */
   makeNextDue(): void {
     if (this.patient === undefined) return
     this.patient.due = true
+    if (this.patient.shares) this.dueSharers++
     this.patient = this.patient.next
     this.due++
   }
@@ -79,6 +97,21 @@ export class Waiters<A, E> {
   /** The oldest `n` become due, if they are not. */
   makeDue(n: number): void {
     while (this.due < n && this.patient !== undefined) this.makeNextDue()
+  }
+
+  /** How many want a connection for themselves. */
+  get alone(): number {
+    return this.size - this.sharers
+  }
+
+  /** How many connections it takes to serve them all. */
+  get needed(): number {
+    return this.alone + Math.ceil(this.sharers / this.share)
+  }
+
+  /** How many it takes to serve those that are due. */
+  get neededByDue(): number {
+    return this.due - this.dueSharers + Math.ceil(this.dueSharers / this.share)
   }
 
   /** The oldest due waiter that no young connect was started for. */

@@ -48,7 +48,7 @@ class PooledStatement<A> {
   ) {}
 
   take(): void {
-    const waiter = this.pool.request((taken) => {
+    const waiter = this.pool.request(false, (taken) => {
       if (Exit.isSuccess(taken)) this.send(taken.value)
       else this.end(Exit.failCause(Cause.map(taken.cause, asSqlError)))
     })
