@@ -177,6 +177,36 @@ export interface PgPoolOptions extends PoolOptions {
   readonly reset?: "transaction" | "session" | "none" | undefined
   /** Run on each new connection before its first use, within `connectTimeout`; its failure is a failed connect. */
   readonly onConnect?: ((connection: PgConnection) => Effect.Effect<unknown, unknown>) | undefined
+  /**
+   * Statements with parameters are prepared, at most so many on each connection; `true` is 256. The least recently used
+   * one is closed for a new one. Never prepared: what has no parameters, `executeUnprepared`, streams.
+   *
+   * It saves the server parsing, and often planning. It costs its memory, and a plan that it keeps is the same for all
+   * parameters (`plan_cache_mode`). `pg_prepared_statements` shows them. After a schema change, `DISCARD ALL` or
+   * `DEALLOCATE` they are prepared again; but inside a transaction a statement from before a schema change may fail once,
+   * as with "cached plan must not change result type".
+   *
+   * Default: false, since poolers break it that give each transaction another session of the server: PgBouncer before
+   * 1.21, or without `max_prepared_statements`.
+   */
+  readonly prepare?: boolean | number | undefined
+  /**
+   * Plain statements of different fibers share a connection: so many at most are on their way on each, the next one
+   * sent before the last is answered; `true` is 32. A new connection is opened only when all are full. Two connections
+   * then do the work of ten, all the more the longer the network's delay.
+   *
+   * Only SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES and TABLE share, also behind a WITH. Everything else has a
+   * connection to itself as ever: other statements, several in one text, transactions, `withConnection`, `reserve`,
+   * streams.
+   *
+   * Each is still a transaction of its own, and an error hits none but its own. But a statement waits for those before
+   * it on its connection: a slow one is slow for all behind it. And one that is interrupted is cancelled only when nobody
+   * waits behind it. Not to be used with functions that leave something in the session, such as `set_config(…, false)`
+   * and `pg_advisory_lock`, or with statements that wait for what another fiber does, as for a lock.
+   *
+   * Default: false, for these reasons.
+   */
+  readonly multiplex?: boolean | number | undefined
   /** The longest that a statement may take, seen from here; it is cancelled then (R24). Default: off. */
   readonly queryTimeout?: Duration.DurationInput | undefined
   /** `statement_timeout` of each session. Default: off. */

@@ -26,6 +26,7 @@ const bad: { readonly [K in keyof Options]: readonly [values: Array<unknown>, al
   outageTimeout: [[-1, Infinity, "soon"], /duration of zero or more/],
   validateAfterIdle: [[-1, Infinity, "soon"], /duration of zero or more/],
   reset: [["all", ""], /"transaction", "session" or "none"/],
+  prepare: [[0, -1, 1.5, NaN, "yes"], /whole number of at least 1/],
   cleanupTimeout: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
   closeTimeout: [[-1, Infinity, "soon"], /duration of zero or more/],
   queryTimeout: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
@@ -110,6 +111,7 @@ describe("bad options", () => {
         outageTimeout: 0,
         validateAfterIdle: 0,
         reset: "session",
+        prepare: 1,
         cleanupTimeout: 1,
         closeTimeout: 0,
         queryTimeout: 1,
@@ -243,6 +245,7 @@ describe("PgPoolLayer", () => {
         PGPOOL_OUTAGE_TIMEOUT: "1 second",
         PGPOOL_VALIDATE_AFTER_IDLE: "1 second",
         PGPOOL_RESET: "session",
+        PGPOOL_PREPARE: "20",
         PGPOOL_CLEANUP_TIMEOUT: "500",
         PGPOOL_CLOSE_TIMEOUT: "100",
         PGPOOL_QUERY_TIMEOUT: "20 seconds",
@@ -265,6 +268,16 @@ describe("PgPoolLayer", () => {
       assert.deepStrictEqual(shown.flat(2), ["9s", "8s", "7s", app])
       assert.deepInclude(yield* Context.get(context, PgPool.PgPool).stats, { maxsize: 1, maxoverflow: 2 })
     }))
+
+  for (const [text, count] of [["true", 1], ["7", 1], ["false", 0]] as const) {
+    it.scopedLive(`PGPOOL_PREPARE=${text}`, () =>
+      Effect.gen(function*() {
+        const context = yield* build({ DATABASE_URL: url.href, PGPOOL_MAXOVERFLOW: "1", PGPOOL_PREPARE: text })
+        const sql = Context.get(context, PgClient.PgClient)
+        yield* sql`SELECT ${1}::int`
+        assert.lengthOf(yield* sql`SELECT name FROM pg_prepared_statements`, count)
+      }))
+  }
 
   it.scopedLive("from the process's environment", () =>
     Effect.gen(function*() {

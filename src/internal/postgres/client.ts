@@ -16,12 +16,12 @@ import { PoolClosed } from "../../PoolError.js"
 import * as pool from "../elasticPool.js"
 import { json, makeCompiler } from "./compiler.js"
 import type { Target } from "./config.js"
-import type { Query } from "./connection.js"
 import { Lease, Statements } from "./connection.js"
 import { asSqlError, refused } from "./errors.js"
 import { makeListen } from "./listen.js"
 import type { Pool } from "./pooled.js"
 import { pooled } from "./pooled.js"
+import type { Query } from "./prepared.js"
 import type { Session } from "./session.js"
 import * as SessionStream from "./stream.js"
 import type { Level, Transactions } from "./transaction.js"
@@ -78,10 +78,10 @@ class Router extends Statements {
       return this.withPooled(f)
     }, asSqlError)
 
-  run<A>(query: Query): Effect.Effect<A, SqlError> {
+  run<A>(statement: Query): Effect.Effect<A, SqlError> {
     return Effect.withFiberRuntime((fiber) => {
       const level = this.current(fiber.currentContext)
-      return level === undefined ? pooled(this.pool, query) : level.lease.run(query)
+      return level === undefined ? pooled(this.pool, statement) : level.lease.run(statement)
     })
   }
 

@@ -29,6 +29,10 @@ export interface Target extends Patience {
   readonly settings: string | undefined
   readonly reset: "transaction" | "session" | "none"
   readonly onConnect: PgPoolOptions["onConnect"]
+  /** How many statements each session may have prepared. 0: off. */
+  readonly prepare: number
+  /** How many plain statements may be on their way on one session. 1: off. */
+  readonly multiplex: number
   readonly connectTimeout: number
   readonly cleanupTimeout: number
   /** In milliseconds. `Infinity`: off. */
@@ -90,6 +94,8 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
     settings: settingsOf(options),
     reset: resetOf(options.reset),
     onConnect: options.onConnect,
+    prepare: switchOf("prepare", options.prepare, 0, preparedByDefault),
+    multiplex: switchOf("multiplex", options.multiplex, 1, multiplexedByDefault),
     connectTimeout: duration("connectTimeout", options.connectTimeout ?? 5000, { positive: true }),
     cleanupTimeout: duration("cleanupTimeout", options.cleanupTimeout ?? 500, { positive: true }),
     queryTimeout: options.queryTimeout === undefined
@@ -170,6 +176,20 @@ const resetOf = (reset: PgPoolOptions["reset"]): Target["reset"] => {
   if (reset === undefined) return "transaction"
   if (reset === "transaction" || reset === "session" || reset === "none") return reset
   throw new BadOption("reset", reset, `"transaction", "session" or "none"`)
+}
+
+/** `true` is the default of pgjdbc: more texts than most services have, and not much memory. */
+const preparedByDefault = 256
+
+/** Enough to keep the server busy while an answer is under way, and few enough to wait behind. */
+const multiplexedByDefault = 32
+
+/** An option that is on, off or a number. */
+const switchOf = (option: "prepare" | "multiplex", value: unknown, off: number, on: number): number => {
+  if (value === undefined || value === false) return off
+  if (value === true) return on
+  if (typeof value === "number") return wholeNumber(option, value, { min: 1, why: ", true or false" })
+  throw new BadOption(option, value, "true, false or a whole number of at least 1")
 }
 
 /** Timeouts of the server, by SET, which poolers allow where they refuse start-up parameters (R24). */

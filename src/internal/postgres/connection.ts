@@ -7,6 +7,7 @@ import type * as Pg from "pg"
 import { LeaseEnded, TransactionDoomed } from "../../PgError.js"
 import type { PgConnection } from "../../PgPool.js"
 import { statementError } from "./errors.js"
+import type { Query } from "./prepared.js"
 import type { Hooks, Session } from "./session.js"
 import * as SessionStream from "./stream.js"
 import type { Holder, Restore } from "./turn.js"
@@ -17,14 +18,12 @@ type Rows = ReadonlyArray<any>
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 type OneOrMany = Pg.QueryResult | Array<Pg.QueryResult>
 
-/** Statements without parameters go by the simple protocol, others by the extended one; none is named. */
+/** Statements without parameters go by the simple protocol, others by the extended one. */
 const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((one) => one.rows) : result.rows
 
-/** What `pg` takes for a query. @internal */
-export interface Query {
-  readonly text: string
-  readonly values: Params
-  readonly rowMode?: "array"
+const transformed = (result: Effect.Effect<OneOrMany, SqlError>, transformRows: TransformRows) => {
+  const rows = Effect.map(result, rowsOf)
+  return transformRows === undefined ? rows : Effect.map(rows, transformRows)
 }
 
 /**
@@ -33,13 +32,12 @@ export interface Query {
  * @internal
  */
 export abstract class Statements implements Connection {
-  abstract run<A>(query: Query): Effect.Effect<A, SqlError>
+  abstract run<A>(statement: Query): Effect.Effect<A, SqlError>
 
   abstract executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError>
 
   execute(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    const rows = Effect.map(this.run<OneOrMany>({ text: sql, values: params }), rowsOf)
-    return transformRows === undefined ? rows : Effect.map(rows, transformRows)
+    return transformed(this.run({ text: sql, values: params }), transformRows)
   }
 
   executeRaw(sql: string, params: Params): Effect.Effect<unknown, SqlError> {
@@ -51,7 +49,7 @@ export abstract class Statements implements Connection {
   }
 
   executeUnprepared(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    return this.execute(sql, params, transformRows)
+    return transformed(this.run({ text: sql, values: params, isUnprepared: true }), transformRows)
   }
 }
 
@@ -136,8 +134,8 @@ export class Lease extends Statements implements PgConnection {
     )
   }
 
-  run<A>(query: Query): Effect.Effect<A, SqlError> {
-    return this.inTurn(this.session.statement<A>(query, this.hooks))
+  run<A>(statement: Query): Effect.Effect<A, SqlError> {
+    return this.inTurn(this.session.statement<A>(statement, this.hooks))
   }
 
   /** What runs a transaction on this connection. It ends by itself, whoever is interrupted (R22). */

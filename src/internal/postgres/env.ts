@@ -20,6 +20,13 @@ const duration = (key: string): Config.Config<Duration.DurationInput> =>
     return Either.right(trimmed as Duration.DurationInput)
   })
 
+/** What is neither gets its error where literal options get it. */
+const numberOrBoolean = (key: string): Config.Config<number | boolean> =>
+  Config.map(Config.string(key), (text) => {
+    if (text === "true" || text === "false") return text === "true"
+    return /^-?[\d.]+$/.test(text) ? Number(text) : text as never
+  })
+
 /** The options of the pool that can be set from outside the program. */
 const poolOptions = {
   maxsize: number,
@@ -37,6 +44,8 @@ const poolOptions = {
   outageTimeout: duration,
   validateAfterIdle: duration,
   reset: Config.string as (key: string) => Config.Config<any>,
+  prepare: numberOrBoolean,
+  multiplex: numberOrBoolean,
   cleanupTimeout: duration,
   closeTimeout: duration,
   queryTimeout: duration,

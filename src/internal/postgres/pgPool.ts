@@ -94,7 +94,7 @@ const open = (
       needsReset: (session) => target.reset === "session" || !session.isClean,
       isTransient: ({ cause }) => isTransient(cause),
       ioClock: realClock
-    })
+    }, { share: target.multiplex, canShare: (session) => session.canShare })
     const face = yield* makeClient(state, target, options)
     if (options.eager === true) yield* connectOnce(state, target)
     const { resize, stats } = fromState(state)

@@ -9,8 +9,8 @@ import * as Predicate from "effect/Predicate"
 import { lend } from "../elasticPool.js"
 import type { ElasticPoolState } from "../pool/pool.js"
 import type { Slot } from "../pool/slot.js"
-import type { Query } from "./connection.js"
 import { asSqlError, queryTimedOut } from "./errors.js"
+import type { Query } from "./prepared.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
 
@@ -27,9 +27,9 @@ export type Pool = ElasticPoolState<Session, SqlError>
 export const pooled = <A>(pool: Pool, query: Query): Effect.Effect<A, SqlError> =>
   Effect.withFiberRuntime((fiber) =>
     Effect.async<A, SqlError>((resume) => {
-      const statement = new PooledStatement<A>(pool, query, fiber, resume)
-      statement.take()
-      return Effect.sync(() => statement.interrupt())
+      const run = new PooledStatement<A>(pool, query, fiber, resume)
+      run.take()
+      return Effect.sync(() => run.interrupt())
     })
   )
 
@@ -39,16 +39,19 @@ class PooledStatement<A> {
   private deadline: Fiber.RuntimeFiber<void> | undefined = undefined
   private isOver = false
   private mayRetry = true
+  private readonly shares: boolean
 
   constructor(
     private readonly pool: Pool,
     private readonly query: Query,
     private readonly caller: Fiber.RuntimeFiber<unknown, unknown>,
     private readonly resume: (exit: Exit.Exit<A, SqlError>) => void
-  ) {}
+  ) {
+    this.shares = pool.settings.share > 1 && isShareable(query)
+  }
 
   take(): void {
-    const waiter = this.pool.request(false, (taken) => {
+    const waiter = this.pool.request(this.shares, (taken) => {
       if (Exit.isSuccess(taken)) this.send(taken.value)
       else this.end(Exit.failCause(Cause.map(taken.cause, asSqlError)))
     })
@@ -63,14 +66,18 @@ class PooledStatement<A> {
       return this.take()
     }
     const giveBack = lend(this.pool, slot, this.caller)
-    const request = session.send<A>(this.query, "cancel", (answer) => {
-      giveBack()
-      this.answered(answer)
-    })
-    // The connection's own fiber sees to what is still in flight (R16).
+    const request = session.send<A>(
+      session.prepared(this.query),
+      { onInterrupt: "cancel", isShared: this.shares },
+      (answer) => {
+        giveBack()
+        this.answered(answer)
+      }
+    )
     this.leave = () => {
       request.abandon()
-      giveBack()
+      // The connection's own fiber sees to what is still in flight (R16); but others may be behind it on a shared one.
+      if (!this.shares) giveBack()
     }
     const { queryTimeout } = session.target
     if (queryTimeout < Infinity) this.watch(queryTimeout)
@@ -111,3 +118,12 @@ class PooledStatement<A> {
 
 const isNotSent = (answer: Exit.Exit<unknown, SqlError>): boolean =>
   Exit.isFailure(answer) && answer.cause._tag === "Fail" && Predicate.isTagged(answer.cause.error.cause, "NotSent")
+
+/**
+ * Whether others may have their statements on the same session. What could change the session, or has several statements
+ * in one, may not: somebody else's would run in its transaction, or with its settings.
+ */
+const isShareable = ({ text, values }: Query): boolean =>
+  reads.test(text) && (values.length > 0 || !/;\s*\S/.test(text))
+
+const reads = /^\s*(select|insert|update|delete|merge|with|values|table)\b/i

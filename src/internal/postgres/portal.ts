@@ -1,14 +1,17 @@
 /** @internal */
 import Pg from "pg"
 
-/** The parts of `pg`'s wire connection that a portal needs, as they are called without its types' surplus. */
-interface Wire {
+/** The parts of `pg`'s wire connection that we need, as they are called without its types' surplus. @internal */
+export interface Wire {
   readonly stream: { readonly cork: () => void; readonly uncork: () => void }
-  readonly parse: (statement: { readonly text: string }) => void
-  readonly bind: (portal: { readonly portal: string; readonly values: ReadonlyArray<unknown> }) => void
+  readonly parse: (statement: { readonly name?: string; readonly text: string }) => void
+  readonly bind: (
+    portal: { readonly portal?: string; readonly statement?: string; readonly values: ReadonlyArray<unknown> }
+  ) => void
   readonly describe: (what: { readonly type: "P"; readonly name: string }) => void
-  readonly execute: (portal: { readonly portal: string; readonly rows: number }) => void
-  readonly close: (what: { readonly type: "P"; readonly name: string }) => void
+  readonly execute: (portal: { readonly portal?: string; readonly rows?: number }) => void
+  /** A portal, or a prepared statement. */
+  readonly close: (what: { readonly type: "P" | "S"; readonly name: string }) => void
   readonly sync: () => void
   readonly sendCopyFail: (why: string) => void
 }

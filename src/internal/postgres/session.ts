@@ -13,6 +13,8 @@ import { isServerError, isSessionLost, isWriteError, leavesOutcomeOpen } from ".
 import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
 import { inOnePiece } from "./portal.js"
+import type { Query } from "./prepared.js"
+import { NamedQuery, PreparedStatements } from "./prepared.js"
 
 /**
  * What happens to a statement whose caller is interrupted: it is cancelled on the server, or left to end by itself
@@ -30,6 +32,13 @@ export interface Hooks {
   readonly onCutOff?: () => void
   /** Told the answer after that. */
   readonly onLateAnswer?: (answer: Exit.Exit<unknown, SqlError>) => void
+}
+
+/** How a query is sent. @internal */
+export interface Manner extends Pick<Hooks, "refusal"> {
+  readonly onInterrupt: OnInterrupt
+  /** Others are on their way at the same time, each for itself (`pg` calls that its pipeline mode). */
+  readonly isShared?: boolean
 }
 
 /** A query that was sent. @internal */
@@ -81,12 +90,14 @@ export class Session {
   private answers = 0
   private whenReady: Array<() => void> = []
   private whenSettled: Array<() => void> = []
+  private readonly preparedStatements: PreparedStatements | undefined
 
   constructor(
     readonly client: Client,
     readonly target: Target,
     private readonly onLost: (session: Session) => void
   ) {
+    this.preparedStatements = target.prepare === 0 ? undefined : new PreparedStatements(client, target.prepare)
     // From birth to death: an error without a listener would end the process (R17).
     client.on("error", (error) => {
       this.loss ??= error
@@ -123,13 +134,25 @@ export class Session {
     return this.isSettled && this.isAlive && this.client.getTransactionStatus() === "I"
   }
 
+  /** Whether a statement may be sent although others are on their way: not while a cancel could hit it (R16). */
+  get canShare(): boolean {
+    return this.isAlive && !this.cancelling
+  }
+
   get isInTransaction(): boolean {
     return this.client.getTransactionStatus() !== "I"
   }
 
   /** A borrower's statement. It is cancelled when its caller is interrupted or `queryTimeout` has passed. */
-  statement<A>(query: unknown, hooks?: Hooks): Effect.Effect<A, SqlError> {
-    return this.inTime(this.query<A>(query, "cancel", hooks))
+  statement<A>(statement: Query, hooks?: Hooks): Effect.Effect<A, SqlError> {
+    return this.inTime(Effect.suspend(() => this.query<A>(this.prepared(statement), "cancel", hooks)))
+  }
+
+  /** What is sent for a statement: prepared if that is asked for. One without parameters may be several in one. */
+  prepared(statement: Query): unknown {
+    return this.preparedStatements === undefined || statement.values.length === 0 || statement.isUnprepared === true
+      ? statement
+      : new NamedQuery(this.preparedStatements, statement)
   }
 
   /** Interrupts what takes longer than `queryTimeout` (R24). */
@@ -153,7 +176,7 @@ export class Session {
         const refusal = hooks?.refusal?.()
         if (refusal !== undefined) return resume(Effect.fail(refusal))
         let isCutOff = false
-        const request = this.send<A>(query, onInterrupt, (answer) => {
+        const request = this.send<A>(query, { ...hooks, onInterrupt }, (answer) => {
           if (isCutOff) hooks?.onLateAnswer?.(answer)
           else resume(answer)
         })
@@ -172,55 +195,59 @@ export class Session {
    * Sends a query in this moment, and tells its answer. The session is settled again then; if others share it, that
    * query alone is done with.
    */
-  send<A>(
-    query: unknown,
-    onInterrupt: OnInterrupt,
-    onAnswer: (answer: Exit.Exit<A, SqlError>) => void,
-    isShared = false
-  ): Request<A> {
+  send<A>(query: unknown, how: Manner, onAnswer: (answer: Exit.Exit<A, SqlError>) => void): Request<A> {
     let isAnswered = false
     let isAbandoned = false
     const request: { -readonly [K in keyof Request<A>]: Request<A>[K] } = {
       answer: undefined,
       abandon: () => {
         // With the answer the session may have gone to somebody else.
-        if (isAnswered || onInterrupt === "leave") return
+        if (isAnswered || how.onInterrupt === "leave") return
         isAbandoned = true
         this.abandoned++
         this.cancelAbandoned()
       }
     }
-    const done = (error: unknown, result: unknown) => {
-      // `pg` may tell of a failure twice.
-      if (isAnswered) return
-      isAnswered = true
-      this.answered(isAbandoned)
-      const hasFailed = error !== null && error !== undefined
-      const tell = () => {
-        request.answer = hasFailed ? Exit.fail(this.failure(error)) : Exit.succeed(result as A)
-        onAnswer(request.answer)
-      }
-      if (!isShared) this.onceSettled(tell)
-      // It tells of it before the server is ready for what comes next.
-      else if (hasFailed) this.onceReady(tell)
-      else tell()
+    const submit = (query: unknown) => {
+      isAnswered = false
+      this.unanswered++
+      this.submit(query, how, (error, result) => {
+        // `pg` may tell of a failure twice.
+        if (isAnswered) return
+        isAnswered = true
+        this.answered(isAbandoned)
+        const hasFailed = error !== null && error !== undefined
+        const tell = () => {
+          const again = hasFailed && !isAbandoned ? this.again(query, how) : undefined
+          if (again !== undefined) return submit(again)
+          request.answer = hasFailed ? Exit.fail(this.failure(error)) : Exit.succeed(result as A)
+          onAnswer(request.answer)
+        }
+        if (how.isShared !== true) this.onceSettled(tell)
+        // It tells of it before the server is ready for what comes next.
+        else if (hasFailed) this.onceReady(tell)
+        else tell()
+      })
     }
-    this.unanswered++
-    if (isShared) inOnePiece(this.client.connection, () => this.submit(query, onInterrupt, done, true))
-    else this.submit(query, onInterrupt, done)
+    submit(query)
     return request
   }
 
+  /**
+   * A statement that failed because the server knows it no more, or not as it is now, is sent once more, outside a
+   * transaction: the server had not come to execute it. Inside one, that is aborted now, and its caller has to know.
+   */
+  private again(query: unknown, { refusal }: Manner): Query | undefined {
+    const isStale = query instanceof NamedQuery && query.isStale
+    return isStale && this.isAlive && !this.isInTransaction && refusal?.() === undefined ? query.statement : undefined
+  }
+
   /** Sends a query; the session is settled again when the server is ready. */
-  submit(
-    query: unknown,
-    onInterrupt: OnInterrupt,
-    callback?: (error: unknown, result: unknown) => void,
-    isShared = false
-  ): void {
-    this.inFlight = onInterrupt
-    this.client.pipeline = isShared
-    this.client.query(query, callback)
+  submit(query: unknown, how: Manner, callback?: (error: unknown, result: unknown) => void): void {
+    this.inFlight = how.onInterrupt
+    this.client.pipeline = how.isShared === true
+    if (how.isShared === true) inOnePiece(this.client.connection, () => this.client.query(query, callback))
+    else this.client.query(query, callback)
   }
 
   private answered(isAbandoned: boolean): void {

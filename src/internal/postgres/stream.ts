@@ -38,7 +38,7 @@ export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
   const submit = Effect.try({
     try: () => {
       const cursor = new SafeCursor(sql, [...params])
-      session.submit(cursor, "cancel")
+      session.submit(cursor, { onInterrupt: "cancel" })
       return cursor
     },
     catch: statementError
@@ -75,7 +75,9 @@ export const portal = (rows: Rows): Stream.Stream<any, SqlError> => {
   const close = (portal: Portal) =>
     Effect.sync(() =>
       session.onceSettled(() => {
-        if (portal.isOpen && rows.hooks.refusal?.() === undefined) session.submit(portal.closing, "leave")
+        if (portal.isOpen && rows.hooks.refusal?.() === undefined) {
+          session.submit(portal.closing, { onInterrupt: "leave" })
+        }
       })
     )
   return Stream.unwrapScoped(Effect.map(
