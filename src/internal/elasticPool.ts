@@ -52,13 +52,22 @@ export const makeState = <A, E, R>(
     // The runtime that starts the connections' fibers has all that R asks for.
     const { acquire, check, isTransient, needsReset, reset } = options as Api.ResourceOptions<A, E, never>
     const runFork = Runtime.runFork(runtime)
-    const state = new ElasticPoolState<A, E>(settings, {
+    // Where that can't be known it is closed after the reset.
+    const orInvalidate = (needsReset: (a: A) => boolean) => (a: A) => {
+      try {
+        return needsReset(a)
+      } catch {
+        state.invalidate(a)
+        return true
+      }
+    }
+    const state: ElasticPoolState<A, E> = new ElasticPoolState<A, E>(settings, {
       acquire,
       check: check ?? (() => Effect.void),
       reset: reset ?? (() => Effect.void),
       canCheck: check !== undefined,
       canShare,
-      needsReset: reset === undefined ? () => false : needsReset ?? (() => true),
+      needsReset: reset === undefined ? () => false : orInvalidate(needsReset ?? (() => true)),
       isTransient: isTransient ?? (() => false)
     }, {
       clock,
@@ -69,7 +78,7 @@ export const makeState = <A, E, R>(
       random: () => Effect.runSync(random.next)
     })
     yield* Effect.addFinalizer(() => state.close)
-    state.start()
+    state.serve()
     return state
   })
 

@@ -6,6 +6,8 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import { PoolExhausted } from "../../PoolError.js"
+import type { PoolStats } from "../../PoolStats.js"
 import type { Fork } from "./alarm.js"
 import type { Resource } from "./settings.js"
 import { connectTimedOut } from "./slot.js"
@@ -16,13 +18,15 @@ import { connectTimedOut } from "./slot.js"
  *
  * @internal
  */
-export class Outage {
+export class Outage<E> {
   /** Whether the last connect failed in a way that time may heal. */
   active = false
   /** A connect may be tried again: no delay of `connectRetry` is running. */
   mayRetry = true
   /** Callers that came until then outlive the outage: `Infinity` while it lasts. Policy clock. */
   until = -Infinity
+  /** Of the connects since the last one that succeeded. */
+  lastFailure: Cause.Cause<E> | undefined = undefined
   private retry: Fiber.RuntimeFiber<unknown> | undefined = undefined
   private delays: Schedule.ScheduleDriver<unknown, unknown> | undefined = undefined
 
@@ -59,6 +63,20 @@ export class Outage {
   }
 
   /** A connect succeeded at `now`. */
+  healed(now: number): void {
+    this.lastFailure = undefined
+    this.end(now)
+  }
+
+  /** What a caller hears who has waited for too long: while connects fail that says more than that the pool has nothing. */
+  refusal(exhausted: { readonly stats: PoolStats; readonly waited: number }): Cause.Cause<E | PoolExhausted> {
+    const failure = this.lastFailure
+    if (this.active && failure !== undefined && failure !== connectTimedOut) return failure
+    const cause = failure === undefined ? undefined : Cause.squash(failure)
+    return Cause.fail(new PoolExhausted({ ...exhausted, cause }))
+  }
+
+  /** It is taken for over. */
   end(now: number): void {
     if (!this.active) return
     this.active = false

@@ -7,7 +7,7 @@ import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { PoolError } from "../../PoolError.js"
-import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
+import { PoolClosed, PoolQueueFull } from "../../PoolError.js"
 import type { CloseReason, PoolStats } from "../../PoolStats.js"
 import { leaveAfter } from "./deadlines.js"
 import type { Patience } from "./forecast.js"
@@ -17,7 +17,7 @@ import { Permits } from "./permits.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import { Sharing } from "./sharing.js"
 import type { Deadlines, Order, Owner } from "./slot.js"
-import { connectTimedOut, life, Slot } from "./slot.js"
+import { life, Slot } from "./slot.js"
 import { renewedAfter, Sweeper } from "./sweeper.js"
 import { Tally } from "./tally.js"
 import { Timekeeper } from "./timekeeper.js"
@@ -45,13 +45,11 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private cover = 0
   /** Whether connections are opened for `warm`. */
   private isWarming: boolean
-  /** Of the connects since the last one that succeeded. */
-  lastFailure: Cause.Cause<E> | undefined = undefined
   private isClosing = false
   private readonly emptied = Deferred.unsafeMake<void>(FiberId.none)
   private readonly permits: Permits
   private readonly deadlines: Deadlines
-  private readonly outage: Outage
+  readonly outage: Outage<E>
   private readonly patience: Patience
   private readonly timekeeper: Timekeeper<A, E | PoolError>
   private readonly sweeper: Sweeper<A>
@@ -191,9 +189,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   /**
    * Gives the waiters what there is: checks of idle connections (a ready one is never idle while somebody waits), else
-   * connects. Whatever changes supply or demand ends here.
+   * connects. Whatever changes supply or demand ends here, and so does the making of the pool: `warm` is demand.
    */
-  private serve(now = this.env.now()): void {
+  serve(now = this.env.now()): void {
     if (this.isClosing) return
     while (this.waiters.needed > this.count.checking && this.idle.length > 0) {
       const slot = this.idle[this.idle.length - 1]
@@ -290,8 +288,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     slot.renewAt = now + lifetime * renewedAfter
     this.byValue.set(value, slot)
     this.tally.opened++
-    this.lastFailure = undefined
-    this.outage.end(now)
+    this.outage.healed(now)
     this.uncover(slot)
     this.patience.opened(slot, now)
     if (slot.successorOf !== undefined) this.sweeper.renewed(slot.successorOf)
@@ -303,7 +300,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.uncover(slot)
     if (this.isClosing) return
     const { failure, isTransient } = classify(cause, this.resource)
-    this.lastFailure = failure
+    this.outage.lastFailure = failure
     if (isTransient) {
       this.outage.begin(failure)
     } else {
@@ -350,18 +347,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.sharing.remove(slot)
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
-    else if (this.needsReset(slot)) this.instruct(slot, "reset")
+    else if (this.resource.needsReset(slot.value)) this.instruct(slot, "reset")
     else this.place(slot)
-  }
-
-  private needsReset(slot: Slot<A>): boolean {
-    try {
-      return this.resource.needsReset(slot.value)
-    } catch {
-      // Nobody knows: it is closed after the reset.
-      slot.invalid = true
-      return true
-    }
   }
 
   /** A connect, a check or a reset has succeeded: the connection serves again. */
@@ -457,12 +444,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.fail(waiter, this.refusal(waiter, now))
   }
 
-  /** While connects fail the last failure says more than that the pool has nothing (R18). */
-  private refusal(waiter: Waiter<A, E | PoolError>, now: number): Cause.Cause<E | PoolError> {
-    const failure = this.lastFailure
-    if (this.outage.active && failure !== undefined && failure !== connectTimedOut) return failure
-    const cause = failure === undefined ? undefined : Cause.squash(failure)
-    return Cause.fail(new PoolExhausted({ stats: this.stats(), waited: now - waiter.since, cause }))
+  private refusal({ since }: Waiter<A, E | PoolError>, now: number): Cause.Cause<E | PoolError> {
+    return this.outage.refusal({ stats: this.stats(), waited: now - since })
   }
 
   /** `connectRetry` has come to its end: nobody is made to wait for another try. */
@@ -508,11 +491,6 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       return emptied
     })
   })
-
-  /** Opens what `warm` asks for. */
-  start(): void {
-    this.serve()
-  }
 
   stats(): PoolStats {
     const { maxoverflow, maxsize } = this.settings

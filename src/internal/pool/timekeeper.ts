@@ -25,7 +25,7 @@ export class Timekeeper<A, E> {
 
   constructor(
     private readonly waiters: Waiters<A, E>,
-    private readonly outage: Outage,
+    private readonly outage: Outage<unknown>,
     private readonly patience: Patience,
     private readonly settings: Settings,
     private readonly time: Time,

@@ -67,9 +67,9 @@ const decode = (options: Api.PgPoolOptions): Either.Either<Decoded, BadOption> =
 /** Fails with the last connect error, or for want of any, once `connectTimeout` has passed. */
 const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<void, SqlError> => {
   const onTimeout = () => {
-    const failure = state.lastFailure === undefined
+    const failure = state.outage.lastFailure === undefined
       ? new Cause.TimeoutException("no connection within connectTimeout")
-      : Cause.squash(state.lastFailure)
+      : Cause.squash(state.outage.lastFailure)
     return failure instanceof SqlError ? failure : connectError(failure)
   }
   return Effect.asVoid(Effect.scoped(lease(state))).pipe(
