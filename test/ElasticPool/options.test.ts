@@ -77,6 +77,13 @@ describe("a bad option is a defect that names the option, the value and what is 
     }
   }
 
+  it.effect("maxwait: \"automatic\", where \"auto\" is allowed, and only there", () =>
+    Effect.gen(function*() {
+      const message = yield* refused({ maxwait: "automatic" })
+      assert.match(message, /^maxwait: "automatic" is not allowed, .*a finite duration .*, or "auto"$/)
+      assert.notInclude(yield* refused({ acquireTimeout: "auto" }), "or \"auto\"")
+    }))
+
   for (const value of [1, -0.1, 2, NaN, "0.1"]) {
     it.effect(`expiresJitter: ${show(value)}`, () =>
       Effect.gen(function*() {

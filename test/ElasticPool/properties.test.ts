@@ -41,10 +41,15 @@ const work: fc.Arbitrary<WorkPlan> = fc.record({
   uninterruptible: mostly(false, 4, true)
 })
 
+const waits = (maxwait: number | "auto", extraWait: number | undefined) =>
+  maxwait === "auto"
+    ? { isAuto: true, maxwait: 200, acquireTimeout: extraWait === undefined ? 30_000 : 200 + extraWait }
+    : { isAuto: false, maxwait, acquireTimeout: extraWait === undefined ? undefined : maxwait + extraWait }
+
 const options: fc.Arbitrary<WorldOptions> = fc.record({
   maxsize: pick(1, 2, 3),
   more: pick(0, 1, 2, 3),
-  maxwait: pick(200, 0, 50),
+  maxwait: pick<number | "auto">(200, 0, 50, "auto"),
   extraWait: pick(500, 2000, undefined),
   expires: pick(60_000, 3000, 900),
   expiresJitter: pick(0, 0.5),
@@ -65,11 +70,11 @@ const options: fc.Arbitrary<WorldOptions> = fc.record({
   connects: fc.array(connect, { maxLength: 12 }),
   checks: fc.array(work, { maxLength: 6 }),
   resets: fc.array(work, { maxLength: 6 })
-}).map(({ extraWait, maxsize, more, ...rest }) => ({
+}).map(({ extraWait, maxsize, maxwait, more, ...rest }) => ({
   ...rest,
   maxsize,
   maxoverflow: maxsize + more,
-  acquireTimeout: extraWait === undefined ? undefined : rest.maxwait + extraWait,
+  ...waits(maxwait, extraWait),
   minsize: Math.min(rest.minsize, maxsize),
   warm: Math.min(rest.warm, maxsize),
   cleanupTimeout: 120,

@@ -11,7 +11,7 @@ type Options = PgPool.PgPoolOptions
 /** Bad values of each option, and words of what is allowed. */
 const bad: { readonly [K in keyof Options]: readonly [values: Array<unknown>, allowed: RegExp] } = {
   maxsize: [[0, -1, 1.5, NaN, "3"], /whole number of at least 1/],
-  maxwait: [[-1, Infinity, NaN, "soon", "-1 seconds"], /duration of zero or more/],
+  maxwait: [[-1, Infinity, NaN, "soon", "-1 seconds", "automatic"], /duration of zero or more.*, or "auto"/],
   maxoverflow: [[0, 2.5, 1], /whole number of at least \d/],
   acquireTimeout: [[-1, Infinity, "soon"], /duration of zero or more/],
   expires: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
@@ -278,6 +278,17 @@ describe("PgPoolLayer", () => {
         assert.lengthOf(yield* sql`SELECT name FROM pg_prepared_statements`, count)
       }))
   }
+
+  it.scopedLive("PGPOOL_MAXWAIT=auto: as many connects at the same time as are needed, where the fixed rule has four", () =>
+    Effect.gen(function*() {
+      for (const [maxwait, opening] of [["auto", 6], ["200 millis", 4]] as const) {
+        const context = yield* build({ ...separate, PGPOOL_MAXSIZE: "6", PGPOOL_MAXWAIT: maxwait })
+        const pool = Context.get(context, PgPool.PgPool)
+        yield* Effect.forEach(Array.from({ length: 6 }), () => Effect.forkScoped(pool.use(() => Effect.void)))
+        yield* Effect.yieldNow()
+        assert.deepInclude(yield* pool.stats, { opening })
+      }
+    }))
 
   it.scopedLive("from the process's environment", () =>
     Effect.gen(function*() {

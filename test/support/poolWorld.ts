@@ -25,7 +25,9 @@ export interface WorkPlan {
 export interface WorldOptions {
   readonly maxsize: number
   readonly maxoverflow: number
+  /** With "auto", which is never more patient, the longest that anybody waits before he is due. */
   readonly maxwait: number
+  readonly isAuto: boolean
   /** `undefined`: that of the seed (R4). */
   readonly acquireTimeout?: number | undefined
   readonly expires: number
@@ -62,6 +64,7 @@ export const calm: WorldOptions = {
   maxsize: 2,
   maxoverflow: 4,
   maxwait: 200,
+  isAuto: false,
   acquireTimeout: 2000,
   expires: 600_000,
   expiresJitter: 0,
@@ -170,9 +173,10 @@ export class PoolWorld {
 
   constructor(readonly options: WorldOptions) {
     this.sim = new Simulation(options.seed, () => this.atEveryTask(), () => this.whenQuiet())
-    const { canCheck, reset, retries, ...rest } = options
+    const { canCheck, isAuto, reset, retries, ...rest } = options
     const make = ElasticPool.make({
       ...rest,
+      maxwait: isAuto ? "auto" : rest.maxwait,
       connectRetry: Schedule.spaced(retryDelay).pipe(Schedule.intersect(Schedule.recurs(retries))),
       acquire: this.acquire,
       isTransient: (error) => error.transient,
@@ -504,7 +508,8 @@ export class PoolWorld {
     this.expect(Math.min(opening, idle, busy, checking, closing, waiting) >= 0, "I1", () => "a count is negative")
     this.expect(size <= maxoverflow || size <= last.size, "I1", () => `size is above maxoverflow and was ${last.size}`)
     this.expect(size <= maxoverflow || opening <= last.opening, "I1", () => "a connect starts above maxoverflow")
-    this.expect(idle <= maxsize, "I2", () => "more than maxsize are idle")
+    const mayIdle = this.options.isAuto ? maxoverflow : maxsize
+    this.expect(idle <= mayIdle, "I2", () => `more than ${mayIdle} are idle`)
     if (this.closingAt === undefined) {
       const excused = this.options.canCheck && checking >= waiting
       this.expect(waiting === 0 || idle === 0 || excused, "I2", () => "somebody waits while a connection is idle")
@@ -518,13 +523,14 @@ export class PoolWorld {
     this.expect(real <= size, "I1", () => `${real} are really open`)
   }
 
-  /** Whether somebody is due: below maxsize at once, else after maxwait (R3, R4). */
+  /** Whether somebody is due: below maxsize at once, else after maxwait (R3, R4). "auto" has to see somebody wait. */
   private mayOpen(last: PoolStats, { maxsize, size }: PoolStats): boolean {
     const { minsize, warm } = this.options
     if (minsize > 0 || warm > 0 || this.hasResized || this.badAt > -Infinity || this.hardFailures > 0) return true
     const isYoung = this.conns.every((conn) => conn.phase !== "connecting" || conn.startedAt + youngFor > this.now)
     if (!isYoung || size <= maxsize) return true
-    const hasWaited = ({ since, state }: Caller) => state === "waiting" && since + this.options.maxwait <= this.now
+    const least = this.options.isAuto ? 0 : this.options.maxwait
+    const hasWaited = ({ since, state }: Caller) => state === "waiting" && since + least <= this.now
     return this.callers.some(hasWaited)
   }
 
