@@ -11,6 +11,7 @@ const auto = { maxsize: 2, maxwait: "auto", maxoverflow: 20 } as const
 const inUse = (loan: number, options: ElasticPool.PoolOptions = {}, fake = new FakeResource({ connect: slow(20) })) =>
   Effect.gen(function*() {
     const pool = yield* makePool({ ...fake.options, ...auto, ...options })
+    yield* TestClock.adjust("1 minute")
     const openers = yield* Caller.askTimes(pool, 2)
     yield* TestClock.adjust(20)
     yield* TestClock.adjust(loan)
@@ -36,7 +37,10 @@ describe("maxwait \"auto\": when a waiter is due", () => {
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow(20) })
       const pool = yield* makePool({ ...fake.options, ...auto })
-      yield* Caller.askTimes(pool, 5)
+      yield* Caller.askTimes(pool, 3)
+      assert.strictEqual(fake.dials, 3)
+      yield* TestClock.adjust(10)
+      yield* Caller.askTimes(pool, 2)
       assert.strictEqual(fake.dials, 5)
     }))
 
