@@ -2,7 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect, TestClock } from "effect"
 import type { ElasticPool } from "effect-pgpool"
 import { describe } from "vitest"
-import { Caller, FakeResource, settle, slow } from "../support/fakeResource.js"
+import { Caller, FakeResource, hang, settle, slow } from "../support/fakeResource.js"
 import { makePool } from "../support/testPool.js"
 
 const auto = { maxsize: 2, maxwait: "auto", maxoverflow: 20 } as const
@@ -95,6 +95,17 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.strictEqual(fake.dials, 3)
       yield* TestClock.adjust(20)
       assert.strictEqual(waiter.value?.id, 3)
+    }))
+
+  it.scoped("R6 a connect that hangs doesn't make callers patient, while they may still rely on it", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id === 3 ? hang : slow(20) })
+      const { pool } = yield* inUse(5, {}, fake)
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust(520)
+      assert.strictEqual(fake.dials, 3)
+      yield* Caller.askTimes(pool, 17)
+      assert.strictEqual(fake.dials, 20)
     }))
 
   it.scoped("R6 connectConcurrency still bounds the connects in flight where it is set", () =>

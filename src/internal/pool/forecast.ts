@@ -19,8 +19,6 @@ export interface Patience {
   // What happens:
   readonly asked: (now: number) => void
   readonly dialled: (slot: Slot<unknown>) => void
-  /** The connect has ended, or nobody relies on it any more. */
-  readonly uncovered: (slot: Slot<unknown>) => void
   readonly opened: (slot: Slot<unknown>, now: number) => void
   readonly lent: (slot: Slot<unknown>) => void
   readonly returned: (slot: Slot<unknown>, now: number) => void
@@ -38,7 +36,6 @@ const fixed = (maxwait: number): Patience => ({
   due: () => maxwait === 0 ? Infinity : 0,
   asked: nothing,
   dialled: nothing,
-  uncovered: nothing,
   opened: nothing,
   lent: nothing,
   returned: nothing
@@ -67,11 +64,10 @@ const lingerInConnects = 25
  * `maxwait: "auto"`. A waiter is due when a new connection is likely to be there for it sooner than one that comes back.
  *
  * A connect that starts now is ready after the time of a connect. Until then each connection in use comes back once in
- * the time of a loan, and so does one that is being opened, in the time that it will have been open by then. (That each
- * connect also serves the waiter that caused it is what the pool calls cover.) But as many callers as came in the last
- * time of a connect will come again, and if those in use can't serve them too, the queue grows. The waiters for whom
- * this leaves nothing are due. So is everybody who has waited for the time of a connect: nothing came back, though it
- * should have, because the connections in use are stuck.
+ * the time of a loan. But as many callers as came in the last time of a connect will come again, and if those in use can't
+ * serve them too, the queue grows. The waiters for whom this leaves nothing are due. (Those that are being opened serve as
+ * many due ones: the pool's cover.) So is everybody who has waited for the time of a connect: nothing came back, though
+ * it should have, because the connections in use are stuck.
  *
  * @internal
  */
@@ -81,9 +77,6 @@ export class Forecast implements Patience {
   /** Zero as long as nothing was opened: nobody waits on a guess. */
   private connectTime = 0
   private loanTime: number | undefined = undefined
-  /** Connects in flight, and the sum of the times when they began. */
-  private dialling = 0
-  private dialledAt = 0
   /** Callers before the latest, who came at `askedAt`: those of the last `window`, weighted by age. */
   private callers = 0
   private askedAt = -Infinity
@@ -99,11 +92,9 @@ export class Forecast implements Patience {
   }
 
   due(waiting: number, inUse: number): number {
-    const now = this.time.now()
-    const usedUntilOpen = inUse * this.connectTime + this.dialling * now - this.dialledAt
-    if (this.connectTime === 0 || usedUntilOpen === 0) return waiting
-    const comingBack = usedUntilOpen / this.loan
-    const comingNew = this.decay(now) * this.callers * this.connectTime / this.window
+    if (this.connectTime === 0 || inUse === 0) return waiting
+    const comingBack = inUse * this.connectTime / this.loan
+    const comingNew = this.decay(this.time.now()) * this.callers * this.connectTime / this.window
     return waiting - Math.max(0, Math.floor(comingBack - comingNew))
   }
 
@@ -129,13 +120,6 @@ export class Forecast implements Patience {
 
   dialled(slot: Slot<unknown>): void {
     slot.since = this.time.now()
-    this.dialling++
-    this.dialledAt += slot.since
-  }
-
-  uncovered(slot: Slot<unknown>): void {
-    this.dialling--
-    this.dialledAt -= slot.since
   }
 
   opened(slot: Slot<unknown>, now: number): void {

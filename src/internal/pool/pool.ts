@@ -325,10 +325,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   /** No waiter can rely on this connect any more. */
   private uncover(slot: Slot<A>): void {
-    if (slot.stale) return
+    if (!slot.stale) this.cover--
     slot.stale = true
-    this.cover--
-    this.patience.uncovered(slot)
   }
 
   // --- release ---------------------------------------------------------------------------------------------------
