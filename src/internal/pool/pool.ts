@@ -180,6 +180,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   leave(waiter: Waiter<A, E | PoolError>): void {
     this.waiters.remove(waiter)
     if (waiter.slot !== undefined) this.release(waiter.slot)
+    this.serveSharers()
   }
 
   private fail(waiter: Waiter<A, E | PoolError>, cause: Cause.Cause<E | PoolError>): void {
@@ -214,11 +215,10 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.sweeper.renew()
   }
 
-  /** Hands a connection to the oldest waiter (R5, R11); where that shares it, to others as well. */
+  /** Hands a connection to the oldest waiter (R5, R11). Others may share it, or one that needs to run dry no more. */
   private handOver(slot: Slot<A>): void {
-    const waiter = this.waiters.head!
-    this.handTo(waiter, slot)
-    if (waiter.shares) this.serveSharers()
+    this.handTo(this.waiters.head!, slot)
+    this.serveSharers()
   }
 
   private handTo(waiter: Waiter<A, E | PoolError>, slot: Slot<A>): void {
@@ -229,10 +229,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private serveSharers(): void {
-    while (this.waiters.sharer !== undefined) {
-      const slot = this.sharing.leastLoaded(this.waiters.alone)
+    const { waiters } = this
+    while (waiters.sharer !== undefined) {
+      // The oldest of all keeps nobody waiting.
+      const slot = this.sharing.leastLoaded(waiters.head === waiters.sharer ? 0 : waiters.alone)
       if (slot === undefined) return
-      this.handTo(this.waiters.sharer, slot)
+      this.handTo(waiters.sharer, slot)
     }
   }
 

@@ -1,0 +1,289 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, FastCheck as fc, Scope } from "effect"
+import type { Shareable } from "../../src/internal/elasticPool.js"
+import { makeState } from "../../src/internal/elasticPool.js"
+import type { ElasticPoolState } from "../../src/internal/pool/pool.js"
+import type { Slot } from "../../src/internal/pool/slot.js"
+import type { Fake, FakeFailure } from "../support/fakeResource.js"
+import { FakeResource } from "../support/fakeResource.js"
+
+type State = ElasticPoolState<Fake, FakeFailure>
+
+/** One who asks for a connection, for itself or together with others. */
+class Borrower {
+  slot: Slot<Fake> | undefined = undefined
+  failure: Exit.Exit<unknown, unknown> | undefined = undefined
+  private readonly waiter: ReturnType<State["request"]>
+
+  constructor(private readonly state: State, readonly shares: boolean) {
+    this.waiter = state.request(shares, (exit) => {
+      if (Exit.isSuccess(exit)) this.slot = exit.value
+      else this.failure = exit
+    })
+  }
+
+  get isWaiting(): boolean {
+    return this.slot === undefined && this.failure === undefined
+  }
+
+  /** Gives back what it has, or ends its wait. */
+  leave(): void {
+    if (this.slot !== undefined) this.state.release(this.slot)
+    else if (this.waiter !== undefined) this.state.leave(this.waiter)
+  }
+}
+
+interface Options extends Partial<Shareable<Fake>> {
+  readonly maxsize: number
+  readonly maxoverflow?: number
+  readonly maxwait?: number
+  readonly maxUses?: number
+}
+
+const make = ({ canShare = () => true, share = 3, ...options }: Options, fake = new FakeResource()) =>
+  Effect.map(
+    makeState({ ...fake.options, expiresJitter: 0, closeTimeout: 0, acquireTimeout: "1 hour", ...options }, {
+      share,
+      canShare
+    }),
+    (state) => ({ state, fake, ask: (shares: boolean) => new Borrower(state, shares) })
+  )
+
+/** Lets the pool's fibers go on until nothing is left to do but wait. */
+const settle = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+
+const ids = (borrowers: ReadonlyArray<Borrower>): ReadonlyArray<number | undefined> =>
+  borrowers.map(({ slot }) => slot?.value.id)
+
+const times = <A>(n: number, f: () => A): Array<A> => Array.from({ length: n }, f)
+
+describe("borrowers who share", () => {
+  it.scoped("fill one connection before another is opened", () =>
+    Effect.gen(function*() {
+      const { ask, fake, state } = yield* make({ maxsize: 9, share: 3 })
+      const first = times(3, () => ask(true))
+      yield* settle
+      assert.deepStrictEqual(ids(first), [1, 1, 1])
+      assert.strictEqual(fake.dials, 1)
+      const more = times(2, () => ask(true))
+      yield* settle
+      assert.deepStrictEqual(ids(more), [2, 2])
+      assert.deepInclude(state.stats(), { size: 2, busy: 2, acquired: 5 })
+    }))
+
+  it.scoped("one connect is for as many as it has room for, also when they come before it is open", () =>
+    Effect.gen(function*() {
+      const { ask, fake } = yield* make({ maxsize: 9, share: 4 })
+      const all = times(9, () => ask(true))
+      yield* settle
+      assert.strictEqual(fake.dials, 3)
+      assert.isTrue(all.every((one) => !one.isWaiting))
+    }))
+
+  it.scoped("take the connection with the fewest borrowers", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* make({ maxsize: 2, share: 3 })
+      const [a, b, c, d] = times(4, () => ask(true))
+      yield* settle
+      assert.deepStrictEqual(ids([a, b, c, d]), [1, 1, 1, 2])
+      const e = ask(true)
+      assert.deepStrictEqual(ids([e]), [2])
+      a.leave()
+      b.leave()
+      assert.deepStrictEqual(ids([ask(true)]), [1])
+    }))
+
+  it.scoped("are served in order as soon as there is room, on any connection", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* make({ maxsize: 1, maxoverflow: 1, share: 2 })
+      const [a, b] = times(2, () => ask(true))
+      yield* settle
+      const [c, d] = times(2, () => ask(true))
+      assert.isTrue(c.isWaiting && d.isWaiting)
+      a.leave()
+      assert.isFalse(c.isWaiting)
+      assert.isTrue(d.isWaiting)
+      b.leave()
+      assert.isFalse(d.isWaiting)
+    }))
+
+  it.scoped("never get one that somebody has for himself, nor he one that is shared", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* make({ maxsize: 1, maxoverflow: 1, share: 9 })
+      const alone = ask(false)
+      yield* settle
+      const [sharer, another] = [ask(true), ask(true)]
+      const next = ask(false)
+      assert.isTrue(sharer.isWaiting && next.isWaiting)
+      alone.leave()
+      assert.isFalse(sharer.isWaiting || another.isWaiting)
+      assert.isTrue(next.isWaiting)
+      sharer.leave()
+      assert.isTrue(next.isWaiting)
+      another.leave()
+      assert.isFalse(next.isWaiting)
+    }))
+
+  it.scoped("don't starve who wants one for himself: it runs dry for him", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* make({ maxsize: 2, maxoverflow: 2, share: 2 })
+      const [a, b, c] = times(3, () => ask(true))
+      yield* settle
+      assert.deepStrictEqual(ids([a, b, c]), [1, 1, 2])
+      const alone = ask(false)
+      // The others go on, on the other connection.
+      a.leave()
+      const d = ask(true)
+      assert.deepStrictEqual(ids([d]), [2])
+      const e = ask(true)
+      assert.isTrue(e.isWaiting)
+      b.leave()
+      assert.strictEqual(alone.slot?.value.id, 1)
+      assert.isTrue(e.isWaiting)
+      c.leave()
+      assert.deepStrictEqual(ids([e]), [2])
+    }))
+
+  it.scoped("who gives up leaves room for the others", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* make({ maxsize: 1, maxoverflow: 1, share: 2 })
+      const [a, b] = times(2, () => ask(true))
+      yield* settle
+      const alone = ask(false)
+      const c = ask(true)
+      a.leave()
+      assert.isTrue(c.isWaiting)
+      alone.leave()
+      assert.isFalse(c.isWaiting)
+      const d = ask(true)
+      b.leave()
+      assert.isFalse(d.isWaiting)
+    }))
+
+  it.scoped("an overflow connection is opened after maxwait for those that find no room", () =>
+    Effect.gen(function*() {
+      const { ask, state } = yield* make({ maxsize: 1, maxoverflow: 2, maxwait: 0, share: 2 })
+      const all = times(4, () => ask(true))
+      yield* settle
+      assert.deepStrictEqual(ids(all), [1, 1, 2, 2])
+      for (const one of all) one.leave()
+      yield* settle
+      assert.deepInclude(state.stats(), { size: 1, idle: 1 })
+    }))
+
+  it.scoped("leave one alone that has no room for more, or is not to be used any more", () =>
+    Effect.gen(function*() {
+      let isOpen = true
+      const { ask, state } = yield* make({ maxsize: 2, share: 9, maxUses: 3, canShare: () => isOpen })
+      const a = ask(true)
+      yield* settle
+      isOpen = false
+      const b = ask(true)
+      yield* settle
+      assert.deepStrictEqual(ids([a, b]), [1, 2])
+      isOpen = true
+      state.invalidate({ id: 1 })
+      state.invalidate(a.slot!.value)
+      assert.deepStrictEqual(ids([ask(true)]), [2])
+      a.leave()
+      yield* settle
+      assert.deepInclude(state.stats().closed, { invalidated: 1 })
+    }))
+})
+
+// --- random schedules ----------------------------------------------------------------------------------------------
+
+type Command =
+  | { readonly do: "ask"; readonly shares: boolean }
+  | { readonly do: "leave"; readonly who: number }
+  | { readonly do: "invalidate"; readonly who: number }
+  | { readonly do: "settle" }
+
+const command: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("ask" as const), shares: fc.boolean() }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("leave" as const), who: fc.nat(20) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("invalidate" as const), who: fc.nat(20) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("settle" as const) }) }
+)
+
+const plan = fc.record({
+  share: fc.integer({ min: 2, max: 4 }),
+  maxsize: fc.integer({ min: 1, max: 3 }),
+  more: fc.integer({ min: 0, max: 2 }),
+  commands: fc.array(command, { maxLength: 80 })
+})
+
+/** What must hold at every instant. */
+const verify = (state: State, borrowers: ReadonlyArray<Borrower>, share: number, maxoverflow: number): void => {
+  const { idle, size, waiting } = state.stats()
+  const bySlot = new Map<Slot<Fake>, Array<Borrower>>()
+  for (const one of borrowers) {
+    if (one.slot !== undefined) bySlot.set(one.slot, [...bySlot.get(one.slot) ?? [], one])
+  }
+  for (const together of bySlot.values()) {
+    assert.isAtMost(together.length, together.every(({ shares }) => shares) ? share : 1, "borrowers of one connection")
+  }
+  const waiters = borrowers.filter((one) => one.isWaiting)
+  assert.strictEqual(waiting, waiters.length)
+  assert.isAtMost(size, maxoverflow, "I1")
+  if (waiters.length > 0) assert.strictEqual(idle, 0, "I2")
+  // I3, among those of one kind.
+  for (const shares of [true, false]) {
+    const kind = borrowers.filter((one) => one.shares === shares)
+    const firstWaiting = kind.findIndex((one) => one.isWaiting)
+    if (firstWaiting >= 0) assert.isTrue(kind.slice(firstWaiting).every((one) => one.isWaiting), "I3")
+  }
+  // Nobody who shares waits while there is room, unless that is left to run dry for somebody who does not share.
+  const alone = waiters.filter(({ shares }) => !shares).length
+  const withRoom = [...bySlot].filter(([slot, together]) =>
+    together[0].shares && together.length < share && !slot.invalid
+  )
+  if (waiters.length > alone) assert.isAtMost(withRoom.length, alone, "room while somebody waits")
+  if (waiters[0]?.shares === true) assert.strictEqual(withRoom.length, 0, "room while the oldest waits")
+}
+
+describe("borrowers who share, by chance", () => {
+  it.scoped("random schedules: I1 to I4 hold, and every permit comes back (I8)", () =>
+    Effect.promise(() =>
+      fc.assert(
+        fc.asyncProperty(plan, ({ commands, maxsize, more, share }) =>
+          Effect.runPromise(Effect.gen(function*() {
+            const maxoverflow = maxsize + more
+            const scope = yield* Scope.make()
+            const { ask, fake, state } = yield* Scope.extend(make({ maxsize, maxoverflow, maxwait: 0, share }), scope)
+            let borrowers: Array<Borrower> = []
+            const leave = (who: Borrower) => {
+              borrowers = borrowers.filter((other) => other !== who)
+              who.leave()
+            }
+            for (const command of commands) {
+              const who = command.do === "leave" || command.do === "invalidate"
+                ? borrowers[command.who % Math.max(1, borrowers.length)]
+                : undefined
+              if (command.do === "ask") borrowers.push(ask(command.shares))
+              else if (command.do === "settle") yield* settle
+              else if (command.do === "leave" && who !== undefined) leave(who)
+              else if (who?.slot !== undefined) state.invalidate(who.slot.value)
+              verify(state, borrowers, share, maxoverflow)
+            }
+            yield* settle
+            // In the order in which they are served all come to their turn.
+            while (borrowers.length > 0) {
+              const [served] = borrowers.filter((one) => !one.isWaiting)
+              assert.isDefined(served, "somebody is always served")
+              leave(served)
+              yield* settle
+              verify(state, borrowers, share, maxoverflow)
+            }
+            assert.isAtMost(state.stats().size, maxsize)
+            const all = times(maxoverflow, () => ask(false))
+            yield* settle
+            assert.isTrue(all.every((one) => one.slot !== undefined), "I8")
+            for (const one of all) one.leave()
+            yield* Scope.close(scope, Exit.void)
+            assert.strictEqual(fake.live, 0)
+          }))),
+        { numRuns: 300 }
+      )
+    ))
+})
