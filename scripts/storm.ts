@@ -6,10 +6,10 @@ import { parseArgs } from "node:util"
 import * as Postgres from "../test/support/postgres.js"
 import * as Storm from "../test/support/storm.js"
 
-const usage = `Usage: npm run storm -- [--seconds 120] [--seed 1] [--fibers 32] [--client pool|prepared|stock]
+const usage = `Usage: npm run storm -- [--seconds 120] [--seed 1] [--fibers 32] [--client pool|prepared|multiplex|stock]
                              [--only NAME] [--kill 150]
        npm run storm -- --innocents 10000 [--seconds 600] [--seed 1] [--fibers 32]
-                             [--client pool|prepared|stock]
+                             [--client pool|prepared|multiplex|stock]
 
 Interrupts everything that one can do with the pool, at any moment, and looks for what must not be.
 
@@ -18,6 +18,8 @@ Interrupts everything that one can do with the pool, at any moment, and looks fo
   --kill MILLIS   kills a session each so many milliseconds: callers may fail then, but nothing else may be different
   --client prepared
                   the same with prepared statements, very few for each connection
+  --client multiplex
+                  the same with connections that plain statements share
   --client stock  the same with PgClient.make of @effect/sql-pg, for comparison`
 
 class BadArguments extends Data.TaggedError("BadArguments")<{ readonly message: string }> {}
@@ -37,8 +39,8 @@ const parse = Effect.try({
         help: { type: "boolean", short: "h", default: false }
       }
     }).values
-    if (client !== "pool" && client !== "prepared" && client !== "stock") {
-      throw new Error(`--client is pool, prepared or stock, not ${client}`)
+    if (client !== "pool" && client !== "prepared" && client !== "multiplex" && client !== "stock") {
+      throw new Error(`--client is pool, prepared, multiplex or stock, not ${client}`)
     }
     return {
       help,

@@ -126,7 +126,7 @@ export class Session {
   }
 
   get isSettled(): boolean {
-    return this.ended || (this.client.readyForQuery === true && !this.cancelling)
+    return this.ended || (this.client.readyForQuery === true && this.unanswered === 0 && !this.cancelling)
   }
 
   /** Whether the last borrower left nothing behind that is known without asking the server (R15). */

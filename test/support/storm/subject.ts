@@ -12,8 +12,8 @@ import { Beats } from "./moment.js"
 import type { Stage } from "./operations.js"
 import type { Witness } from "./witness.js"
 
-/** `prepared` is a pool that prepares statements, and `stock` is `@effect/sql-pg`, for comparison. */
-export type Client = "pool" | "prepared" | "stock"
+/** `prepared` is a pool that prepares statements, `multiplex` one that shares connections besides, and `stock` is `@effect/sql-pg`, for comparison. */
+export type Client = "pool" | "prepared" | "multiplex" | "stock"
 
 export const connections = 10
 
@@ -50,7 +50,8 @@ export const open = (
       maxsize: connections,
       maxoverflow: connections,
       // So few that they push each other out all the time.
-      prepare: client === "prepared" && 2,
+      prepare: client !== "pool" && 2,
+      multiplex: client === "multiplex" && 8,
       // What takes this long must not hide behind a connection given up, and a slow machine must not look like a fault.
       cleanupTimeout: "10 seconds"
     }).pipe(Effect.provide(Reactivity.layer), Scope.extend(scope))

@@ -1,0 +1,264 @@
+import type { PgClient } from "@effect/sql-pg"
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Fiber, Option, Stream } from "effect"
+import { isOutcomeUnknown } from "effect-pgpool/PgError"
+import { codeOf, insert, isSleeping, makePool, makeTable, nobodySleeps, pidOf, serverUrl } from "../support/pgPool.js"
+import * as Proxy from "../support/proxy.js"
+
+/** Everything goes through one connection. */
+const one = { maxsize: 1, maxoverflow: 1, multiplex: 100, validateAfterIdle: "1 hour" } as const
+
+const together = <A, E>(effects: Iterable<Effect.Effect<A, E>>) =>
+  Effect.all(Array.from(effects, (effect) => Effect.exit(effect)), { concurrency: "unbounded" })
+
+const range = (n: number): Array<number> => Array.from({ length: n }, (_, i) => i)
+
+const sleep = (sql: PgClient.PgClient, seconds: number) => sql`SELECT pg_sleep(${seconds})`
+
+/** Takes its time, and leaves a row if it is not cancelled. */
+const slowInsert = (sql: PgClient.PgClient, table: { readonly name: string }, id: number, seconds: number) =>
+  sql`INSERT INTO ${sql(table.name)} (id) SELECT ${id}::int FROM pg_sleep(${seconds})`
+
+const failure = <A, E>(exit: Exit.Exit<A, E>): E | undefined =>
+  Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
+
+describe("multiplex", () => {
+  it.scopedLive("is off by default", () =>
+    Effect.gen(function*() {
+      const { sessions, sql } = yield* makePool({ maxsize: 2, maxoverflow: 2 })
+      yield* together(range(9).map((n) => sql`SELECT ${n}::int, pg_sleep(0.02)`))
+      assert.lengthOf(yield* sessions, 2)
+    }))
+
+  it.scopedLive("the next statement is sent before the last one is answered", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const { sql, until } = yield* makePool({ ...one, url: proxy.url })
+      yield* sql`SELECT 1`
+      let sent = ""
+      proxy.onRequest = (chunk) => sent += chunk.toString("latin1")
+      const first = yield* Effect.fork(sleep(sql, 3))
+      yield* until((all) => all.some(isSleeping))
+      const others = yield* Effect.fork(Effect.forEach(range(5), (n) => sql`SELECT ${n}::int AS ${sql(`other${n}`)}`, {
+        concurrency: "unbounded"
+      }))
+      while (!range(5).every((n) => sent.includes(`other${n}`))) yield* Effect.sleep(10)
+      const [session] = yield* until((all) => all.some(isSleeping))
+      assert.isTrue(isSleeping(session))
+      assert.deepStrictEqual(yield* Fiber.join(others), range(5).map((n) => [{ [`other${n}`]: n }]))
+      yield* Fiber.join(first)
+    }))
+
+  it.scopedLive("many callers get their own rows, over no more connections than are full", () =>
+    Effect.gen(function*() {
+      const { pool, sessions, sql } = yield* makePool({ maxsize: 5, maxoverflow: 5, multiplex: 40 })
+      const rows = yield* Effect.forEach(
+        range(400),
+        (n) => sql`SELECT ${n}::int AS n, ${"x".repeat(n)} AS text`,
+        { concurrency: 80 }
+      )
+      assert.deepStrictEqual(rows, range(400).map((n) => [{ n, text: "x".repeat(n) }]))
+      assert.lengthOf(yield* sessions, 2)
+      assert.deepInclude(yield* pool.stats, { acquired: 400, idle: 2, busy: 0, waiting: 0 })
+    }))
+
+  it.scopedLive("an error hits only its own statement", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makePool(one)
+      const circle: { self?: unknown } = {}
+      circle.self = circle
+      const exits = yield* together([
+        sql`SELECT ${1}::int AS n`,
+        sql`SELECT ${1}::int / ${0}::int AS n`,
+        sql`SELECT ${2}::int AS n`,
+        sql`SELECT ${1} FROM missing`,
+        sql`SELECT ${circle as never}::json AS n`,
+        sql`SELECT nonsense`,
+        sql`SELECT 3 AS n`
+      ])
+      assert.deepStrictEqual(exits.map((exit) => Exit.isSuccess(exit) ? exit.value : codeOf(failure(exit))), [
+        [{ n: 1 }],
+        "22012",
+        [{ n: 2 }],
+        "42P01",
+        undefined,
+        "42703",
+        [{ n: 3 }]
+      ])
+      yield* sql`SELECT 1`
+    }))
+
+  it.scopedLive("transactions, withConnection, reserve and streams have a connection to themselves, and their turn", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { pool, sql } = yield* makePool({ ...one, acquireTimeout: "30 seconds" })
+      const seen = sql<{ mark: string }>`SELECT coalesce(current_setting('test.mark', true), '') AS mark`
+      const load = yield* Effect.fork(
+        Effect.all(range(8).map(() => Effect.forever(Effect.tap(seen, ([{ mark }]) => assert.strictEqual(mark, "")))), {
+          concurrency: "unbounded"
+        })
+      )
+      const marked = Effect.gen(function*() {
+        yield* sql`SELECT set_config('test.mark', 'mine', true)`
+        yield* Effect.sleep(5)
+        assert.deepStrictEqual(yield* seen, [{ mark: "mine" }])
+      })
+      for (const n of range(10)) {
+        yield* sql.withTransaction(Effect.zipRight(insert(sql, table, n), marked))
+        yield* pool.withConnection(sql.withTransaction(marked))
+        yield* Effect.scoped(Effect.flatMap(sql.reserve, (one) => one.execute("SELECT 1", [], undefined)))
+        const rows = yield* Stream.runCollect(sql<{ i: number }>`SELECT i FROM generate_series(1, 300) AS i`.stream)
+        assert.lengthOf(rows, 300)
+      }
+      assert.isNull(load.unsafePoll())
+      yield* Fiber.interrupt(load)
+      assert.lengthOf(yield* table.ids, 10)
+    }))
+
+  for (
+    const [name, text] of [
+      ["BEGIN", "BEGIN"],
+      ["several in one", "SELECT 1; BEGIN"],
+      ["behind a comment", "/* SELECT */ BEGIN"]
+    ] as const
+  ) {
+    it.scopedLive(`what may change the session does not share it: ${name}`, () =>
+      Effect.gen(function*() {
+        const table = yield* makeTable()
+        const { sql } = yield* makePool(one)
+        yield* sql`SELECT 1`
+        const exits = yield* together([
+          sleep(sql, 0.05),
+          sql.unsafe(text),
+          ...range(5).map((n) => insert(sql, table, n))
+        ])
+        assert.isTrue(exits.every(Exit.isSuccess))
+        assert.lengthOf(yield* table.ids, 5)
+      }))
+  }
+
+  it.scopedLive("R16 an interrupted statement with nobody behind it is cancelled, the next one is not hit", () =>
+    Effect.gen(function*() {
+      const { sql, until } = yield* makePool(one)
+      for (const n of range(20)) {
+        const sleeper = yield* Effect.fork(sleep(sql, 30))
+        yield* until((all) => all.some(isSleeping))
+        yield* Fiber.interrupt(sleeper)
+        assert.deepStrictEqual(yield* sql`SELECT ${n}::int AS n`, [{ n }])
+      }
+      yield* until(nobodySleeps)
+    }))
+
+  it.scopedLive("R16 with somebody behind it, it is left to end, and its answer is nobody's", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { pool, sql, until } = yield* makePool(one)
+      const slow = yield* Effect.fork(slowInsert(sql, table, 1, 0.3))
+      yield* until((all) => all.some(({ query, state }) => state === "active" && query.includes(table.name)))
+      const behind = yield* Effect.fork(sql`SELECT ${2}::int AS n`)
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(slow)
+      assert.deepStrictEqual(yield* Fiber.join(behind), [{ n: 2 }])
+      assert.deepStrictEqual(yield* table.ids, [1])
+      assert.deepInclude(yield* pool.stats, { busy: 0, idle: 1 })
+    }))
+
+  it.scopedLive("R16 one behind an innocent is cancelled when that has its answer", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { sql, until } = yield* makePool(one)
+      const innocent = yield* Effect.fork(slowInsert(sql, table, 1, 0.3))
+      yield* until((all) => all.some(({ query, state }) => state === "active" && query.includes(table.name)))
+      const abandoned = yield* Effect.fork(sleep(sql, 30))
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(abandoned)
+      yield* Fiber.join(innocent)
+      assert.deepStrictEqual(yield* table.ids, [1])
+      assert.deepStrictEqual(yield* sql`SELECT ${3}::int AS n`, [{ n: 3 }])
+      yield* until(nobodySleeps)
+    }))
+
+  it.scopedLive("R16 when all that is under way was interrupted, all of it is cancelled", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { sql, until } = yield* makePool(one)
+      const all = yield* Effect.fork(together(range(3).map((n) => slowInsert(sql, table, n, 10))))
+      yield* until((all) => all.some(({ query, state }) => state === "active" && query.includes(table.name)))
+      yield* Fiber.interrupt(all)
+      assert.deepStrictEqual(yield* sql`SELECT ${3}::int AS n`, [{ n: 3 }])
+      assert.deepStrictEqual(yield* table.ids, [])
+      yield* until((all) => all.every(({ state }) => state === "idle"))
+    }))
+
+  it.scopedLive("no innocent statement is hit, whoever is interrupted", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool({ maxsize: 2, maxoverflow: 3, multiplex: 8, acquireTimeout: "30 seconds" })
+      const innocents = Effect.forEach(range(40), (n) =>
+        Effect.map(sql`SELECT ${n}::int AS n, pg_sleep(0.001)`, (rows) => assert.strictEqual(rows[0]["n"], n)))
+      const interrupted = Effect.forEach(range(40), (n) =>
+        Effect.timeoutOption(sql`SELECT pg_sleep(${n % 3 === 0 ? 0.05 : 0.003})`, n % 7))
+      yield* Effect.all([
+        ...range(6).map(() =>
+          innocents
+        ),
+        ...range(6).map(() =>
+          interrupted
+        )
+      ], {
+        concurrency: "unbounded",
+        discard: true
+      })
+      // I8
+      const all = yield* Effect.all(range(3).map(() => sql.withTransaction(pidOf(sql))), { concurrency: "unbounded" })
+      assert.lengthOf(all, 3)
+      assert.deepInclude(yield* pool.stats, { busy: 0, waiting: 0 })
+    }))
+
+  it.scopedLive("of a session that was killed only what ran fails; what was behind it runs elsewhere, once", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { server, sql, until } = yield* makePool(one)
+      const running = yield* Effect.fork(Effect.exit(slowInsert(sql, table, 100, 30)))
+      const [{ pid }] = yield* until((all) => all.some(({ state }) => state === "active"))
+      const behind = yield* Effect.fork(together(range(5).map((n) => insert(sql, table, n))))
+      yield* Effect.yieldNow()
+      yield* server.terminate(pid)
+      const error = failure(yield* Fiber.join(running))
+      assert.strictEqual(codeOf(error), "57P01")
+      assert.isTrue((yield* Fiber.join(behind)).every(Exit.isSuccess))
+      assert.deepStrictEqual(yield* table.ids, range(5))
+    }))
+
+  it.scopedLive("where the connection is cut without a word, all that was sent is told as unknown", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const { pool, sql, until } = yield* makePool({ ...one, url: proxy.url })
+      const all = yield* Effect.fork(together(range(4).map(() => sleep(sql, 30))))
+      yield* until((all) => all.some(isSleeping))
+      proxy.cut()
+      const exits = yield* Fiber.join(all)
+      assert.isTrue(exits.every((exit) => isOutcomeUnknown(failure(exit))))
+      assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
+      assert.deepInclude(yield* pool.stats, { size: 1, busy: 0 })
+    }))
+
+  it.scopedLive("R24 queryTimeout is that of one statement, also behind others", () =>
+    Effect.gen(function*() {
+      const { sql, until } = yield* makePool({ ...one, queryTimeout: 200 })
+      yield* sql`SELECT 1`
+      const exits = yield* together([sleep(sql, 30), sleep(sql, 30)])
+      assert.isTrue(exits.every((exit) => isOutcomeUnknown(failure(exit))))
+      yield* until(nobodySleeps)
+      assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
+    }))
+
+  it.scopedLive("R13 closing lets what is under way end", () =>
+    Effect.gen(function*() {
+      const { close, sessions, sql, until } = yield* makePool(one)
+      const all = yield* Effect.fork(together(range(3).map((n) => sql`SELECT ${n}::int AS n, pg_sleep(0.1)`)))
+      yield* until((all) => all.some(isSleeping))
+      yield* close
+      assert.isTrue((yield* Fiber.join(all)).every(Exit.isSuccess))
+      assert.lengthOf(yield* sessions, 0)
+    }))
+})
