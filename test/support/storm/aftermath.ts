@@ -79,7 +79,8 @@ const countUsable = ({ app, server, stage: { sql } }: Subject): Effect.Effect<nu
   Effect.gen(function*() {
     const sleepers = yield* Effect.forEach(
       Array.from({ length: connections }),
-      () => Effect.forkDaemon(sql`SELECT pg_sleep(60) AS permit`)
+      // In a transaction each has a connection to itself.
+      () => Effect.forkDaemon(sql.withTransaction(sql`SELECT pg_sleep(60) AS permit`))
     )
     const asleep = Effect.map(
       server.sessions(app),
