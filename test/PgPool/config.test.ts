@@ -27,6 +27,7 @@ const bad: { readonly [K in keyof Options]: readonly [values: Array<unknown>, al
   validateAfterIdle: [[-1, Infinity, "soon"], /duration of zero or more/],
   reset: [["all", ""], /"transaction", "session" or "none"/],
   prepare: [[0, -1, 1.5, NaN, "yes"], /whole number of at least 1/],
+  multiplex: [[0, -1, 1.5, NaN, "yes"], /whole number of at least 1/],
   cleanupTimeout: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
   closeTimeout: [[-1, Infinity, "soon"], /duration of zero or more/],
   queryTimeout: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
@@ -276,6 +277,16 @@ describe("PgPoolLayer", () => {
         const sql = Context.get(context, PgClient.PgClient)
         yield* sql`SELECT ${1}::int`
         assert.lengthOf(yield* sql`SELECT name FROM pg_prepared_statements`, count)
+      }))
+  }
+
+  for (const [text, shared] of [["true", true], ["40", true], ["1", false], ["false", false]] as const) {
+    it.scopedLive(`PGPOOL_MULTIPLEX=${text}`, () =>
+      Effect.gen(function*() {
+        const context = yield* build({ DATABASE_URL: url.href, PGPOOL_MAXSIZE: "2", PGPOOL_MULTIPLEX: text })
+        const sql = Context.get(context, PgClient.PgClient)
+        yield* Effect.all([sql`SELECT pg_sleep(0.1)`, sql`SELECT pg_sleep(0.1)`], { concurrency: "unbounded" })
+        assert.deepInclude(yield* Context.get(context, PgPool.PgPool).stats, { opened: shared ? 1 : 2 })
       }))
   }
 
