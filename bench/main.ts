@@ -1,24 +1,57 @@
-// What the pool costs beside its peers, measured side by side in one run: npm run bench
+// What the pool costs beside its peers: npm run bench -- --help
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect } from "effect"
-import { cpus } from "node:os"
+import type { Scope } from "effect"
+import { writeFile } from "node:fs/promises"
 import * as Postgres from "../test/support/postgres.js"
-import { table } from "./measure.js"
-import { contended, idle } from "./overhead.js"
+import type { Arguments, Part } from "./arguments.js"
+import { parse, usage } from "./arguments.js"
+import { overhead } from "./overhead.js"
 import { queries } from "./queries.js"
+import type { Section } from "./report.js"
+import { describe, render } from "./report.js"
 
-const program = Effect.gen(function*() {
-  yield* Console.log(`Node ${process.version}, ${cpus().length} x ${cpus()[0].model}. Medians of 5 rounds, in turn.\n`)
-  yield* Console.log(table("Taking an idle item and giving it back", yield* idle))
-  for (const fibers of [64, 1000]) {
-    yield* Console.log(table(`Waiting for one of 10 items, ${fibers} fibers`, yield* contended(fibers)))
-  }
-  const { url } = yield* Postgres.start()
-  for (const connections of [1, 2, 10]) {
-    yield* Console.log(
-      table(`\`select $1::int\`, 64 fibers, ${connections} connections`, yield* queries(url, connections))
-    )
-  }
-}).pipe(Effect.scoped)
+/** The server of the environment, or one of one's own. */
+const server = Effect.suspend(() =>
+  process.env.DATABASE_URL === undefined
+    ? Effect.map(Postgres.start({ parameters: { max_connections: "200" } }), ({ url }) => url)
+    : Effect.succeed(process.env.DATABASE_URL)
+)
 
-NodeRuntime.runMain(program)
+type Run = Effect.Effect<ReadonlyArray<Section>, unknown, Scope.Scope>
+
+const runOf = (options: Arguments, url: string): { readonly [P in Part]: Run } => ({
+  overhead: overhead({ ...options, url }),
+  queries: queries({ ...options, url })
+})
+
+const measure = (options: Arguments) =>
+  Effect.gen(function*() {
+    const url = yield* server
+    const machine = yield* describe(url)
+    const run = runOf(options, url)
+    const sections: Array<Section> = []
+    for (const part of options.parts) {
+      for (const section of yield* run[part]) sections.push(section)
+      // After each part: a later one may fail.
+      yield* Effect.promise(() => writeFile(options.out, render({ machine, rounds: options.rounds, sections })))
+    }
+    yield* Console.error(`The report is in ${options.out}`)
+  }).pipe(Effect.scoped)
+
+const refuse = (message: string) =>
+  Effect.zipRight(
+    Console.error(`${message}\n\n${usage}`),
+    Effect.sync(() => {
+      process.exitCode = 1
+    })
+  )
+
+parse(process.argv.slice(2)).pipe(
+  Effect.flatMap((options) => options.help ? Console.log(usage) : measure(options)),
+  Effect.catchIf(
+    (error) => error instanceof Error && "_tag" in error && error._tag === "BadArguments",
+    (error) => refuse((error as Error).message)
+  ),
+  NodeRuntime.runMain
+)

@@ -1,51 +1,96 @@
-import { Effect } from "effect"
+/** Runs things in turn and takes their time. */
+import { Console, Effect } from "effect"
+import { median } from "simple-statistics"
 
-/** One of the things that are compared: a name, and an effect that does `operations` of them. */
+/** One of the things that are compared. */
 export interface Contender {
   readonly name: string
+  /** Does so many operations, a multiple of `unit`. */
   readonly run: (operations: number) => Effect.Effect<unknown, unknown>
+  /** Default: 1. */
+  readonly unit?: number
 }
 
-/** The median time of one operation, in microseconds, and all rounds. */
+/** What one operation took, in microseconds. */
 export interface Figure {
   readonly name: string
-  readonly median: number
+  /** The median of the rounds. */
+  readonly wall: number
+  /** The median of this process's CPU time, all threads together. */
+  readonly cpu: number
   readonly rounds: ReadonlyArray<number>
 }
 
-const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1]
+export interface Rounds {
+  readonly rounds: number
+  /** About how long each contender works in each round. */
+  readonly seconds: number
+}
+
+interface Lap {
+  readonly wall: number
+  readonly cpu: number
+}
+
+/**
+ * Of so many operations together. No garbage is collected on purpose: after a few collections V8 would forget the
+ * compiled code of the contenders whose turn it is not.
+ */
+const lap = ({ run }: Contender, operations: number): Effect.Effect<Lap, unknown> =>
+  Effect.suspend(() => {
+    const cpu = process.cpuUsage()
+    const started = process.hrtime.bigint()
+    return Effect.map(run(operations), () => {
+      const wall = Number(process.hrtime.bigint() - started) / 1000
+      const { system, user } = process.cpuUsage(cpu)
+      return { wall, cpu: user + system }
+    })
+  })
+
+/** How many operations take about so long. Warms up by the way. */
+const calibrate = (contender: Contender, seconds: number): Effect.Effect<number, unknown> =>
+  Effect.gen(function*() {
+    const unit = contender.unit ?? 1
+    const goal = seconds * 1e6
+    let operations = unit
+    let { wall } = yield* lap(contender, operations)
+    while (wall < goal / 3) {
+      operations *= 4
+      wall = (yield* lap(contender, operations)).wall
+    }
+    return Math.max(1, Math.round(operations / unit * goal / wall)) * unit
+  })
 
 /**
  * Runs the contenders in turn, round by round, so that a machine whose speed drifts drifts for all of them. One round
  * before those that count warms up.
  */
 export const compare = (
+  title: string,
   contenders: ReadonlyArray<Contender>,
-  { operations, rounds = 5 }: { readonly operations: number; readonly rounds?: number }
+  { rounds, seconds }: Rounds
 ): Effect.Effect<ReadonlyArray<Figure>, unknown> =>
   Effect.gen(function*() {
-    const times = contenders.map((): Array<number> => [])
+    yield* Console.error(title)
+    const operations = yield* Effect.forEach(contenders, (contender) => calibrate(contender, seconds))
+    const laps = contenders.map((): Array<Lap> => [])
     for (let round = 0; round <= rounds; round++) {
       for (const [i, contender] of contenders.entries()) {
-        const started = process.hrtime.bigint()
-        yield* contender.run(operations)
-        const micros = Number(process.hrtime.bigint() - started) / 1000 / operations
-        if (round > 0) times[i].push(micros)
+        const { cpu, wall } = yield* lap(contender, operations[i])
+        if (round > 0) laps[i].push({ wall: wall / operations[i], cpu: cpu / operations[i] })
       }
     }
-    return contenders.map(({ name }, i) => ({ name, median: median(times[i]), rounds: times[i] }))
+    return contenders.map(({ name }, i) => ({
+      name,
+      wall: median(laps[i].map(({ wall }) => wall)),
+      cpu: median(laps[i].map(({ cpu }) => cpu)),
+      rounds: laps[i].map(({ wall }) => wall)
+    }))
   })
 
-/** A Markdown table; the ratio is to the first contender, which is ours. */
-export const table = (title: string, figures: ReadonlyArray<Figure>): string =>
-  [
-    `### ${title}`,
-    "",
-    "| | µs for one | least | most | ratio |",
-    "| --- | ---: | ---: | ---: | ---: |",
-    ...figures.map(({ median, name, rounds }) =>
-      `| ${name} | ${median.toFixed(2)} | ${Math.min(...rounds).toFixed(2)} | ${Math.max(...rounds).toFixed(2)} | ` +
-      `${(median / figures[0].median).toFixed(2)} |`
-    ),
-    ""
-  ].join("\n")
+/** The figure of that name. */
+export const named = (figures: ReadonlyArray<Figure>, name: string): Figure => {
+  const figure = figures.find((figure) => figure.name === name)
+  if (figure === undefined) throw new Error(`nobody measured ${name}`)
+  return figure
+}

@@ -1,31 +1,159 @@
-import { Reactivity } from "@effect/experimental"
-import { SqlClient } from "@effect/sql"
-import { PgClient } from "@effect/sql-pg"
-import { Context, Effect, Layer, Redacted } from "effect"
-import { PgPool } from "effect-pgpool"
-import * as Pg from "pg"
-import type { Figure } from "./measure.js"
-import { compare } from "./measure.js"
+/** Queries over real connections, by clients that have the same number of them. */
+import { Effect } from "effect"
+import type { Scope } from "effect"
+import type { Client, Shape } from "./clients.js"
+import * as Clients from "./clients.js"
+import { delayed, roundTrip } from "./delay.js"
+import type { Figure, Rounds } from "./measure.js"
+import { compare, named } from "./measure.js"
+import type { Goal, Section } from "./report.js"
+import { atLeast, figure, table } from "./report.js"
 
-/** `select $1::int` by 64 fibers over the same number of connections. */
-export const queries = (url: string, connections: number): Effect.Effect<ReadonlyArray<Figure>, unknown> =>
-  Effect.scoped(Effect.gen(function*() {
-    const options = { url: Redacted.make(url) }
-    const pool = yield* PgPool.make({ ...options, maxsize: connections, maxoverflow: connections })
-    const stock = yield* Layer.build(PgClient.layer({ ...options, maxConnections: connections }))
-    const pg = yield* Effect.acquireRelease(
-      Effect.sync(() => new Pg.Pool({ connectionString: url, max: connections })),
-      (pool) => Effect.promise(() => pool.end())
+/** What is measured: all of its connections with all of its fibers. */
+export interface Grid {
+  readonly shape: Shape
+  readonly connections: ReadonlyArray<number>
+  readonly fibers: ReadonlyArray<number>
+  /** Milliseconds, each way. */
+  readonly delay: number
+}
+
+export interface Options extends Rounds {
+  readonly url: string
+  readonly grids: ReadonlyArray<Grid>
+}
+
+interface Cell {
+  readonly shape: Shape
+  readonly connections: number
+  readonly fibers: number
+  readonly delay: number
+}
+
+interface Measured extends Cell {
+  readonly figures: ReadonlyArray<Figure>
+}
+
+const { names } = Clients
+
+/** What the goals are about. */
+export const usual: ReadonlyArray<Grid> = [
+  { shape: "short", connections: [1, 2, 5, 10], fibers: [64], delay: 0 },
+  { shape: "short", connections: [2], fibers: [1, 8, 512], delay: 0 },
+  { shape: "rows", connections: [2, 10], fibers: [64], delay: 0 },
+  { shape: "insert", connections: [2, 10], fibers: [64], delay: 0 },
+  { shape: "transaction", connections: [2, 10], fibers: [64], delay: 0 },
+  { shape: "short", connections: [1, 2], fibers: [64], delay: 1 }
+]
+
+export const all: ReadonlyArray<Grid> = [0, 1].flatMap((delay) =>
+  Clients.shapes.map((shape) => ({ shape, connections: [1, 2, 5, 10], fibers: [1, 8, 64, 512], delay }))
+)
+
+export const quick: ReadonlyArray<Grid> = [
+  ...Clients.shapes.map((shape) => ({ shape, connections: [1, 2], fibers: [4], delay: 0 })),
+  { shape: "short", connections: [1], fibers: [4], delay: 1 }
+]
+
+/** With statements prepared just once: it is not what this compares. */
+const isWithPrepared = ({ connections, fibers, shape }: Cell) => shape === "short" && connections === 2 && fibers === 64
+
+const clientsFor = (cell: Cell, url: string): Effect.Effect<ReadonlyArray<Client>, unknown, Scope.Scope> => {
+  const { connections } = cell
+  return Effect.all([
+    Clients.ours(names.ours, url, connections),
+    Clients.ours(names.multiplex, url, connections, { multiplex: true }),
+    ...isWithPrepared(cell)
+      ? [
+        Clients.ours(names.prepare, url, connections, { prepare: true }),
+        Clients.ours(names.both, url, connections, { prepare: true, multiplex: true })
+      ]
+      : [],
+    Clients.stock(url, connections),
+    Clients.pg(url, connections),
+    Clients.postgresJs(url, connections)
+  ])
+}
+
+const measureCell = (cell: Cell, url: string, rounds: Rounds): Effect.Effect<Measured, unknown> =>
+  Effect.gen(function*() {
+    const clients = yield* clientsFor(cell, url)
+    const figures = yield* compare(
+      `Queries: ${cell.shape}, ${cell.connections} connections, ${cell.fibers} fibers, delay ${cell.delay} ms`,
+      clients.map(({ asked }) => asked(cell.shape, cell.fibers)),
+      rounds
     )
-    const crowd = (query: (i: number) => Effect.Effect<unknown, unknown>) => (n: number) =>
-      Effect.forEach(Array.from({ length: 64 }), () =>
-        Effect.gen(function*() {
-          for (let i = 0; i < n / 64; i++) yield* query(i)
-        }), { concurrency: "unbounded", discard: true })
-    const through = (sql: SqlClient.SqlClient) => crowd((i) => sql`select ${i}::int`)
-    return yield* compare([
-      { name: "effect-pgpool", run: through(pool.client) },
-      { name: "@effect/sql-pg", run: through(Context.get(stock, SqlClient.SqlClient)) },
-      { name: "`pg.Pool`", run: crowd((i) => Effect.promise(() => pg.query("select $1::int", [i]))) }
-    ], { operations: 64 * 60 })
-  })).pipe(Effect.provide(Reactivity.layer))
+    return { ...cell, figures }
+  }).pipe(Effect.scoped)
+
+const rowsOf = ({ connections, fibers, figures }: Measured): ReadonlyArray<ReadonlyArray<string>> =>
+  figures.map(({ cpu, name, rounds, wall }) => [
+    name,
+    String(connections),
+    String(fibers),
+    ...[1e6 / wall, 1e6 / Math.max(...rounds), 1e6 / Math.min(...rounds), cpu].map(figure),
+    (named(figures, names.stock).wall / wall).toFixed(2)
+  ])
+
+const columns = ["", "connections", "fibers", "queries/s", "least", "most", "µs of CPU each", "times @effect/sql-pg"]
+
+const commandOf = ({ connections, delay, fibers, shape }: Grid): string =>
+  `npm run bench -- queries --shape ${shape} --connections ${connections} --fibers ${fibers} --delay ${delay}`
+
+const cellsOf = ({ connections, fibers, ...rest }: Grid): ReadonlyArray<Cell> =>
+  connections.flatMap((connections) => fibers.map((fibers) => ({ ...rest, connections, fibers })))
+
+const measureGrid = (grid: Grid, { url, ...rounds }: Options) =>
+  Effect.gen(function*() {
+    const address = grid.delay === 0 ? url : yield* delayed(url, grid.delay)
+    const cells = yield* Effect.forEach(cellsOf(grid), (cell) => measureCell(cell, address, rounds))
+    const markdown = [table(columns, cells.flatMap(rowsOf))]
+    if (grid.delay > 0) {
+      markdown.push(`A query alone takes ${figure(yield* roundTrip(address))} ms: timers are no more exact than that.`)
+    }
+    const title = `Queries: ${Clients.titles[grid.shape]}` + (grid.delay > 0 ? `, ${grid.delay} ms away` : "")
+    return { cells, section: { title, command: commandOf(grid), markdown: markdown.join("\n\n") } }
+  }).pipe(Effect.scoped)
+
+/** How many times as many queries one gets through. */
+const times = (name: string, { figures }: Measured): number =>
+  named(figures, names.stock).wall / named(figures, name).wall
+
+const goalsOf = (cells: ReadonlyArray<Measured>): ReadonlyArray<Goal> => {
+  const main = cells.filter(({ delay, fibers, shape }) => delay === 0 && fibers === 64 && shape === "short")
+  const far = cells.filter(({ delay, fibers, shape }) => delay === 1 && fibers === 64 && shape === "short")
+  const worst = Math.min(...cells.map((cell) => times(names.ours, cell)))
+  const best = Math.min(...main.map(({ figures }) => named(figures, names.stock).wall))
+  const many = (count: number) => (count === 1 ? "1 connection" : `${count} connections`)
+  return [
+    ...main.filter(({ connections }) => connections >= 2).map((cell) =>
+      atLeast(`queries, no options, ${many(cell.connections)}, by @effect/sql-pg`, times(names.ours, cell), 1.15)
+    ),
+    atLeast("queries, no options, the worst of all cells, by @effect/sql-pg", worst, 1),
+    ...main.filter(({ connections }) => connections === 2).map(({ figures }) =>
+      atLeast(
+        "queries, `multiplex`, 2 connections, by @effect/sql-pg's best at any number",
+        best / named(figures, names.multiplex).wall,
+        1.5
+      )
+    ),
+    ...main.filter(({ connections }) => connections === 1).map((cell) =>
+      atLeast("queries, `multiplex`, 1 connection, by @effect/sql-pg", times(names.multiplex, cell), 2)
+    ),
+    ...far.map((cell) =>
+      atLeast(
+        `queries, \`multiplex\`, 1 ms away, ${many(cell.connections)}, by @effect/sql-pg`,
+        times(names.multiplex, cell),
+        8
+      )
+    )
+  ]
+}
+
+export const queries = (options: Options): Effect.Effect<ReadonlyArray<Section>, unknown> =>
+  Effect.gen(function*() {
+    yield* Clients.tables(options.url)
+    const measured = yield* Effect.forEach(options.grids, (grid) => measureGrid(grid, options))
+    const goals = goalsOf(measured.flatMap(({ cells }) => cells))
+    return measured.map(({ section }, i) => (i === 0 ? { ...section, goals } : section))
+  }).pipe(Effect.scoped)

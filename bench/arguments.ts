@@ -1,0 +1,106 @@
+/** What was asked for on the command line. */
+import { Data, Effect } from "effect"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+import { shapes } from "./clients.js"
+import type { Grid } from "./queries.js"
+import * as Queries from "./queries.js"
+
+export const parts = ["overhead", "queries"] as const
+export type Part = typeof parts[number]
+
+export interface Arguments {
+  readonly parts: ReadonlyArray<Part>
+  readonly rounds: number
+  readonly seconds: number
+  readonly grids: ReadonlyArray<Grid>
+  readonly quick: boolean
+  readonly out: string
+  readonly help: boolean
+}
+
+export const usage = `Usage: npm run bench -- [${parts.join("] [")}] [options]
+
+Measures the pool beside its peers and writes a report. Without a part all of them, in less than 15 minutes. Against the
+server of DATABASE_URL, which must allow 120 connections and a schema effect_pgpool_bench, or one of its own.
+
+  --out FILE         where the report goes; default: bench/report.md
+  --rounds N         rounds that count, after one to warm up; default: 5
+  --seconds N        about how long each contender works in each round; default: 0.3
+  --quick            the least that shows that everything works; its figures mean nothing
+  --help
+
+What queries asks; default: what the goals are about. Several values are separated by commas.
+  --connections N    default, if one of these is given: 2
+  --fibers N         default: 64
+  --shape NAME       ${shapes.join(", ")}; default: short
+  --delay N          milliseconds to the server, each way; default: 0
+  --all              1, 2, 5 and 10 connections with 1, 8, 64 and 512 fibers in all shapes, near and 1 ms away; an hour
+`
+
+export class BadArguments extends Data.TaggedError("BadArguments")<{ readonly message: string }> {}
+
+const bad = (message: string): never => {
+  throw new BadArguments({ message })
+}
+
+const oneOf = <A extends string>(what: string, text: string, allowed: ReadonlyArray<A>): A =>
+  allowed.find((value) => value === text) ?? bad(`${what} is one of ${allowed.join(", ")}, not "${text}"`)
+
+const positive = (name: string, text: string): number =>
+  Number(text) > 0 && Number(text) < Infinity ? Number(text) : bad(`--${name} is a number above 0, not "${text}"`)
+
+const whole = (name: string, text: string, least = 1): number =>
+  /^\d+$/.test(text) && Number(text) >= least
+    ? Number(text)
+    : bad(`--${name} is a whole number of at least ${least}, not "${text}"`)
+
+const read = (args: ReadonlyArray<string>) =>
+  parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      out: { type: "string", default: fileURLToPath(new URL("./report.md", import.meta.url)) },
+      rounds: { type: "string" },
+      seconds: { type: "string" },
+      quick: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+      connections: { type: "string" },
+      fibers: { type: "string" },
+      shape: { type: "string" },
+      delay: { type: "string" },
+      all: { type: "boolean", default: false }
+    }
+  })
+
+const gridsOf = ({ all, connections, delay, fibers, quick, shape }: ReturnType<typeof read>["values"]) => {
+  if (all) return Queries.all
+  if ((connections ?? fibers ?? shape ?? delay) === undefined) return quick ? Queries.quick : Queries.usual
+  const list = (text: string) => text.split(",")
+  return list(shape ?? "short").flatMap((shape) =>
+    list(delay ?? "0").map((delay) => ({
+      shape: oneOf("--shape", shape, shapes),
+      delay: whole("delay", delay, 0),
+      connections: list(connections ?? "2").map((count) => whole("connections", count)),
+      fibers: list(fibers ?? "64").map((count) => whole("fibers", count))
+    }))
+  )
+}
+
+export const parse = (args: ReadonlyArray<string>): Effect.Effect<Arguments, BadArguments> =>
+  Effect.try({
+    try: () => {
+      const { positionals, values } = read(args)
+      const { help, out, quick } = values
+      return {
+        parts: positionals.length === 0 ? parts : positionals.map((text) => oneOf("a part", text, parts)),
+        rounds: whole("rounds", values.rounds ?? (quick ? "1" : "5")),
+        seconds: positive("seconds", values.seconds ?? (quick ? "0.005" : "0.3")),
+        grids: gridsOf(values),
+        quick,
+        out,
+        help
+      }
+    },
+    catch: (error) => error instanceof BadArguments ? error : new BadArguments({ message: (error as Error).message })
+  })

@@ -1,0 +1,99 @@
+/** The report: what was measured, where, and how to measure it again. */
+import { Effect } from "effect"
+import { readFile } from "node:fs/promises"
+import { cpus, loadavg } from "node:os"
+import * as Pg from "pg"
+
+export interface Section {
+  readonly title: string
+  /** What measures it again. */
+  readonly command: string
+  readonly markdown: string
+  readonly goals?: ReadonlyArray<Goal> | undefined
+}
+
+/** What was hoped for, and what came of it. */
+export interface Goal {
+  readonly goal: string
+  readonly measured: string
+  readonly met: boolean
+}
+
+export const atLeast = (goal: string, measured: number, least: number): Goal => ({
+  goal: `${goal}: at least ${least}`,
+  measured: measured.toFixed(2),
+  met: measured >= least
+})
+
+export const atMost = (goal: string, measured: number, most: number): Goal => ({
+  goal: `${goal}: at most ${most}`,
+  measured: measured.toFixed(2),
+  met: measured <= most
+})
+
+/** A Markdown table. The columns but the first stand to the right. */
+export const table = (columns: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string =>
+  [columns, columns.map((_, i) => i === 0 ? "---" : "---:"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join(
+    "\n"
+  )
+
+/** More digits would be noise. */
+export const figure = (value: number): string =>
+  Math.abs(value) >= 100 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString()
+
+const peers = ["effect", "@effect/sql", "@effect/sql-pg", "pg", "pg-pool", "postgres", "tarn"]
+
+/** Read from its folder, since not every package exports its own. */
+const versionOf = (name: string): Effect.Effect<string> =>
+  Effect.promise(async () => {
+    const file = await readFile(new URL(`../node_modules/${name}/package.json`, import.meta.url), "utf8")
+    return `${name} ${JSON.parse(file).version}`
+  })
+
+const serverVersion = (url: string): Effect.Effect<string> =>
+  Effect.promise(async () => {
+    const client = new Pg.Client(url)
+    await client.connect()
+    const { rows } = await client.query("SHOW server_version")
+    await client.end()
+    return rows[0].server_version
+  })
+
+/** Where it was measured, as it was before. */
+export const describe = (url: string): Effect.Effect<string> =>
+  Effect.gen(function*() {
+    const versions = yield* Effect.forEach(peers, versionOf)
+    const built = import.meta.resolve("effect-pgpool").endsWith("/dist/index.js")
+    return [
+      `- ${new Date().toISOString()}`,
+      `- ${cpus().length} x ${cpus()[0].model}, load ${loadavg().map((load) => load.toFixed(1)).join(" ")} before`,
+      `- Node ${process.version}, PostgreSQL ${yield* serverVersion(url)}`,
+      `- effect-pgpool, ${built ? "as it is built" : "from its sources, which are slower than what is built"}`,
+      `- beside ${versions.join(", ")}`
+    ].join("\n")
+  })
+
+const goalsOf = (goals: ReadonlyArray<Goal>): ReadonlyArray<string> =>
+  goals.length === 0 ? [] : [
+    "## Goals",
+    table(
+      ["of the parts that ran", "measured", "met"],
+      goals.map(({ goal, measured, met }) => [goal, measured, met ? "yes" : "**no**"])
+    )
+  ]
+
+export const render = (
+  { machine, rounds, sections }: {
+    readonly machine: string
+    readonly rounds: number
+    readonly sections: ReadonlyArray<Section>
+  }
+): string =>
+  [
+    "# What the pool costs beside its peers",
+    machine,
+    `What stands in one table was measured in turn in one run, round by round. Figures are medians of ${rounds} rounds, ` +
+    "after one to warm up; CPU time is that of the client's process.",
+    ...goalsOf(sections.flatMap(({ goals = [] }) => goals)),
+    ...sections.flatMap(({ command, markdown, title }) => [`## ${title}`, `\`${command}\``, markdown])
+  ].join("\n\n") + "\n"
