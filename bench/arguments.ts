@@ -6,7 +6,7 @@ import { shapes } from "./clients.js"
 import type { Grid } from "./queries.js"
 import * as Queries from "./queries.js"
 
-export const parts = ["overhead", "queries"] as const
+export const parts = ["overhead", "queries", "growth"] as const
 export type Part = typeof parts[number]
 
 export interface Arguments {

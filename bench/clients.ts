@@ -1,7 +1,7 @@
 /** The clients that are compared, and what each is asked. */
-import { Reactivity } from "@effect/experimental"
-import { SqlClient } from "@effect/sql"
-import { PgClient } from "@effect/sql-pg"
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, Redacted } from "effect"
 import type { Scope } from "effect"
 import { PgPool } from "effect-pgpool"

@@ -1,5 +1,5 @@
 // The process of delay.ts: host, port and milliseconds; prints its own port, and goes when its standard input ends.
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Redacted } from "effect"
 import { once } from "node:events"
 import * as Proxy from "../test/support/proxy.js"

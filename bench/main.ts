@@ -1,11 +1,12 @@
 // What the pool costs beside its peers: npm run bench -- --help
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect } from "effect"
 import type { Scope } from "effect"
 import { writeFile } from "node:fs/promises"
 import * as Postgres from "../test/support/postgres.js"
 import type { Arguments, Part } from "./arguments.js"
 import { parse, usage } from "./arguments.js"
+import { growth } from "./growth.js"
 import { overhead } from "./overhead.js"
 import { queries } from "./queries.js"
 import type { Section } from "./report.js"
@@ -22,7 +23,8 @@ type Run = Effect.Effect<ReadonlyArray<Section>, unknown, Scope.Scope>
 
 const runOf = (options: Arguments, url: string): { readonly [P in Part]: Run } => ({
   overhead: overhead({ ...options, url }),
-  queries: queries({ ...options, url })
+  queries: queries({ ...options, url }),
+  growth: growth({ ...options, url })
 })
 
 const measure = (options: Arguments) =>

@@ -19,10 +19,13 @@ const Answer = Schema.Struct({
 export type Question = typeof Question.Type
 export type Answer = typeof Answer.Type
 
-export const questionOf = Schema.decode(Schema.parseJson(Question))
+export const questionsOf = Schema.decode(Schema.parseJson(Schema.Array(Question)))
 
-export const measure = (question: Question): Effect.Effect<Answer, unknown> =>
-  Console.error(`Memory of ${question.count} ${question.kind}`).pipe(
-    Effect.zipRight(Child.run("./memoryMain.ts", JSON.stringify(question))),
-    Effect.flatMap(Schema.decode(Schema.parseJson(Answer)))
+const answersOf = Schema.decode(Schema.parseJson(Schema.Array(Answer)))
+
+/** The answers to all of them, in their order. */
+export const measure = (questions: ReadonlyArray<Question>): Effect.Effect<ReadonlyArray<Answer>, unknown> =>
+  Console.error(`Memory of ${questions.map(({ count, kind }) => `${count} ${kind}`).join(", ")}`).pipe(
+    Effect.zipRight(Child.run("./memoryMain.ts", JSON.stringify(questions))),
+    Effect.flatMap(answersOf)
   )

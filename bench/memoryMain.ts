@@ -1,6 +1,6 @@
-// Answers one question of memory.ts.
-import { Reactivity } from "@effect/experimental"
-import { NodeRuntime } from "@effect/platform-node"
+// Answers the questions of memory.ts, which come by standard input.
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Fiber, Redacted } from "effect"
 import type { Scope } from "effect"
 import { ElasticPool, PgPool } from "effect-pgpool"
@@ -8,7 +8,7 @@ import { text } from "node:stream/consumers"
 import * as Pg from "pg"
 import { median } from "simple-statistics"
 import type { Answer, Question } from "./memory.js"
-import { questionOf } from "./memory.js"
+import { questionsOf } from "./memory.js"
 
 /** Something that is there until its scope is closed. */
 type Held = Effect.Effect<unknown, unknown, Scope.Scope>
@@ -78,14 +78,36 @@ const sessions = (count: number, url: string): Effect.Effect<Pair> => {
   return Effect.succeed({ ours: Effect.provide(ours, Reactivity.layer), other })
 }
 
-/** All behind a slow one. */
+const session = (url: string) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const client = new Pg.Client(url)
+      await client.connect()
+      return client
+    }),
+    (client) => Effect.promise(() => client.end())
+  )
+
+/** All behind one that waits for a lock. */
 const statements = (count: number, url: string): Effect.Effect<Pair, unknown, Scope.Scope> =>
   Effect.gen(function*() {
-    const { client: sql } = yield* PgPool.make({ ...many(1), url: Redacted.make(url), multiplex: count + 1 })
+    const gate = yield* session(url)
+    const pool = yield* PgPool.make({ ...many(1), url: Redacted.make(url), multiplex: count + 1 })
+    const sql = pool.client
+    yield* sql`SELECT ${1}::int`
     const ours = Effect.gen(function*() {
-      yield* Effect.acquireRelease(Effect.fork(sql`SELECT pg_sleep(${600})`), Fiber.interruptFork)
-      yield* Effect.yieldNow()
-      yield* suspended(count, sql`SELECT ${1}::int`)
+      yield* Effect.promise(() => gate.query("SELECT pg_advisory_lock(7263541)"))
+      const behind = [
+        sql`SELECT pg_advisory_xact_lock(${7263541})`,
+        ...Array.from({ length: count }, () => sql`SELECT ${1}::int`)
+      ]
+      yield* Effect.acquireRelease(
+        Effect.sync(() => behind.map((statement) => Effect.runFork(statement))),
+        Fiber.awaitAll
+      )
+      yield* Effect.addFinalizer(() => Effect.promise(() => gate.query("SELECT pg_advisory_unlock(7263541)")))
+      const { waiting } = yield* pool.stats
+      if (waiting > 0) return yield* Effect.dieMessage(`${waiting} statements are not on their way`)
     })
     return { ours, other: bare(count) }
   }).pipe(Effect.provide(Reactivity.layer))
@@ -100,7 +122,7 @@ const weigh = (held: Held): Effect.Effect<number, unknown> =>
     return (yield* bytes) - before
   }).pipe(Effect.scoped)
 
-const answer = (question: Question): Effect.Effect<Answer, unknown, Scope.Scope> =>
+const answer = (question: Question): Effect.Effect<Answer, unknown> =>
   Effect.gen(function*() {
     const pair = yield* pairOf(question)
     const ours: Array<number> = []
@@ -112,12 +134,11 @@ const answer = (question: Question): Effect.Effect<Answer, unknown, Scope.Scope>
       other.push(weights.other / question.count)
     }
     return { ours: median(ours), other: median(other) }
-  })
+  }).pipe(Effect.scoped)
 
 Effect.promise(() => text(process.stdin)).pipe(
-  Effect.flatMap(questionOf),
-  Effect.flatMap(answer),
-  Effect.flatMap((answer) => Console.log(JSON.stringify(answer))),
-  Effect.scoped,
+  Effect.flatMap(questionsOf),
+  Effect.flatMap(Effect.forEach(answer)),
+  Effect.flatMap((answers) => Console.log(JSON.stringify(answers))),
   NodeRuntime.runMain
 )

@@ -173,8 +173,10 @@ const waiting = (count: number, least: number, options: Options): Effect.Effect<
 const memory = ({ quick, rounds, url }: Options): Effect.Effect<Section, unknown> =>
   Effect.gen(function*() {
     const counts = quick ? { waiters: 1000, sessions: 2 } : { waiters: 10_000, sessions: 20 }
-    const waiters = yield* Memory.measure({ kind: "waiters", count: counts.waiters, rounds, url })
-    const sessions = yield* Memory.measure({ kind: "sessions", count: counts.sessions, rounds, url })
+    const [waiters, sessions] = yield* Memory.measure([
+      { kind: "waiters", count: counts.waiters, rounds, url },
+      { kind: "sessions", count: counts.sessions, rounds, url }
+    ])
     return {
       title: "Memory",
       command,

@@ -51,8 +51,8 @@ export const all: ReadonlyArray<Grid> = [0, 1].flatMap((delay) =>
 )
 
 export const quick: ReadonlyArray<Grid> = [
-  ...Clients.shapes.map((shape) => ({ shape, connections: [1, 2], fibers: [4], delay: 0 })),
-  { shape: "short", connections: [1], fibers: [4], delay: 1 }
+  ...Clients.shapes.map((shape) => ({ shape, connections: [2], fibers: [4], delay: 0 })),
+  { shape: "short", connections: [1, 2], fibers: [4], delay: 1 }
 ]
 
 /** With statements prepared just once: it is not what this compares. */

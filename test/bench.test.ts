@@ -1,0 +1,86 @@
+/** The benchmarks still run, and report what they should. Nothing here is about time. */
+import { FileSystem } from "@effect/platform"
+import { NodeFileSystem } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { execFile } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { inject } from "vitest"
+
+const main = fileURLToPath(new URL("../bench/main.ts", import.meta.url))
+
+interface Ended {
+  readonly code: number
+  readonly stderr: string
+}
+
+/** On the sources, so that nothing has to be built. */
+const bench = (...args: ReadonlyArray<string>): Effect.Effect<Ended> =>
+  Effect.async((resume) => {
+    const env = { ...process.env, DATABASE_URL: inject("pgUrl") }
+    const child = execFile(process.execPath, ["--import", "tsx", main, ...args], { env }, (_error, _stdout, stderr) =>
+      resume(Effect.succeed({ code: child.exitCode ?? -1, stderr })))
+    return Effect.sync(() =>
+      void child.kill()
+    )
+  })
+
+/** The first cells of the rows below a title, by title. */
+const tablesOf = (report: string): ReadonlyMap<string, ReadonlyArray<string>> =>
+  new Map(
+    report.split(/^## /m).slice(1).map((section) => [
+      section.split("\n")[0],
+      [...section.matchAll(/^\| (.*?) \|/gm)].map(([_, cell]) => cell).slice(2)
+    ])
+  )
+
+const pools = ["effect-pgpool `use`", "effect-pgpool `get`", "Effect 3 `Pool.get`", "pg-pool", "tarn"]
+const clients = ["effect-pgpool", "effect-pgpool, `multiplex: true`", "@effect/sql-pg", "`pg.Pool`", "postgres.js"]
+const sizes = ["1", "100"]
+
+const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "Taking an idle item and giving it back": pools,
+  "Waiting for one of 10 items, 64 fibers": pools,
+  "Waiting for one of 10 items, 100 fibers": pools,
+  "Memory": ["a waiter, beyond a fiber that is suspended", "an idle connection, on this side"],
+  "Queries: `select $1::int`": clients,
+  "Queries: a result of 100 rows": clients,
+  "Queries: an insert": clients,
+  "Queries: a transaction: begin, insert, commit": clients,
+  "Queries: `select $1::int`, 1 ms away": clients,
+  "Growth: fibers that each take one of 10 items once": ["10", "1,000"],
+  "Growth: taking one of so many idle items": sizes,
+  "Growth: so many items in use, and as many fibers that wait": sizes,
+  "Growth: `select $1::int` by 64 fibers over so many connections": ["1", "10"],
+  "Growth: so many statements in flight on one connection": sizes,
+  "Growth: memory": [
+    "waiters, beyond a suspended fiber",
+    "idle items, beyond the item",
+    "idle connections",
+    "statements in flight, beyond a suspended fiber"
+  ]
+}
+
+describe.concurrent("the benchmarks", () => {
+  it.live("report every table", () =>
+    Effect.gen(function*() {
+      const files = yield* FileSystem.FileSystem
+      const out = `${yield* files.makeTempDirectoryScoped()}/report.md`
+      const { code, stderr } = yield* bench("overhead", "queries", "growth", "--quick", "--out", out)
+      assert.strictEqual(code, 0, stderr)
+      const report = yield* files.readFileString(out)
+      const tables = tablesOf(report)
+      for (const [title, rows] of Object.entries(expected)) {
+        assert.includeMembers([...tables.get(title) ?? []], [...rows], title)
+      }
+      assert.isAtLeast(tables.get("Goals")?.length ?? 0, 5)
+      assert.notMatch(report, /NaN|undefined|Infinity/)
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)), 120_000)
+
+  it.live("refuse what they don't know, and say what they do", () =>
+    Effect.gen(function*() {
+      const { code, stderr } = yield* bench("queries", "--connections", "none")
+      assert.strictEqual(code, 1)
+      assert.match(stderr, /^--connections is a whole number of at least 1, not "none"\n\nUsage: npm run bench/)
+    }), 60_000)
+})
