@@ -12,6 +12,7 @@ export type Part = typeof parts[number]
 export interface Arguments {
   readonly parts: ReadonlyArray<Part>
   readonly rounds: number
+  /** About how long each contender works in each round. */
   readonly seconds: number
   readonly grids: ReadonlyArray<Grid>
   readonly quick: boolean
@@ -26,7 +27,7 @@ server of DATABASE_URL, which must allow 120 connections and a schema effect_pgp
 
   --out FILE         where the report goes; default: bench/report.md
   --rounds N         rounds that count, after one to warm up; default: 5
-  --seconds N        about how long each contender works in each round; default: 0.3
+  --millis N         about how long each contender works in each round; default: 300
   --quick            the least that shows that everything works; its figures mean nothing
   --help
 
@@ -47,9 +48,6 @@ const bad = (message: string): never => {
 const oneOf = <A extends string>(what: string, text: string, allowed: ReadonlyArray<A>): A =>
   allowed.find((value) => value === text) ?? bad(`${what} is one of ${allowed.join(", ")}, not "${text}"`)
 
-const positive = (name: string, text: string): number =>
-  Number(text) > 0 && Number(text) < Infinity ? Number(text) : bad(`--${name} is a number above 0, not "${text}"`)
-
 const whole = (name: string, text: string, least = 1): number =>
   /^\d+$/.test(text) && Number(text) >= least
     ? Number(text)
@@ -62,7 +60,7 @@ const read = (args: ReadonlyArray<string>) =>
     options: {
       out: { type: "string", default: fileURLToPath(new URL("./report.md", import.meta.url)) },
       rounds: { type: "string" },
-      seconds: { type: "string" },
+      millis: { type: "string" },
       quick: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
       connections: { type: "string" },
@@ -95,7 +93,7 @@ export const parse = (args: ReadonlyArray<string>): Effect.Effect<Arguments, Bad
       return {
         parts: positionals.length === 0 ? parts : positionals.map((text) => oneOf("a part", text, parts)),
         rounds: whole("rounds", values.rounds ?? (quick ? "1" : "5")),
-        seconds: positive("seconds", values.seconds ?? (quick ? "0.005" : "0.3")),
+        seconds: whole("millis", values.millis ?? (quick ? "5" : "300")) / 1000,
         grids: gridsOf(values),
         quick,
         out,

@@ -47,23 +47,24 @@ const lap = ({ run }: Contender, operations: number): Effect.Effect<Lap, unknown
     })
   })
 
-/** How many operations take about so long. Warms up by the way. */
+/** How many operations take about so long. Warms up by the way: with as many operations as that again, or more. */
 const calibrate = (contender: Contender, seconds: number): Effect.Effect<number, unknown> =>
   Effect.gen(function*() {
     const unit = contender.unit ?? 1
     const goal = seconds * 1e6
     let operations = unit
     let { wall } = yield* lap(contender, operations)
-    while (wall < goal / 3) {
-      operations *= 4
+    while (wall < goal) {
+      operations *= 2
       wall = (yield* lap(contender, operations)).wall
     }
     return Math.max(1, Math.round(operations / unit * goal / wall)) * unit
   })
 
 /**
- * Runs the contenders in turn, round by round, so that a machine whose speed drifts drifts for all of them. One round
- * before those that count warms up.
+ * Runs the contenders in turn, round by round, so that a machine whose speed drifts drifts for all of them. Each round
+ * begins with another one, for who follows whom matters: somebody's garbage may be collected in the time of the next. One
+ * round before those that count warms up.
  */
 export const compare = (
   title: string,
@@ -75,8 +76,9 @@ export const compare = (
     const operations = yield* Effect.forEach(contenders, (contender) => calibrate(contender, seconds))
     const laps = contenders.map((): Array<Lap> => [])
     for (let round = 0; round <= rounds; round++) {
-      for (const [i, contender] of contenders.entries()) {
-        const { cpu, wall } = yield* lap(contender, operations[i])
+      for (let turn = 0; turn < contenders.length; turn++) {
+        const i = (turn + round) % contenders.length
+        const { cpu, wall } = yield* lap(contenders[i], operations[i])
         if (round > 0) laps[i].push({ wall: wall / operations[i], cpu: cpu / operations[i] })
       }
     }
