@@ -27,7 +27,7 @@ server of DATABASE_URL, which must allow 120 connections and a schema effect_pgp
 
   --out FILE         where the report goes; default: bench/report.md
   --rounds N         rounds that count, after one to warm up; default: 5
-  --millis N         about how long each contender works in each round; default: 300
+  --millis N         about how long each contender works in each round; default: 200
   --quick            the least that shows that everything works; its figures mean nothing
   --help
 
@@ -36,7 +36,7 @@ What queries asks; default: what the goals are about. Several values are separat
   --fibers N         default: 64
   --shape NAME       ${shapes.join(", ")}; default: short
   --delay N          milliseconds to the server, each way; default: 0
-  --all              1, 2, 5 and 10 connections with 1, 8, 64 and 512 fibers in all shapes, near and 1 ms away; an hour
+  --all              1, 2, 5 and 10 connections with 1, 8, 64 and 512 fibers in all shapes, near and 1 ms away; half an hour
 `
 
 export class BadArguments extends Data.TaggedError("BadArguments")<{ readonly message: string }> {}
@@ -93,7 +93,7 @@ export const parse = (args: ReadonlyArray<string>): Effect.Effect<Arguments, Bad
       return {
         parts: positionals.length === 0 ? parts : positionals.map((text) => oneOf("a part", text, parts)),
         rounds: whole("rounds", values.rounds ?? (quick ? "1" : "5")),
-        seconds: whole("millis", values.millis ?? (quick ? "5" : "300")) / 1000,
+        seconds: whole("millis", values.millis ?? (quick ? "5" : "200")) / 1000,
         grids: gridsOf(values),
         quick,
         out,
