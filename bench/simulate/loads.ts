@@ -5,8 +5,15 @@ const times = <T>(n: number, items: ReadonlyArray<T>): ReadonlyArray<T> => Array
 
 const usual = { service: constant(5), connect: 20 }
 
-/** A day in four minutes: night, and a day with peaks and bursts. */
-const day: Load["phases"] = [[60, 5], ...times(4, [[20, 200], [8, 1500], [15, 200], [1, 4000], [1, 200]] as const)]
+/** Night, and a day with a peak and a burst for each minute that it all takes. */
+export const dayOf = (seconds: number): Load["phases"] => {
+  const minutes = Math.max(1, Math.round(seconds / 60))
+  const round = [[20, 200], [8, 1500], [15, 200], [1, 4000], [1, 200]] as const
+  const phases = [[15 * minutes, 5], ...times(minutes, round)] as const
+  return phases.map(([length, perSecond]) => [length * seconds / minutes / 60, perSecond])
+}
+
+const day = dayOf(240)
 
 /** A burst each so many seconds over an hour of an ordinary day would take long: two minutes of it. */
 const everySeconds = (seconds: number): Load["phases"] =>

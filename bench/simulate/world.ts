@@ -144,8 +144,11 @@ export class World {
   }
 }
 
-/** Poisson arrivals, and how long each will hold its connection: the same for every pool. */
-function* arrivals(load: Load, random: () => number): Generator<readonly [at: number, service: number]> {
+/** Poisson arrivals in milliseconds, and how long each will hold its connection: the same for every pool. */
+export function* arrivals(
+  load: Pick<Load, "phases" | "service">,
+  random: () => number
+): Generator<readonly [at: number, service: number]> {
   let begin = 0
   for (const [seconds, perSecond] of load.phases) {
     const end = begin + seconds * 1000

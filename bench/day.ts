@@ -1,0 +1,183 @@
+/** A day of load in a minute or a few, on a real server: how long callers wait, and how many connections that takes. */
+import { Console, Effect } from "effect"
+import type { Scope } from "effect"
+import { fork } from "node:child_process"
+import { once } from "node:events"
+import { writeFile } from "node:fs/promises"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import * as Postgres from "../test/support/postgres.js"
+import { svg } from "./day/chart.js"
+import { adaptive, contenders, rival } from "./day/contenders.js"
+import type { Score } from "./day/play.js"
+import { planOf } from "./day/play.js"
+import type { Job, Message } from "./day/player.js"
+import type { Sample } from "./day/server.js"
+import { capacity, connectTime, sample } from "./day/server.js"
+import * as SlowDoor from "./day/slowDoor.js"
+import { dayOf } from "./simulate/loads.js"
+
+export interface Section {
+  readonly title: string
+  readonly command: string
+  readonly markdown: string
+  readonly goals: ReadonlyArray<{ readonly goal: string; readonly measured: string; readonly met: boolean }>
+}
+
+export interface Options {
+  /** How long the day is, for each contender. */
+  readonly seconds: number
+  /** Where the report will be. The chart stands beside it. */
+  readonly out: string
+  /** The server. Without it one is started. */
+  readonly url?: string
+}
+
+export interface Played extends Score {
+  readonly name: string
+  readonly samples: ReadonlyArray<Sample>
+  readonly mean: number
+  readonly peak: number
+  readonly connects: number
+}
+
+const statement = "select pg_sleep(0.005)"
+
+/** The limit of connections. */
+const limit = 20
+
+/** What a connect is to take, in milliseconds. */
+const connect = 20
+
+/**
+ * Times the rates of the day. 4,000 in a second are what 20 connections can do in 5 ms each, but where server and client
+ * share two cores each takes them 6 to 7 ms. So a burst still asks for as much as there is.
+ */
+const scale = 0.75
+
+/** The contender in a process of its own. */
+const start = (job: Job) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const child = fork(fileURLToPath(new URL("./day/player.ts", import.meta.url)), [JSON.stringify(job)])
+      return { child, exited: once(child, "exit") }
+    }),
+    ({ child, exited }) =>
+      Effect.promise(() => {
+        child.kill()
+        return exited
+      })
+  ).pipe(Effect.map(({ child, exited }) =>
+    Effect.tryPromise((signal) =>
+      Promise.race([
+        once(child, "message", { signal }).then(([message]) => message as Message),
+        exited.then(() => Promise.reject(new Error(`The process of ${job.contender} has ended`)))
+      ])
+    )
+  ))
+
+const contend = (job: Job, server: string, door: SlowDoor.SlowDoor): Effect.Effect<Played, unknown> =>
+  Effect.gen(function*() {
+    const name = job.contender
+    yield* Console.error(`The day of ${name}`)
+    const told = yield* start(job)
+    yield* told
+    const before = door.connects
+    const sampled = yield* sample(server, job.applicationName)
+    const score = yield* told as Effect.Effect<Score, unknown>
+    const samples = sampled.filter(({ at }) => at < job.seconds * 1000)
+    const counts = samples.map(({ connections }) => connections)
+    return { name, ...score, samples, mean: mean(samples), peak: Math.max(...counts), connects: door.connects - before }
+  }).pipe(Effect.scoped)
+
+/** Each holds until the next: a busy server is late with some. */
+const mean = (samples: ReadonlyArray<Sample>): number => {
+  const last = samples[samples.length - 1]
+  const area = samples.slice(1).reduce((sum, { at }, i) => sum + samples[i].connections * (at - samples[i].at), 0)
+  return area / (last.at - samples[0].at)
+}
+
+const columns = ["", "failures", "p50 ms", "p99", "p99.9", "connections", "peak", "connects", "CPU s", "late ms"]
+
+const row = (
+  { connects, cpu, failures, late, mean, name, p50, p99, p999, peak, requests }: Played
+): ReadonlyArray<string | number> => [
+  name,
+  failures === 0 ? "0" : `${failures} (${(100 * failures / requests).toFixed(2)} %)`,
+  ...[p50, p99, p999, mean].map((figure) => figure.toFixed(1)),
+  peak,
+  connects,
+  (cpu / 1000).toFixed(1),
+  late.toFixed(1)
+]
+
+const table = (played: ReadonlyArray<Played>): string =>
+  [columns, columns.map((_, i) => i === 0 ? "---" : "---:"), ...played.map(row)]
+    .map((cells) => `| ${cells.join(" | ")} |`).join("\n")
+
+const goals = (played: ReadonlyArray<Played>): Section["goals"] => {
+  const [ours, other] = [adaptive, rival].map((wanted) => played.find(({ name }) => name === wanted)!)
+  const atMost = (goal: string, measured: number, most: number) => ({
+    goal: `day, ${adaptive}: ${goal}: at most ${most}`,
+    measured: measured.toFixed(2),
+    met: measured <= most
+  })
+  return [
+    atMost("failures", ours.failures, 0),
+    atMost(`p99 beside ${rival}`, ours.p99 / other.p99, 1.1),
+    atMost(`mean connections beside ${rival}`, ours.mean / other.mean, 0.5)
+  ]
+}
+
+const notes = (
+  { delay, most, plan, seconds }: {
+    readonly delay: number
+    readonly most: number
+    readonly plan: ReadonlyArray<number>
+    readonly seconds: number
+  }
+): string => {
+  const phases = dayOf(seconds).map(([length, perSecond]) => `${perSecond * scale}/s for ${length} s`)
+  return `Each contender plays the same ${
+    plan.length.toLocaleString("en")
+  } arrivals, in a process of its own, one after ` +
+    `the other. They are a Poisson process: ${
+      phases.join(", ")
+    }; which is ${scale} times the rates that were planned, ` +
+    `because ${limit} connections could serve ${
+      Math.round(most).toLocaleString("en")
+    } a second here. Each request is ` +
+    `\`${statement}\`. Its time counts from its planned arrival, though 99 of 100 were only made "late" ms after it, at ` +
+    `most; what failed has no time. Connections are those in \`pg_stat_activity\`, every 50 ms. A connect takes about ` +
+    `${connect} ms: a proxy holds it up by ${delay.toFixed(1)} ms. CPU is that of the contender's process.`
+}
+
+/** `pg-pool`, `@effect/sql-pg` and pools of ours play the same day. */
+export const day = ({ out, seconds, url }: Options): Effect.Effect<ReadonlyArray<Section>, unknown, Scope.Scope> =>
+  Effect.gen(function*() {
+    const server = url ?? (yield* Postgres.start()).url
+    const door = yield* SlowDoor.open(server)
+    const most = yield* capacity(door.url, statement, limit)
+    door.delay = Math.max(0, connect - (yield* connectTime(door.url)))
+    const plan = planOf({ seconds, scale })
+    const names = Object.keys(contenders)
+    const played = yield* Effect.forEach(names, (contender, i) =>
+      contend(
+        { contender, seconds, scale, statement, url: door.url, applicationName: `day ${process.pid} ${i}` },
+        server,
+        door
+      ))
+    const chart = "day.svg"
+    yield* Effect.promise(() => writeFile(join(dirname(out), chart), svg(plan, played)))
+    return [{
+      title: `A day in ${seconds} seconds`,
+      command: `npm run bench -- day --seconds ${seconds}`,
+      markdown: [
+        table(played),
+        `![The load, and connections held](${chart})`,
+        notes({ delay: door.delay, most, plan, seconds })
+      ]
+        .join("\n\n"),
+      goals: goals(played)
+    }]
+  })
