@@ -6,7 +6,7 @@ import { shapes } from "./clients.js"
 import type { Grid } from "./queries.js"
 import * as Queries from "./queries.js"
 
-export const parts = ["overhead", "queries", "growth"] as const
+export const parts = ["overhead", "queries", "growth", "day"] as const
 export type Part = typeof parts[number]
 
 export interface Arguments {
@@ -14,6 +14,8 @@ export interface Arguments {
   readonly rounds: number
   /** About how long each contender works in each round. */
   readonly seconds: number
+  /** How long the day is. */
+  readonly daySeconds: number
   readonly grids: ReadonlyArray<Grid>
   readonly quick: boolean
   readonly out: string
@@ -28,6 +30,7 @@ server of DATABASE_URL, which must allow 120 connections and a schema effect_pgp
   --out FILE         where the report goes; default: bench/report.md
   --rounds N         rounds that count, after one to warm up; default: 5
   --millis N         about how long each contender works in each round; default: 200
+  --seconds N        day: how long it is, for each contender; default: 50
   --quick            the least that shows that everything works; its figures mean nothing
   --help
 
@@ -61,6 +64,7 @@ const read = (args: ReadonlyArray<string>) =>
       out: { type: "string", default: fileURLToPath(new URL("./report.md", import.meta.url)) },
       rounds: { type: "string" },
       millis: { type: "string" },
+      seconds: { type: "string" },
       quick: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
       connections: { type: "string" },
@@ -94,6 +98,7 @@ export const parse = (args: ReadonlyArray<string>): Effect.Effect<Arguments, Bad
         parts: positionals.length === 0 ? parts : positionals.map((text) => oneOf("a part", text, parts)),
         rounds: whole("rounds", values.rounds ?? (quick ? "1" : "5")),
         seconds: whole("millis", values.millis ?? (quick ? "5" : "200")) / 1000,
+        daySeconds: whole("seconds", values.seconds ?? (quick ? "2" : "50")),
         grids: gridsOf(values),
         quick,
         out,

@@ -15,14 +15,9 @@ import type { Job, Message } from "./day/player.js"
 import type { Sample } from "./day/server.js"
 import { capacity, connectTime, sample } from "./day/server.js"
 import * as SlowDoor from "./day/slowDoor.js"
+import type { Goal, Section } from "./report.js"
+import { table } from "./report.js"
 import { dayOf } from "./simulate/loads.js"
-
-export interface Section {
-  readonly title: string
-  readonly command: string
-  readonly markdown: string
-  readonly goals: ReadonlyArray<{ readonly goal: string; readonly measured: string; readonly met: boolean }>
-}
 
 export interface Options {
   /** How long the day is, for each contender. */
@@ -101,21 +96,17 @@ const columns = ["", "failures", "p50 ms", "p99", "p99.9", "connections", "peak"
 
 const row = (
   { connects, cpu, failures, late, mean, name, p50, p99, p999, peak, requests }: Played
-): ReadonlyArray<string | number> => [
+): ReadonlyArray<string> => [
   name,
   failures === 0 ? "0" : `${failures} (${(100 * failures / requests).toFixed(2)} %)`,
   ...[p50, p99, p999, mean].map((figure) => figure.toFixed(1)),
-  peak,
-  connects,
+  String(peak),
+  String(connects),
   (cpu / 1000).toFixed(1),
   late.toFixed(1)
 ]
 
-const table = (played: ReadonlyArray<Played>): string =>
-  [columns, columns.map((_, i) => i === 0 ? "---" : "---:"), ...played.map(row)]
-    .map((cells) => `| ${cells.join(" | ")} |`).join("\n")
-
-const goals = (played: ReadonlyArray<Played>): Section["goals"] => {
+const goals = (played: ReadonlyArray<Played>): ReadonlyArray<Goal> => {
   const [ours, other] = [adaptive, rival].map((wanted) => played.find(({ name }) => name === wanted)!)
   const atMost = (goal: string, measured: number, most: number) => ({
     goal: `day, ${adaptive}: ${goal}: at most ${most}`,
@@ -173,7 +164,7 @@ export const day = ({ out, seconds, url }: Options): Effect.Effect<ReadonlyArray
       title: `A day in ${seconds} seconds`,
       command: `npm run bench -- day --seconds ${seconds}`,
       markdown: [
-        table(played),
+        table(columns, played.map(row)),
         `![The load, and connections held](${chart})`,
         notes({ delay: door.delay, most, plan, seconds })
       ]

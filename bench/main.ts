@@ -6,6 +6,7 @@ import { writeFile } from "node:fs/promises"
 import * as Postgres from "../test/support/postgres.js"
 import type { Arguments, Part } from "./arguments.js"
 import { parse, usage } from "./arguments.js"
+import { day } from "./day.js"
 import { growth } from "./growth.js"
 import { overhead } from "./overhead.js"
 import { queries } from "./queries.js"
@@ -24,7 +25,8 @@ type Run = Effect.Effect<ReadonlyArray<Section>, unknown, Scope.Scope>
 const runOf = (options: Arguments, url: string): { readonly [P in Part]: Run } => ({
   overhead: overhead({ ...options, url }),
   queries: queries({ ...options, url }),
-  growth: growth({ ...options, url })
+  growth: growth({ ...options, url }),
+  day: day({ seconds: options.daySeconds, out: options.out, url })
 })
 
 const measure = (options: Arguments) =>
