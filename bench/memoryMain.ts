@@ -1,7 +1,7 @@
 // Answers the questions of memory.ts, which come by standard input.
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect, Fiber, Redacted } from "effect"
+import { Console, Deferred, Effect, Fiber, Redacted } from "effect"
 import type { Scope } from "effect"
 import { ElasticPool, PgPool } from "effect-pgpool"
 import { text } from "node:stream/consumers"
@@ -35,8 +35,8 @@ const suspended = (count: number, effect: Effect.Effect<unknown, unknown>): Held
 
 const many = (count: number) => ({ maxsize: count, maxoverflow: count, acquireTimeout: "10 minutes" }) as const
 
-/** `_resume`, because `Effect` makes an `AbortController` for a function that takes none. */
-const bare = (count: number): Held => suspended(count, Effect.async((_resume) => {}))
+/** What Effect's programs wait on. */
+const bare = (count: number): Held => suspended(count, Effect.flatMap(Deferred.make<void>(), Deferred.await))
 
 const waiters = (count: number): Effect.Effect<Pair, unknown, Scope.Scope> =>
   Effect.gen(function*() {

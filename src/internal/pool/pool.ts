@@ -93,7 +93,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     if (taken !== undefined) return taken
     const outcome = Deferred.unsafeMake<Slot<A>, E | PoolError>(FiberId.none)
     const waiter = this.enqueue(false, (exit) => Deferred.unsafeDone(outcome, exit))
-    return Effect.onError(restore(Deferred.await(outcome)), () => Effect.sync(() => this.leave(waiter)))
+    // What `Effect.onError` does, without a mask of its own: ten thousand may wait here.
+    const gaveUp = (cause: Cause.Cause<E | PoolError>) => (this.leave(waiter), Effect.failCause(cause))
+    return Effect.catchAllCause(restore(Deferred.await(outcome)), gaveUp)
   }
 
   /**
@@ -156,13 +158,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private lend(slot: Slot<A>, shares: boolean): void {
-    if (slot.borrowers++ === 0) {
+    if (slot.borrowers === 0) {
       this.tally.move(slot, "busy")
       if (shares) this.sharing.add(slot)
     }
+    this.tally.lend(slot)
     this.patience.lent(slot)
-    this.tally.borrowers++
-    this.tally.acquired++
   }
 
   // --- wait ------------------------------------------------------------------------------------------------------
@@ -339,9 +340,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     if (slot.state !== "busy") return
     const now = this.env.now()
     slot.provenAt = slot.lastUsedAt = now
-    slot.uses++
-    slot.borrowers--
-    this.tally.borrowers--
+    this.tally.giveBack(slot)
     this.patience.returned(slot, now)
     if (slot.borrowers > 0) return this.serveSharers()
     this.sharing.remove(slot)

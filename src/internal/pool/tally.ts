@@ -13,7 +13,7 @@ export class Tally {
   size = 0
   /** Leases that are out. */
   borrowers = 0
-  acquired = 0
+  private acquired = 0
   opened = 0
   timeouts = 0
   private readonly closed: { [reason in CloseReason]: number } = {
@@ -37,6 +37,18 @@ export class Tally {
     this.in[slot.state]--
     this.in[state]++
     slot.state = state
+  }
+
+  lend(slot: Slot<unknown>): void {
+    slot.borrowers++
+    this.borrowers++
+    this.acquired++
+  }
+
+  giveBack(slot: Slot<unknown>): void {
+    slot.borrowers--
+    slot.uses++
+    this.borrowers--
   }
 
   remove(slot: Slot<unknown>): void {
