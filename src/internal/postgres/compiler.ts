@@ -6,9 +6,13 @@ import { makeTransforms } from "./transforms.js"
 
 type Compiled = readonly [sql: string, params: ReadonlyArray<unknown>]
 
+interface Remembering {
+  [compiler: symbol]: Compiled
+}
+
 /**
- * The compiler of `@effect/sql-pg`, with two differences. It remembers for itself what it compiled: the original writes
- * that on the fragment, where a client with other transforms would find it. And it sends every value of `json` as JSON,
+ * The compiler of `@effect/sql-pg`, with two differences. What it compiled it writes on the fragment under a name of its
+ * own: the original has one name for all, where a client with other transforms would find it. And it sends every value of `json` as JSON,
  * where `pg` would make arrays of PostgreSQL of arrays, and send texts and dates as they are.
  *
  * @internal
@@ -23,8 +27,9 @@ export const makeCompiler = (
   )
 
 class Compiler implements Statement.Compiler {
-  private readonly compiled = new WeakMap<Statement.Fragment, Compiled>()
-  private readonly compiledPlain = new WeakMap<Statement.Fragment, Compiled>()
+  // Not a `WeakMap`, which costs a statement as much as its compilation, and the garbage collector more.
+  private readonly compiled = Symbol("effect-pgpool/compiled")
+  private readonly compiledPlain = Symbol("effect-pgpool/compiledPlain")
 
   constructor(
     private readonly compiler: Statement.Compiler,
@@ -40,13 +45,14 @@ class Compiler implements Statement.Compiler {
   }
 
   compile(statement: Statement.Fragment, withoutTransform = false): Compiled {
-    const cache = withoutTransform ? this.compiledPlain : this.compiled
-    const known = cache.get(statement)
+    const places = statement as Statement.Fragment & Remembering
+    const place = withoutTransform ? this.compiledPlain : this.compiled
+    const known = places[place]
     if (known !== undefined) return known
     const [sql, params] = this.compiler.compile(copy(statement), withoutTransform)
     const transformJson = withoutTransform ? identity : this.transformJson
     const compiled = [sql, params.some(isJson) ? params.map((param) => send(param, transformJson)) : params] as const
-    cache.set(statement, compiled)
+    places[place] = compiled
     return compiled
   }
 }

@@ -14,7 +14,7 @@ import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
 import { inOnePiece } from "./portal.js"
 import type { Query } from "./prepared.js"
-import { NamedQuery, PreparedStatements } from "./prepared.js"
+import { NamedQuery, PreparedStatements, queryOf } from "./prepared.js"
 
 /**
  * What happens to a statement whose caller is interrupted: it is cancelled on the server, or left to end by itself
@@ -151,7 +151,7 @@ export class Session {
   /** What is sent for a statement: prepared if that is asked for. One without parameters may be several in one. */
   prepared(statement: Query): unknown {
     return this.preparedStatements === undefined || statement.values.length === 0 || statement.isUnprepared === true
-      ? statement
+      ? queryOf(statement)
       : new NamedQuery(this.preparedStatements, statement)
   }
 
