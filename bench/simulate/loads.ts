@@ -5,13 +5,12 @@ const times = <T>(n: number, items: ReadonlyArray<T>): ReadonlyArray<T> => Array
 
 const usual = { service: constant(5), connect: 20 }
 
-/** From midnight to midnight: night at both ends, and a day with a peak and a burst for each minute that it all takes. */
+/** Night, and a day with a peak and a burst for each minute that it all takes. */
 export const dayOf = (seconds: number): Load["phases"] => {
   const minutes = Math.max(1, Math.round(seconds / 60))
-  const night = [7.5 * minutes, 5] as const
   const round = [[20, 200], [8, 1500], [15, 200], [1, 4000], [1, 200]] as const
-  return [night, ...times(minutes, round), night]
-    .map(([length, perSecond]) => [length * seconds / minutes / 60, perSecond])
+  const phases = [[15 * minutes, 5], ...times(minutes, round)] as const
+  return phases.map(([length, perSecond]) => [length * seconds / minutes / 60, perSecond])
 }
 
 const day = dayOf(240)
