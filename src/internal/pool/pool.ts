@@ -16,7 +16,7 @@ import { classify, Outage } from "./outage.js"
 import { Permits } from "./permits.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import { Sharing } from "./sharing.js"
-import type { Deadlines, Order, Owner } from "./slot.js"
+import type { Deadlines, Order, Owner, State } from "./slot.js"
 import { life, Slot } from "./slot.js"
 import { renewedAfter, Sweeper } from "./sweeper.js"
 import { Tally } from "./tally.js"
@@ -60,7 +60,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     readonly env: Environment
   ) {
     this.waiters = new Waiters(settings.share)
-    this.sharing = new Sharing(settings.share, (slot) => this.mayShare(slot))
+    this.sharing = new Sharing(settings.share, (slot, now) => this.mayShare(slot, now))
     this.permits = new Permits(settings.maxsize, settings.maxoverflow)
     this.isWarming = settings.warm > 0
     this.deadlines = { ...settings, ioClock: env.ioClock }
@@ -89,10 +89,11 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    * only the wait is restored, and what was handed over is given back if the wait was interrupted all the same (R12).
    */
   take(restore: <B, E2>(effect: Effect.Effect<B, E2>) => Effect.Effect<B, E2>): Effect.Effect<Slot<A>, E | PoolError> {
-    const taken = this.takeNow(false)
+    const now = this.env.now()
+    const taken = this.takeNow(now, false)
     if (taken !== undefined) return taken
     const outcome = Deferred.unsafeMake<Slot<A>, E | PoolError>(FiberId.none)
-    const waiter = this.enqueue(false, (exit) => Deferred.unsafeDone(outcome, exit))
+    const waiter = this.enqueue(now, false, (exit) => Deferred.unsafeDone(outcome, exit))
     // What `Effect.onError` does, without a mask of its own: ten thousand may wait here.
     const gaveUp = (cause: Cause.Cause<E | PoolError>) => (this.leave(waiter), Effect.failCause(cause))
     return Effect.catchAllCause(restore(Deferred.await(outcome)), gaveUp)
@@ -104,17 +105,19 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    * connection that others use as well, of the kind.
    */
   request(shares: boolean, end: Waiter<A, E | PoolError>["end"]): Waiter<A, E | PoolError> | undefined {
-    const taken = this.takeNow(shares)
-    if (taken === undefined) return this.enqueue(shares, end)
+    const now = this.env.now()
+    const taken = this.takeNow(now, shares)
+    if (taken === undefined) return this.enqueue(now, shares, end)
     end(taken)
   }
 
   /** A ready connection, a refusal, or nothing: then one has to wait. */
-  private takeNow(shares: boolean): Exit.Exit<Slot<A>, PoolError> | undefined {
+  private takeNow(now: number, shares: boolean): Exit.Exit<Slot<A>, PoolError> | undefined {
     if (this.isClosing) return Exit.fail(new PoolClosed({ stats: this.stats() }))
-    const now = this.env.now()
     this.patience.asked(now)
-    const ready = (shares ? this.takeShared() : undefined) ?? this.takeReady(now)
+    // What others share is of no use to those who wait for one of their own: they are not passed (R11).
+    const mayJoin = shares && this.waiters.sharer === undefined
+    const ready = (mayJoin ? this.sharing.leastLoaded(this.waiters.alone, now) : undefined) ?? this.takeReady(now)
     if (ready !== undefined) {
       this.lend(ready, shares)
       return Exit.succeed(ready)
@@ -148,18 +151,13 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     return this.resource.canCheck && (slot.suspect || now - slot.provenAt > this.settings.validateAfterIdle)
   }
 
-  /** One in use by others that share it. It is of no use to those who wait for one of their own: they are not passed. */
-  private takeShared(): Slot<A> | undefined {
-    return this.waiters.sharer === undefined ? this.sharing.leastLoaded(this.waiters.alone) : undefined
-  }
-
-  private mayShare(slot: Slot<A>): boolean {
-    return this.resource.canShare(slot.value) && this.unfit(slot, this.env.now()) === undefined
+  private mayShare(slot: Slot<A>, now: number): boolean {
+    return this.resource.canShare(slot.value) && this.unfit(slot, now) === undefined
   }
 
   private lend(slot: Slot<A>, shares: boolean): void {
     if (slot.borrowers === 0) {
-      this.tally.move(slot, "busy")
+      this.enter(slot, "busy")
       if (shares) this.sharing.add(slot)
     }
     this.tally.lend(slot)
@@ -168,8 +166,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   // --- wait ------------------------------------------------------------------------------------------------------
 
-  private enqueue(shares: boolean, end: Waiter<A, E | PoolError>["end"]): Waiter<A, E | PoolError> {
-    const now = this.env.now()
+  private enqueue(now: number, shares: boolean, end: Waiter<A, E | PoolError>["end"]): Waiter<A, E | PoolError> {
     const waiter = new Waiter(now, shares, end)
     this.waiters.push(waiter)
     this.serve(now)
@@ -233,7 +230,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const { waiters } = this
     while (waiters.sharer !== undefined) {
       // The oldest of all keeps nobody waiting.
-      const slot = this.sharing.leastLoaded(waiters.head === waiters.sharer ? 0 : waiters.alone)
+      const slot = this.sharing.leastLoaded(waiters.head === waiters.sharer ? 0 : waiters.alone, this.env.now())
       if (slot === undefined) return
       this.handTo(waiters.sharer, slot)
     }
@@ -343,7 +340,6 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.tally.giveBack(slot)
     this.patience.returned(slot, now)
     if (slot.borrowers > 0) return this.serveSharers()
-    this.sharing.remove(slot)
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
     else if (this.resource.needsReset(slot.value)) this.instruct(slot, "reset")
@@ -381,13 +377,13 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private rest(slot: Slot<A>): void {
-    this.tally.move(slot, "idle")
+    this.enter(slot, "idle")
     this.idle.push(slot)
     this.sweeper.watch(slot)
   }
 
   private instruct(slot: Slot<A>, order: Exclude<Order, "retire">): void {
-    this.tally.move(slot, "checking")
+    this.enter(slot, "checking")
     slot.give(order)
   }
 
@@ -407,8 +403,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const at = slot.state === "idle" ? this.idle.indexOf(slot) : -1
     if (at >= 0) this.idle.splice(at, 1)
     slot.closeReason = reason
-    this.sharing.remove(slot)
-    this.tally.move(slot, "closing")
+    this.enter(slot, "closing")
     slot.give("retire")
   }
 
@@ -416,8 +411,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     if (this.byValue.get(slot.value) === slot) this.byValue.delete(slot.value)
     if (slot.state === "closing") return
     slot.closeReason = this.isClosing ? "closed" : slot.state === "checking" ? "dirty" : "failed"
-    this.sharing.remove(slot)
-    this.tally.move(slot, "closing")
+    this.enter(slot, "closing")
     this.serve()
   }
 
@@ -433,6 +427,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.tally.remove(slot)
     if (this.isClosing && this.tally.size === 0) Deferred.unsafeDone(this.emptied, Exit.void)
     this.serve()
+  }
+
+  /** One that nobody uses any more is not shared either, or by others. */
+  private enter(slot: Slot<A>, state: State): void {
+    if (slot.state === "busy") this.sharing.remove(slot)
+    this.tally.move(slot, state)
   }
 
   // --- refuse ----------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ export class Sharing<A> {
 
   constructor(
     /** How many borrowers one connection has room for. */
-    readonly limit: number,
-    private readonly isFit: (slot: Slot<A>) => boolean
+    private readonly limit: number,
+    private readonly isFit: (slot: Slot<A>, now: number) => boolean
   ) {}
 
   add(slot: Slot<A>): void {
@@ -28,12 +28,12 @@ export class Sharing<A> {
    * The connection with the fewest borrowers, if one has room. The first ones are left to run dry, as many as there are
    * waiters that want a connection for themselves: so those are not starved by the others.
    */
-  leastLoaded(leftToRunDry: number): Slot<A> | undefined {
+  leastLoaded(leftToRunDry: number, now: number): Slot<A> | undefined {
     let least: Slot<A> | undefined = undefined
     let borrowers = this.limit
     for (let i = leftToRunDry; i < this.slots.length; i++) {
       const slot = this.slots[i]
-      if (slot.borrowers < borrowers && this.isFit(slot)) {
+      if (slot.borrowers < borrowers && this.isFit(slot, now)) {
         least = slot
         borrowers = slot.borrowers
       }

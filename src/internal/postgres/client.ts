@@ -70,10 +70,10 @@ class Router extends Statements {
 
   /** A session that was lost after it was handed over is as good as none. */
   readonly withPooled = <A, E, R>(
-    f: (session: Session, giveBack: () => void) => Effect.Effect<A, E, R>
+    f: (session: Session) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | SqlError, R> =>
     pool.use(this.pool, (session, giveBack): Effect.Effect<A, E | SqlError, R> => {
-      if (session.isAlive) return f(session, giveBack)
+      if (session.isAlive) return f(session)
       giveBack()
       return this.withPooled(f)
     }, asSqlError)
