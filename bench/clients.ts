@@ -7,6 +7,7 @@ import type { Scope } from "effect"
 import { PgPool } from "effect-pgpool"
 import * as Pg from "pg"
 import postgres from "postgres"
+import { watch } from "../test/support/server.js"
 import { fibers, promises } from "./crowd.js"
 import type { Contender } from "./measure.js"
 
@@ -41,13 +42,7 @@ const writeRow = "INSERT INTO effect_pgpool_bench.log (n, note) VALUES ($1, $2)"
 
 /** The tables, for the life of the scope. */
 export const tables = (url: string): Effect.Effect<void, never, Scope.Scope> => {
-  const run = (sql: string) =>
-    Effect.promise(async () => {
-      const client = new Pg.Client(url)
-      await client.connect()
-      await client.query(sql)
-      await client.end()
-    })
+  const run = (sql: string) => Effect.scoped(Effect.flatMap(watch(Redacted.make(url)), ({ query }) => query(sql)))
   const drop = "DROP SCHEMA IF EXISTS effect_pgpool_bench CASCADE"
   return Effect.acquireRelease(
     run(`

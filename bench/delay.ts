@@ -1,10 +1,11 @@
 /** A slow network: a proxy in a process of its own, which delays each chunk and keeps their order. */
-import { Effect } from "effect"
+import { Effect, Redacted } from "effect"
 import type { Scope } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Pg from "pg"
 import { median } from "simple-statistics"
+import { watch } from "../test/support/server.js"
 import * as Child from "./child.js"
 
 /** The server's address, so many milliseconds away in each direction. */
@@ -33,15 +34,13 @@ export const delayed = (url: string, millis: number): Effect.Effect<string, unkn
 
 /** Milliseconds that one query alone takes. */
 export const roundTrip = (url: string): Effect.Effect<number> =>
-  Effect.promise(async () => {
-    const client = new Pg.Client(url)
-    await client.connect()
+  Effect.gen(function*() {
+    const { query } = yield* watch(Redacted.make(url))
     const times: Array<number> = []
     for (let i = 0; i < 50; i++) {
       const started = performance.now()
-      await client.query("SELECT 1")
+      yield* query("SELECT 1")
       times.push(performance.now() - started)
     }
-    await client.end()
     return median(times)
-  })
+  }).pipe(Effect.scoped)

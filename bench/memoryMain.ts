@@ -7,6 +7,7 @@ import { ElasticPool, PgPool } from "effect-pgpool"
 import { text } from "node:stream/consumers"
 import * as Pg from "pg"
 import { median } from "simple-statistics"
+import { watch } from "../test/support/server.js"
 import type { Answer, Question } from "./memory.js"
 import { questionsOf } from "./memory.js"
 
@@ -78,25 +79,15 @@ const sessions = (count: number, url: string): Effect.Effect<Pair> => {
   return Effect.succeed({ ours: Effect.provide(ours, Reactivity.layer), other })
 }
 
-const session = (url: string) =>
-  Effect.acquireRelease(
-    Effect.promise(async () => {
-      const client = new Pg.Client(url)
-      await client.connect()
-      return client
-    }),
-    (client) => Effect.promise(() => client.end())
-  )
-
 /** All behind one that waits for a lock. */
 const statements = (count: number, url: string): Effect.Effect<Pair, unknown, Scope.Scope> =>
   Effect.gen(function*() {
-    const gate = yield* session(url)
+    const gate = yield* watch(Redacted.make(url))
     const pool = yield* PgPool.make({ ...many(1), url: Redacted.make(url), multiplex: count + 1 })
     const sql = pool.client
     yield* sql`SELECT ${1}::int`
     const ours = Effect.gen(function*() {
-      yield* Effect.promise(() => gate.query("SELECT pg_advisory_lock(7263541)"))
+      yield* gate.query("SELECT pg_advisory_lock(7263541)")
       const behind = [
         sql`SELECT pg_advisory_xact_lock(${7263541})`,
         ...Array.from({ length: count }, () => sql`SELECT ${1}::int`)
@@ -105,7 +96,7 @@ const statements = (count: number, url: string): Effect.Effect<Pair, unknown, Sc
         Effect.sync(() => behind.map((statement) => Effect.runFork(statement))),
         Fiber.awaitAll
       )
-      yield* Effect.addFinalizer(() => Effect.promise(() => gate.query("SELECT pg_advisory_unlock(7263541)")))
+      yield* Effect.addFinalizer(() => gate.query("SELECT pg_advisory_unlock(7263541)"))
       const { waiting } = yield* pool.stats
       if (waiting > 0) return yield* Effect.dieMessage(`${waiting} statements are not on their way`)
     })

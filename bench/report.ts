@@ -1,8 +1,8 @@
 /** The report: what was measured, where, and how to measure it again. */
-import { Effect } from "effect"
+import { Effect, Redacted } from "effect"
 import { readFile } from "node:fs/promises"
 import { cpus, loadavg } from "node:os"
-import * as Pg from "pg"
+import { watch } from "../test/support/server.js"
 
 export interface Section {
   readonly title: string
@@ -51,13 +51,11 @@ const versionOf = (name: string): Effect.Effect<string> =>
   })
 
 const serverVersion = (url: string): Effect.Effect<string> =>
-  Effect.promise(async () => {
-    const client = new Pg.Client(url)
-    await client.connect()
-    const { rows } = await client.query("SHOW server_version")
-    await client.end()
-    return rows[0].server_version
-  })
+  watch(Redacted.make(url)).pipe(
+    Effect.flatMap(({ query }) => query("SHOW server_version")),
+    Effect.map(([{ server_version }]) => server_version),
+    Effect.scoped
+  )
 
 /** Where it was measured, as it was before. */
 export const describe = (url: string): Effect.Effect<string> =>

@@ -1,7 +1,7 @@
 /** How a day is played: what is asked when, and how long the answers take. */
 import { Effect } from "effect"
 import { dayOf } from "../simulate/loads.js"
-import { arrivals, chance, constant } from "../simulate/world.js"
+import { arrivals, chance, constant, quantile } from "../simulate/world.js"
 import type { Send } from "./contenders.js"
 
 export interface Day {
@@ -28,8 +28,6 @@ export const planOf = ({ scale, seconds }: Day): ReadonlyArray<number> => {
   const phases = dayOf(seconds).map(([length, perSecond]) => [length, perSecond * scale] as const)
   return Array.from(arrivals({ phases, service: constant(0) }, chance(1)), ([at]) => at)
 }
-
-const quantile = (times: Float64Array, part: number): number => times[Math.floor(times.length * part)] ?? NaN
 
 /**
  * Makes each request when it is due, whatever became of those before it, and takes its time from then on: also the time

@@ -1,7 +1,9 @@
 /** What is measured of the server: what a connect takes, how much it can serve, how many connections it has. */
-import { Array as Arr, Effect, Schedule } from "effect"
+import { Array as Arr, Effect, Redacted, Schedule } from "effect"
 import type { Scope } from "effect"
 import * as Pg from "pg"
+import { median } from "simple-statistics"
+import { watch } from "../../test/support/server.js"
 
 /** Connections that there were, so many milliseconds after the beginning. */
 export interface Sample {
@@ -9,23 +11,13 @@ export interface Sample {
   readonly connections: number
 }
 
-const session = (url: string): Effect.Effect<Pg.Client, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.promise(async () => {
-      const client = new Pg.Client(url)
-      await client.connect()
-      return client
-    }),
-    (client) => Effect.promise(() => client.end())
-  )
-
 /** The median of nine connects, in milliseconds. */
 export const connectTime = (url: string): Effect.Effect<number> => {
   const once = Effect.sync(() => performance.now()).pipe(
-    Effect.flatMap((begin) => Effect.map(session(url), () => performance.now() - begin)),
+    Effect.flatMap((begin) => Effect.map(watch(Redacted.make(url)), () => performance.now() - begin)),
     Effect.scoped
   )
-  return Effect.map(Effect.all(Arr.replicate(once, 9)), (times) => times.sort((a, b) => a - b)[4])
+  return Effect.map(Effect.all(Arr.replicate(once, 9)), median)
 }
 
 /** How often in a second so many connections together can do a statement. */
@@ -51,16 +43,13 @@ export const sample = (
   applicationName: string
 ): Effect.Effect<ReadonlyArray<Sample>, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const observer = yield* session(url)
+    const observer = yield* watch(Redacted.make(url))
     const samples: Array<Sample> = []
     const begin = performance.now()
-    const count = Effect.promise(async () => {
-      const { rows } = await observer.query(
-        "select count(*)::int as connections from pg_stat_activity where application_name = $1",
-        [applicationName]
-      )
-      samples.push({ at: performance.now() - begin, connections: rows[0].connections })
-    })
+    const count = Effect.map(
+      observer.sessions(applicationName),
+      ({ length }) => samples.push({ at: performance.now() - begin, connections: length })
+    )
     yield* Effect.forkScoped(Effect.repeat(count, Schedule.fixed("50 millis")))
     return samples
   })

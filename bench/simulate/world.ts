@@ -8,6 +8,10 @@ export const chance = (seed: number) => (): number => {
   return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
 }
 
+/** What that part of them does not exceed. They are in order. */
+export const quantile = (sorted: ArrayLike<number>, part: number): number =>
+  sorted[Math.floor(sorted.length * part)] ?? NaN
+
 /** How long a request has its connection, in milliseconds. */
 export type Service = (random: () => number) => number
 
@@ -110,11 +114,10 @@ export class World {
     for (let i = 0; this.running > 0 && i < 20_000; i++) this.sim.advance(5)
     pool.close()
     const sorted = this.latencies.sort((a, b) => a - b)
-    const quantile = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]
     return {
-      p50: quantile(0.5),
-      p99: quantile(0.99),
-      p999: quantile(0.999),
+      p50: quantile(sorted, 0.5),
+      p99: quantile(sorted, 0.99),
+      p999: quantile(sorted, 0.999),
       failures: this.failures + this.running,
       requests: sorted.length + this.failures + this.running,
       mean,

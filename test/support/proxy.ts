@@ -14,6 +14,8 @@ export interface Proxy {
   readonly open: number
   /** Each chunk passes this late, in milliseconds. */
   delay: number
+  /** Newcomers reach the server this late, in milliseconds. */
+  connectDelay: number
   /** Newcomers are refused: accepted and cut at once. */
   refusing: boolean
   /** Looks at each chunk of a client before it is passed on. */
@@ -40,10 +42,12 @@ export const start = (target: Redacted.Redacted): Effect.Effect<Proxy, never, Sc
 class BreakableProxy implements Proxy {
   accepted = 0
   delay = 0
+  connectDelay = 0
   refusing = false
   onRequest: Proxy["onRequest"] = () => {}
   private readonly swallowed = { requests: false, answers: false }
-  private readonly pairs = new Map<Socket, Socket>()
+  /** With whom each client is connected, or will be. */
+  private readonly pairs = new Map<Socket, Socket | undefined>()
   private readonly server = createServer((client) => this.accept(client))
 
   private constructor(private readonly target: URL) {}
@@ -89,7 +93,7 @@ class BreakableProxy implements Proxy {
   readonly close = Effect.promise(() => {
     for (const [client, server] of this.pairs) {
       client.destroy()
-      server.destroy()
+      server?.destroy()
     }
     return new Promise<void>((resolve) => this.server.close(() => resolve()))
   })
@@ -97,11 +101,19 @@ class BreakableProxy implements Proxy {
   private accept(client: Socket): void {
     this.accepted++
     if (this.refusing) return void client.destroy()
+    this.pairs.set(client, undefined)
+    client.on("error", () => {})
+    client.on("close", () => this.pairs.delete(client))
+    if (this.connectDelay > 0) setTimeout(() => this.join(client), this.connectDelay)
+    else this.join(client)
+  }
+
+  private join(client: Socket): void {
+    if (client.destroyed) return
     const server = connect(Number(this.target.port), this.target.hostname)
     this.pairs.set(client, server)
     this.pass(client, server, "requests")
     this.pass(server, client, "answers")
-    client.on("close", () => this.pairs.delete(client))
   }
 
   private pass(from: Socket, to: Socket, direction: "requests" | "answers"): void {
