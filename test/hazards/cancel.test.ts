@@ -65,8 +65,7 @@ describe("a cancel goes through the same pool: a timeout is late, and the query 
 
   hazard("a timeout is kept over TLS", () =>
     Effect.gen(function*() {
-      const server = yield* startWithTls
-      if (server === undefined) return console.warn("SKIPPED: there is no openssl here")
+      const server = yield* startWithTls()
       const client = yield* makeClient({
         connections: 1,
         url: Redacted.make(`${server.url}?sslmode=no-verify`),

@@ -2,9 +2,11 @@
 import { Effect } from "effect"
 import type { Scope } from "effect"
 import { execFileSync } from "node:child_process"
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import type { Authority, Certificate } from "./certificates.js"
+import { makeAuthority } from "./certificates.js"
 import * as Postgres from "./postgres.js"
 
 /** A server that also listens on a Unix socket, in `folder`. */
@@ -14,15 +16,55 @@ export const startOnUnixSocket = Effect.gen(function*() {
   return { ...server, folder }
 })
 
-/** A server with TLS, and its certificate: for `localhost`, signed by itself. `undefined` where there is no openssl. */
-export const startWithTls = Effect.gen(function*() {
-  const folder = yield* makeFolder("pgpool-tls-")
-  const key = join(folder, "server.key")
-  const file = join(folder, "server.crt")
-  if (!makeCertificate(key, file)) return undefined
-  const server = yield* Postgres.start({ parameters: { ssl: "on", ssl_cert_file: file, ssl_key_file: key } })
-  return { ...server, certificate: readFileSync(file, "utf8") }
-})
+export interface TlsServer extends Postgres.Postgres {
+  /** It has signed the server's certificate, and the server trusts the clients that it has signed. */
+  readonly authority: Authority
+  /** A folder for files of one's own. It is the Unix socket's too. */
+  readonly place: string
+}
+
+export interface TlsOptions extends Postgres.Options {
+  /** Makes the server's certificate. By default it is for `localhost`. */
+  readonly certificate?: ((authority: Authority) => Certificate) | undefined
+  /** `pg_hba.conf`. By default all come with a password, with TLS or without. */
+  readonly hba?: string | undefined
+}
+
+/** A server with TLS, and an authority that it trusts. */
+export const startWithTls = (
+  { certificate = (authority) => authority.issue("localhost", ["localhost"]), hba, parameters, programs }: TlsOptions =
+    {}
+): Effect.Effect<TlsServer, Postgres.PostgresError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const place = yield* makeFolder("pgpool-tls-")
+    const authority = makeAuthority("The tests' own authority")
+    const { cert, key } = certificate(authority)
+    const file = (name: string, content: string) => {
+      const path = join(place, name)
+      writeFileSync(path, content, { mode: 0o600 })
+      if (process.getuid?.() === 0) chownSync(path, ...nobody())
+      return path
+    }
+    const server = yield* Postgres.start({
+      programs,
+      parameters: {
+        ssl: "on",
+        ssl_cert_file: file("server.crt", cert),
+        ssl_key_file: file("server.key", key),
+        ssl_ca_file: file("authority.crt", authority.cert),
+        unix_socket_directories: place,
+        ...(hba === undefined ? {} : { hba_file: file("hba.conf", hba) }),
+        ...parameters
+      }
+    })
+    return { ...server, authority, place }
+  })
+
+/** The user that the server is run as where we are root. */
+const nobody = (): [uid: number, gid: number] => {
+  const [uid, gid] = ["-u", "-g"].map((flag) => Number(execFileSync("id", [flag, "nobody"])))
+  return [uid!, gid!]
+}
 
 const makeFolder = (prefix: string): Effect.Effect<string, never, Scope.Scope> =>
   Effect.acquireRelease(
@@ -33,20 +75,3 @@ const makeFolder = (prefix: string): Effect.Effect<string, never, Scope.Scope> =
     }),
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
   )
-
-const makeCertificate = (key: string, file: string): boolean => {
-  try {
-    execFileSync("openssl", [
-      ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"],
-      ...["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", file]
-    ], { stdio: "ignore" })
-  } catch {
-    return false
-  }
-  chmodSync(key, 0o600)
-  if (process.getuid?.() === 0) {
-    const ids = ["-u", "-g"].map((flag) => Number(execFileSync("id", [flag, "nobody"])))
-    for (const path of [key, file]) chownSync(path, ids[0], ids[1])
-  }
-  return true
-}
