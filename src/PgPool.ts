@@ -145,17 +145,33 @@ export interface UseInstead<Option extends string> {
  * @category models
  */
 export interface PgPoolOptions extends PoolOptions {
-  /** `postgresql://user:password@host:5432/database` */
+  /**
+   * `postgresql://user:password@host:5432/database?sslmode=verify-full&sslrootcert=/etc/ssl/company.pem`
+   *
+   * Of TLS it may say `sslmode`, `sslrootcert`, `sslcert`, `sslkey` (files, read once) and `sslnegotiation`. `sslmode` is
+   * what `pg` makes of it: all but `disable` and `no-verify` verify the server in full. libpq's own meaning is had with
+   * `uselibpqcompat=true`.
+   */
   readonly url?: Redacted.Redacted | undefined
   readonly host?: string | undefined
   /** From 1 to 65535. Default: 5432. */
   readonly port?: number | undefined
   /** A Unix socket, or the folder that it is in. */
   readonly path?: string | undefined
+  /**
+   * TLS with a server that is verified in full, by its name too: with `true` by the authorities that Node.js knows, or
+   * by those in `ca`. A client certificate is `cert` and `key`. It wins over all that the URL says of certificates and
+   * `sslmode`. Never used on a Unix socket. Default: what `PGSSLMODE` says, or none.
+   */
   readonly ssl?: boolean | ConnectionOptions | undefined
+  /** `"direct"` leaves out asking for TLS, and so a round trip: from PostgreSQL 17 on. Default: `"postgres"`. */
+  readonly sslNegotiation?: "postgres" | "direct" | undefined
   readonly database?: string | undefined
   readonly username?: string | undefined
-  /** An `Effect` is run for each connect (R20). */
+  /**
+   * An `Effect` is run for each connect, within `connectTimeout`, so that short-lived tokens and passwords that change
+   * need no restart (R20). Its failure is a failed connect.
+   */
   readonly password?: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown> | undefined
   /** Makes the sockets. */
   readonly stream?: (() => Duplex) | undefined

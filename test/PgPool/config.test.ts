@@ -38,6 +38,8 @@ const bad: { readonly [K in keyof Options]: readonly [values: Array<unknown>, al
   leakThreshold: [[0, -1, "soon"], /duration of a millisecond or more/],
   port: [[0, 65536, 1.5], /whole number from 1 to 65535/],
   path: [["relative/path"], /absolute path of a Unix socket/],
+  ssl: [["require"], /true, false, or an object of TLS options/],
+  sslNegotiation: [["yes"], /"postgres" or "direct"/],
   maxConnections: [[5], /maxsize.*maxoverflow/],
   minConnections: [[5], /minsize/],
   connectionTTL: [["1 minute"], /expires/]
@@ -334,7 +336,9 @@ describe("PgPoolLayer", () => {
     }))
 
   const keyOf = (option: string) => `PGPOOL_${option.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
-  const notFromOutside = new Set(["connectRetry", "maxConnections", "minConnections", "connectionTTL", "path", "port"])
+  const notFromOutside = new Set(
+    ["connectRetry", "maxConnections", "minConnections", "connectionTTL", "path", "port", "ssl", "sslNegotiation"]
+  )
 
   for (const [option, [values, allowed]] of Object.entries(bad)) {
     if (notFromOutside.has(option)) continue

@@ -5,6 +5,9 @@ import * as Predicate from "effect/Predicate"
 /** No connection could be opened: nothing that was to run on it has been sent. @internal */
 export class ConnectFailed extends SqlError {}
 
+/** Nor was one dialled, since the `password` effect failed. @internal */
+export class NoPassword extends ConnectFailed {}
+
 /** The SQLSTATE that the server answered with, or the code of a failed system call. @internal */
 export const codeOf = (error: unknown): string | undefined =>
   Predicate.hasProperty(error, "code") && typeof error.code === "string" ? error.code : undefined

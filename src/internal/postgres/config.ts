@@ -11,7 +11,9 @@ import * as ConnectionString from "pg-connection-string"
 import type { PgPoolOptions } from "../../PgPool.js"
 import type { BadOption as BadOptionType } from "../options.js"
 import { attempt, BadOption, duration, wholeNumber } from "../options.js"
-import { connectError } from "./errors.js"
+import { noPassword } from "./errors.js"
+import type { UrlTls } from "./tls.js"
+import { decodeTls, onUnixSocket, sslOfUrl, withoutSecrets } from "./tls.js"
 import type { Patience } from "./turn.js"
 
 /**
@@ -23,7 +25,7 @@ export interface Target extends Patience {
   /** The settings of `pg`, without the password. */
   readonly client: () => Pg.ClientConfig
   /** Run for each connect (R20). */
-  readonly password: Effect.Effect<string | undefined, SqlError>
+  readonly password: Effect.Effect<Redacted.Redacted | undefined, SqlError>
   readonly stream: (() => Duplex) | undefined
   /** Sent once to each new session. */
   readonly settings: string | undefined
@@ -70,17 +72,18 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
   if (port !== undefined) wholeNumber("port", port, { min: 1, max: 65535 })
   const username = options.username ?? url.user
   const database = options.database ?? url.database ?? undefined
-  const ssl = options.ssl ?? url.ssl
+  const tls = decodeTls(options, url as UrlTls)
   const { stream } = options
   const types = options.types === undefined ? undefined : safeTypes(options.types)
   const password = options.password ?? (typeof url.password === "string" ? Redacted.make(url.password) : undefined)
+  const { password: _, ...fromUrl } = url
   const client = defined({
-    ...url,
+    ...fromUrl,
     host,
     port,
     user: username,
     database,
-    ssl,
+    ...(host?.startsWith("/") === true ? onUnixSocket : tls),
     types,
     application_name: options.applicationName ?? url.application_name ?? "effect-pgpool",
     // Silent sockets are given up (R24).
@@ -106,7 +109,7 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
       host,
       port,
       path: options.path,
-      ssl: ssl as PgClientConfig["ssl"],
+      ssl: withoutSecrets(options.ssl ?? url.ssl) as PgClientConfig["ssl"],
       database,
       username,
       password: Redacted.isRedacted(password) ? password : undefined,
@@ -129,7 +132,8 @@ const parseUrl = (url: Redacted.Redacted): Pg.ClientConfig => {
     throw new BadOption("url", "<redacted>", "a URL that begins with postgresql:// or postgres://")
   }
   try {
-    return ConnectionString.parseIntoClientConfig(Redacted.value(url)) as Pg.ClientConfig
+    const parsed = ConnectionString.parse(Redacted.value(url))
+    return ConnectionString.toClientConfig({ ...parsed, ssl: sslOfUrl(parsed as UrlTls) } as never) as Pg.ClientConfig
   } catch (error) {
     // The value holds a password.
     const why = error instanceof Error ? ` (${error.message})` : ""
@@ -166,11 +170,18 @@ const parsePath = (path: string): { readonly host: string; readonly port: number
 }
 
 const passwordOf = (password: PgPoolOptions["password"]): Target["password"] => {
-  if (password === undefined) return Effect.succeed(undefined)
-  if (Redacted.isRedacted(password)) return Effect.succeed(Redacted.value(password))
-  if (Effect.isEffect(password)) return Effect.mapBoth(password, { onFailure: connectError, onSuccess: Redacted.value })
+  if (password === undefined || Redacted.isRedacted(password)) return Effect.succeed(password)
+  if (Effect.isEffect(password)) return fromProvider(password)
   throw new BadOption("password", "<redacted>", "a Redacted string, or an Effect of one")
 }
+
+/** Where it dies, as a promise that is rejected does, the pool's callers still get a typed error. */
+const fromProvider = (password: Effect.Effect<Redacted.Redacted, unknown>): Target["password"] =>
+  Effect.suspend(() => password).pipe(
+    Effect.catchAllDefect(Effect.fail),
+    Effect.filterOrFail(Redacted.isRedacted, () => new Error("the Effect has to give what Redacted.make makes")),
+    Effect.mapError(noPassword)
+  )
 
 const resetOf = (reset: PgPoolOptions["reset"]): Target["reset"] => {
   if (reset === undefined) return "transaction"

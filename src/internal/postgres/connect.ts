@@ -2,6 +2,7 @@
 import { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Pg from "pg"
 import type { Target } from "./config.js"
@@ -19,18 +20,26 @@ export const connect = (
   target: Target,
   onLost: (session: Session) => void
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
+  Effect.flatMap(target.password, (password) => dial(target, password, onLost))
+
+const dial = (
+  target: Target,
+  password: Redacted.Redacted | undefined,
+  onLost: (session: Session) => void
+): Effect.Effect<Session, SqlError, Scope.Scope> =>
   Effect.gen(function*() {
-    const password = yield* target.password
     const client = yield* Effect.try({
-      try: () => new Pg.Client({ ...target.client(), password }) as unknown as Client,
+      try: () => new Pg.Client({ ...target.client(), password: password && Redacted.value(password) }),
       catch: connectError
     })
     const session = yield* Effect.acquireRelease(
-      Effect.sync(() => new Session(client, target, onLost)),
+      Effect.sync(() => new Session(client as unknown as Client, target, onLost)),
       (session) => session.close
     )
     yield* Effect.async<void, SqlError>((resume) => {
-      client.connect((error) => resume(error ? Effect.fail(connectError(error)) : Effect.void))
+      session.client.connect((error) => {
+        resume(error ? Effect.fail(connectError(error)) : Effect.void)
+      })
       return Effect.sync(() => session.destroy())
     })
     session.listen()

@@ -4,11 +4,19 @@ import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
 import { OutcomeUnknown } from "../../PgError.js"
 import type { PoolError } from "../../PoolError.js"
-import { codeOf, ConnectFailed } from "./codes.js"
+import { codeOf, ConnectFailed, NoPassword } from "./codes.js"
+import { tlsAdvice, tlsReason } from "./tls.js"
 
 /** @internal */
-export const connectError = (cause: unknown): SqlError =>
-  new ConnectFailed({ cause, message: `Failed to connect: ${describe(cause)}` })
+export const connectError = (cause: unknown): SqlError => {
+  const advice = tlsAdvice(cause)
+  const message = `Failed to connect: ${describe(cause)}`
+  return new ConnectFailed({ cause, message: advice === undefined ? message : `${message}. ${advice}` })
+}
+
+/** @internal */
+export const noPassword = (cause: unknown): SqlError =>
+  new NoPassword({ cause, message: `Failed to connect: the password could not be had: ${describe(cause)}` })
 
 /** @internal */
 export const statementError = (cause: unknown): SqlError =>
@@ -36,6 +44,8 @@ export const isPoolError = (error: unknown): error is PoolError =>
 export const asSqlError = (error: SqlError | PoolError): SqlError => isPoolError(error) ? refused(error) : error
 
 const describe = (cause: unknown): string => {
+  const reason = tlsReason(cause)
+  if (reason !== undefined) return reason
   if (cause instanceof Error && cause.message !== "") return cause.message
   return codeOf(cause) ?? (Cause.isCause(cause) ? Cause.pretty(cause) : String(cause))
 }

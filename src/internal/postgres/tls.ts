@@ -1,0 +1,166 @@
+/** @internal */
+import * as Predicate from "effect/Predicate"
+import type { ConnectionOptions, PeerCertificate } from "node:tls"
+import { createSecureContext } from "node:tls"
+import type { PgPoolOptions } from "../../PgPool.js"
+import { BadOption } from "../options.js"
+import { codeOf } from "./codes.js"
+
+/** What `pg` is told about TLS, by its names. @internal */
+export interface Tls {
+  readonly ssl: boolean | ConnectionOptions | undefined
+  readonly sslnegotiation: "postgres" | "direct" | undefined
+}
+
+/** The server knows no TLS there. Said in full, since the environment may want it. @internal */
+export const onUnixSocket: Tls = { ssl: false, sslnegotiation: "postgres" }
+
+/** What an URL says, as `pg-connection-string` has it. @internal */
+export interface UrlTls {
+  readonly ssl?: unknown
+  readonly sslmode?: unknown
+  readonly sslnegotiation?: unknown
+}
+
+const negotiations = ["postgres", "direct"]
+
+const modes = ["disable", "no-verify", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+/**
+ * The `ssl` of an URL. `pg-connection-string` leaves out what it doesn't know, and the session would be plain.
+ *
+ * @internal
+ */
+export const sslOfUrl = ({ ssl, sslmode, sslnegotiation }: UrlTls): unknown => {
+  oneOf("sslmode", sslmode, modes)
+  oneOf("sslnegotiation", sslnegotiation, negotiations)
+  if (ssl === "false") return false
+  if (ssl === "no-verify") return { rejectUnauthorized: false }
+  if (typeof ssl === "string") oneOf("ssl", ssl, ["true", "false", "no-verify"])
+  return ssl
+}
+
+const oneOf = (parameter: string, value: unknown, allowed: ReadonlyArray<string>): void => {
+  if (value === undefined || allowed.includes(value as string)) return
+  throw new Error(`${parameter} is ${JSON.stringify(value)}, and must be one of ${allowed.join(", ")}`)
+}
+
+/** @internal */
+export const decodeTls = (options: PgPoolOptions, url: UrlTls): Tls => {
+  const negotiation = options.sslNegotiation ?? url.sslnegotiation
+  if (negotiation !== undefined && !negotiations.includes(negotiation as string)) {
+    throw new BadOption("sslNegotiation", negotiation, `"postgres" or "direct"`)
+  }
+  const given = options.ssl ?? url.ssl
+  if (given !== undefined && typeof given !== "boolean" && !Predicate.isRecord(given)) {
+    throw new BadOption("ssl", given, "true, false, or an object of TLS options, such as { ca }")
+  }
+  const ssl = given ?? (negotiation === "direct" ? true : undefined)
+  if (negotiation === "direct" && ssl === false) {
+    throw new BadOption("ssl", false, `left out, or what TLS needs, with sslNegotiation "direct"`)
+  }
+  return { ssl: typeof ssl === "object" ? withContext(ssl) : ssl, sslnegotiation: negotiation as Tls["sslnegotiation"] }
+}
+
+/**
+ * Keys are read once, and are nowhere to be seen afterwards. `pg` would make them unenumerable in the caller's own
+ * object, so that copies of that have none.
+ */
+const withContext = (ssl: ConnectionOptions): ConnectionOptions => {
+  if (ssl.secureContext !== undefined) return ssl
+  const { key, passphrase, pfx, ...rest } = ssl
+  try {
+    return { ...rest, secureContext: createSecureContext({ ...rest, key, passphrase, pfx } as ConnectionOptions) }
+  } catch (error) {
+    throw new BadOption("ssl", "<not shown>", `TLS options that can be used together (${(error as Error).message})`)
+  }
+}
+
+/** What `PgClient.config` shows: its secrets can be read, but are in no output and in no copy. @internal */
+export const withoutSecrets = (ssl: unknown): unknown => {
+  if (!Predicate.isRecord(ssl)) return ssl
+  const { key, passphrase, pfx, ...shown } = ssl
+  for (const [name, value] of Object.entries({ key, passphrase, pfx })) {
+    if (value !== undefined) Object.defineProperty(shown, name, { value, enumerable: false })
+  }
+  return shown
+}
+
+// --- What goes wrong ---
+
+/** That the server's certificate can't be trusted: https://nodejs.org/api/tls.html#x509-certificate-error-codes */
+const untrusted: ReadonlySet<string> = new Set([
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "CERT_UNTRUSTED",
+  "CERT_REJECTED",
+  "CERT_SIGNATURE_FAILURE",
+  "CERT_CHAIN_TOO_LONG",
+  "INVALID_CA",
+  "INVALID_PURPOSE",
+  "PATH_LENGTH_EXCEEDED"
+])
+
+const outOfTime: ReadonlySet<string> = new Set(["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"])
+
+const noTls = "The server does not support SSL connections"
+
+/** What a broken network brings about too. */
+const passing = /UNEXPECTED_EOF|BAD_RECORD_MAC|DECRYPTION_FAILED|INTERNAL_ERROR/
+
+/**
+ * Whether a connect failed in a way of TLS that time does not heal: a certificate that isn't accepted, by either side,
+ * or TLS that one side doesn't speak (R18).
+ *
+ * @internal
+ */
+export const isTlsFailure = (cause: unknown): boolean => {
+  const code = codeOf(cause) ?? ""
+  return untrusted.has(code) || outOfTime.has(code) || /^CERT_|^CRL_|^ERR_TLS_/.test(code) ||
+    (code.startsWith("ERR_SSL_") && !passing.test(code)) || messageOf(cause) === noTls
+}
+
+/** What to do about a connect that failed for TLS, or for want of it. @internal */
+export const tlsAdvice = (cause: unknown): string | undefined => {
+  const code = codeOf(cause) ?? ""
+  const message = messageOf(cause)
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return `The server's certificate is for ${
+      namesOf(cause)
+    }: connect by such a name, or give the server a certificate ` +
+      "for this one."
+  }
+  if (untrusted.has(code)) {
+    return "No authority trusted here has signed the server's certificate: give that of its authority as ssl.ca, or as " +
+      "sslrootcert in the URL."
+  }
+  if (outOfTime.has(code)) return "Give the server a new certificate, or set the clock of this machine."
+  if (message === noTls) return "Switch it on there (ssl = on), or leave out ssl and sslmode here."
+  if (code === "ECONNRESET" && message.includes("before secure TLS connection")) {
+    return "The server closed the connection in the TLS handshake. With sslNegotiation \"direct\" that is what servers " +
+      "without TLS do, and those before PostgreSQL 17."
+  }
+  const wantsCertificate = code.startsWith("28") && message.includes("client certificate")
+  if (wantsCertificate || /^ERR_SSL_.*ALERT.*(CERT|UNKNOWN_CA)/.test(code)) {
+    return "The server wants a client certificate that it trusts: give one as ssl.cert and ssl.key, or as sslcert and " +
+      "sslkey in the URL."
+  }
+  if (code.startsWith("28") && message.includes("no encryption")) return "The server may want TLS: set ssl, or sslmode."
+  return undefined
+}
+
+const namesOf = (cause: unknown): string => {
+  const { subject, subjectaltname } = (cause as { readonly cert?: Partial<PeerCertificate> }).cert ?? {}
+  return subjectaltname ?? String(subject?.CN ?? "nobody")
+}
+
+/** Of OpenSSL's messages, the part for people. @internal */
+export const tlsReason = (cause: unknown): string | undefined =>
+  codeOf(cause)?.startsWith("ERR_SSL_") === true && Predicate.hasProperty(cause, "reason")
+    ? String(cause.reason)
+    : undefined
+
+const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : ""
