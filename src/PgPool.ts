@@ -170,7 +170,8 @@ export interface PgPoolOptions extends PoolOptions {
   readonly username?: string | undefined
   /**
    * An `Effect` is run for each connect, within `connectTimeout`, so that short-lived tokens and passwords that change
-   * need no restart (R20). Its failure is a failed connect.
+   * need no restart (R20). If the server refuses one, the effect is run again, and if that gives another one, there is a
+   * second dial at once. Its failure is a failed connect.
    */
   readonly password?: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown> | undefined
   /** Makes the sockets. */

@@ -45,6 +45,10 @@ const isFatal = ({ severity }: ServerError): boolean => severity === "FATAL" || 
 export const leavesOutcomeOpen = (error: unknown): boolean =>
   isServerError(error) && (/^(57P02|40003)/.test(error.code) || (isFatal(error) && error.code.startsWith("08")))
 
+/** The server didn't like the password, or whoever it asks about it, such as PAM: that of a moment ago? @internal */
+export const isPasswordRefused = (error: unknown): boolean =>
+  isServerError(error) && (error.code === "28P01" || error.code === "28000")
+
 /** The socket refused what was written on it, since its other end is gone: EPIPE or ECONNRESET. @internal */
 export const isWriteError = (error: unknown): boolean =>
   Predicate.hasProperty(error, "syscall") && error.syscall === "write"

@@ -1,7 +1,5 @@
 /** @internal */
 import type { PgClientConfig } from "@effect/sql-pg/PgClient"
-import type { SqlError } from "@effect/sql/SqlError"
-import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Path from "node:path"
@@ -11,7 +9,8 @@ import * as ConnectionString from "pg-connection-string"
 import type { PgPoolOptions } from "../../PgPool.js"
 import type { BadOption as BadOptionType } from "../options.js"
 import { attempt, BadOption, duration, wholeNumber } from "../options.js"
-import { noPassword } from "./errors.js"
+import type { Password } from "./credentials.js"
+import { decodePassword } from "./credentials.js"
 import type { UrlTls } from "./tls.js"
 import { decodeTls, onUnixSocket, sslOfUrl, withoutSecrets } from "./tls.js"
 import type { Patience } from "./turn.js"
@@ -24,8 +23,7 @@ import type { Patience } from "./turn.js"
 export interface Target extends Patience {
   /** The settings of `pg`, without the password. */
   readonly client: () => Pg.ClientConfig
-  /** Run for each connect (R20). */
-  readonly password: Effect.Effect<Redacted.Redacted | undefined, SqlError>
+  readonly password: Password
   readonly stream: (() => Duplex) | undefined
   /** Sent once to each new session. */
   readonly settings: string | undefined
@@ -92,7 +90,7 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
   })
   return {
     client: () => stream === undefined ? client : { ...client, stream } as Pg.ClientConfig,
-    password: passwordOf(password),
+    password: decodePassword(password),
     stream,
     settings: settingsOf(options),
     reset: resetOf(options.reset),
@@ -168,20 +166,6 @@ const parsePath = (path: string): { readonly host: string; readonly port: number
     ? { host: Path.normalize(path), port: undefined }
     : { host: file[1], port: Number(file[2]) }
 }
-
-const passwordOf = (password: PgPoolOptions["password"]): Target["password"] => {
-  if (password === undefined || Redacted.isRedacted(password)) return Effect.succeed(password)
-  if (Effect.isEffect(password)) return fromProvider(password)
-  throw new BadOption("password", "<redacted>", "a Redacted string, or an Effect of one")
-}
-
-/** Where it dies, as a promise that is rejected does, the pool's callers still get a typed error. */
-const fromProvider = (password: Effect.Effect<Redacted.Redacted, unknown>): Target["password"] =>
-  Effect.suspend(() => password).pipe(
-    Effect.catchAllDefect(Effect.fail),
-    Effect.filterOrFail(Redacted.isRedacted, () => new Error("the Effect has to give what Redacted.make makes")),
-    Effect.mapError(noPassword)
-  )
 
 const resetOf = (reset: PgPoolOptions["reset"]): Target["reset"] => {
   if (reset === undefined) return "transaction"

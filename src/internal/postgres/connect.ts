@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import * as Pg from "pg"
 import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
+import { withPassword } from "./credentials.js"
 import { connectError } from "./errors.js"
 import type { Client } from "./session.js"
 import { realClock, Session } from "./session.js"
@@ -20,9 +21,9 @@ export const connect = (
   target: Target,
   onLost: (session: Session) => void
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
-  Effect.flatMap(target.password, (password) => dial(target, password, onLost))
+  withPassword(target.password, (password) => open(target, password, onLost))
 
-const dial = (
+const open = (
   target: Target,
   password: Redacted.Redacted | undefined,
   onLost: (session: Session) => void
@@ -38,6 +39,8 @@ const dial = (
     )
     yield* Effect.async<void, SqlError>((resume) => {
       session.client.connect((error) => {
+        // Before there is another dial.
+        if (error) session.destroy()
         resume(error ? Effect.fail(connectError(error)) : Effect.void)
       })
       return Effect.sync(() => session.destroy())

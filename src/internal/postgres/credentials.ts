@@ -1,0 +1,48 @@
+/** @internal */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import * as Redacted from "effect/Redacted"
+import type { PgPoolOptions } from "../../PgPool.js"
+import { BadOption } from "../options.js"
+import { isPasswordRefused } from "./codes.js"
+import { noPassword } from "./errors.js"
+
+/** Run for each connect (R20). `undefined`: `pg` looks for one itself. @internal */
+export type Password = Effect.Effect<Redacted.Redacted | undefined, SqlError>
+
+/** @internal */
+export const decodePassword = (password: PgPoolOptions["password"]): Password => {
+  if (password === undefined || Redacted.isRedacted(password)) return Effect.succeed(password)
+  if (Effect.isEffect(password)) return fromProvider(password)
+  throw new BadOption("password", "<redacted>", "a Redacted string, or an Effect of one")
+}
+
+/** Where it dies, as a promise that is rejected does, the pool's callers still get a typed error. */
+const fromProvider = (password: Effect.Effect<Redacted.Redacted, unknown>): Password =>
+  Effect.suspend(() => password).pipe(
+    Effect.catchAllDefect(Effect.fail),
+    Effect.filterOrFail(Redacted.isRedacted, () => new Error("the Effect has to give what Redacted.make makes")),
+    Effect.mapError(noPassword)
+  )
+
+/**
+ * Dials with the password of this moment. It may be changed between the moment at which it is asked for and that at
+ * which the server looks at it: if it is refused, and is another one by now, there is a second dial (R20). Only one: some
+ * providers have another one each time.
+ *
+ * @internal
+ */
+export const withPassword = <A, R>(
+  password: Password,
+  dial: (password: Redacted.Redacted | undefined) => Effect.Effect<A, SqlError, R>
+): Effect.Effect<A, SqlError, R> =>
+  Effect.flatMap(
+    password,
+    (first) =>
+      Effect.catchIf(dial(first), ({ cause }) => isPasswordRefused(cause), (refusal) =>
+        Effect.flatMap(
+          Effect.orElseFail(password, () => refusal),
+          (second) => Equal.equals(first, second) ? Effect.fail(refusal) : dial(second)
+        ))
+  )
