@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import * as Pg from "pg"
 import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
-import { withPassword } from "./credentials.js"
+import { withFresh } from "./credentials.js"
 import { connectError } from "./errors.js"
 import type { Client } from "./session.js"
 import { realClock, Session } from "./session.js"
@@ -21,7 +21,10 @@ export const connect = (
   target: Target,
   onLost: (session: Session) => void
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
-  withPassword(target.password, (password) => open(target, password, onLost))
+  Effect.flatMap(
+    target.password,
+    (first) => withFresh(first, target.password, (password) => open(target, password, onLost))
+  )
 
 const open = (
   target: Target,

@@ -27,22 +27,22 @@ const fromProvider = (password: Effect.Effect<Redacted.Redacted, unknown>): Pass
   )
 
 /**
- * Dials with the password of this moment. It may be changed between the moment at which it is asked for and that at
- * which the server looks at it: if it is refused, and is another one by now, there is a second dial (R20). Only one: some
- * providers have another one each time.
+ * Dials with a password that was asked for a moment ago. It may have been changed before the server looks at it: if it is
+ * refused, and is another one by now, there is a second dial (R20). Only one: some providers have another one each time.
  *
  * @internal
  */
-export const withPassword = <A, R>(
+export const withFresh = <A, R>(
+  first: Redacted.Redacted | undefined,
   password: Password,
   dial: (password: Redacted.Redacted | undefined) => Effect.Effect<A, SqlError, R>
 ): Effect.Effect<A, SqlError, R> =>
-  Effect.flatMap(
-    password,
-    (first) =>
-      Effect.catchIf(dial(first), ({ cause }) => isPasswordRefused(cause), (refusal) =>
-        Effect.flatMap(
-          Effect.orElseFail(password, () => refusal),
-          (second) => Equal.equals(first, second) ? Effect.fail(refusal) : dial(second)
-        ))
+  Effect.catchIf(
+    dial(first),
+    ({ cause }) => isPasswordRefused(cause),
+    (refusal) =>
+      Effect.flatMap(
+        Effect.orElseFail(password, () => refusal),
+        (second) => Equal.equals(first, second) ? Effect.fail(refusal) : dial(second)
+      )
   )

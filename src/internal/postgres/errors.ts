@@ -8,11 +8,8 @@ import { codeOf, ConnectFailed, NoPassword } from "./codes.js"
 import { tlsAdvice, tlsReason } from "./tls.js"
 
 /** @internal */
-export const connectError = (cause: unknown): SqlError => {
-  const advice = tlsAdvice(cause)
-  const message = `Failed to connect: ${describe(cause)}`
-  return new ConnectFailed({ cause, message: advice === undefined ? message : `${message}. ${advice}` })
-}
+export const connectError = (cause: unknown): SqlError =>
+  new ConnectFailed({ cause, message: `Failed to connect: ${describe(cause)}` })
 
 /** @internal */
 export const noPassword = (cause: unknown): SqlError =>
@@ -44,6 +41,11 @@ export const isPoolError = (error: unknown): error is PoolError =>
 export const asSqlError = (error: SqlError | PoolError): SqlError => isPoolError(error) ? refused(error) : error
 
 const describe = (cause: unknown): string => {
+  const advice = tlsAdvice(cause)
+  return advice === undefined ? wordsOf(cause) : `${wordsOf(cause)}. ${advice}`
+}
+
+const wordsOf = (cause: unknown): string => {
   const reason = tlsReason(cause)
   if (reason !== undefined) return reason
   if (cause instanceof Error && cause.message !== "") return cause.message
