@@ -12,6 +12,8 @@ import type { PgPoolOptions } from "../../PgPool.js"
 import type { BadOption as BadOptionType } from "../options.js"
 import { attempt, BadOption, duration, wholeNumber } from "../options.js"
 import { connectError } from "./errors.js"
+import type { Hosts, Named } from "./hosts.js"
+import { checkNamed, decodeHosts, splitUrl } from "./hosts.js"
 import type { Patience } from "./turn.js"
 
 /**
@@ -20,7 +22,8 @@ import type { Patience } from "./turn.js"
  * @internal
  */
 export interface Target extends Patience {
-  /** The settings of `pg`, without the password. */
+  readonly hosts: Hosts
+  /** The settings of `pg`, without the password, and for the first host. */
   readonly client: () => Pg.ClientConfig
   /** Run for each connect (R20). */
   readonly password: Effect.Effect<string | undefined, SqlError>
@@ -65,9 +68,13 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
   }
   const url = options.url === undefined ? {} : parseUrl(options.url)
   const socket = options.path === undefined ? undefined : parsePath(options.path)
-  const host = options.host ?? socket?.host ?? url.host ?? undefined
-  const port = options.port ?? socket?.port ?? url.port ?? undefined
-  if (port !== undefined) wholeNumber("port", port, { min: 1, max: 65535 })
+  const hosts = decodeHosts(options, {
+    host: options.host ?? socket?.host ?? url.host,
+    port: options.port ?? socket?.port ?? url.port,
+    targetSessionAttrs: options.targetSessionAttrs ?? url.targetSessionAttrs,
+    loadBalanceHosts: options.loadBalanceHosts ?? url.loadBalanceHosts
+  })
+  const [{ name: host, port }] = hosts.list
   const username = options.username ?? url.user
   const database = options.database ?? url.database ?? undefined
   const ssl = options.ssl ?? url.ssl
@@ -88,6 +95,7 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
     keepAliveInitialDelayMillis: 10_000
   })
   return {
+    hosts,
     client: () => stream === undefined ? client : { ...client, stream } as Pg.ClientConfig,
     password: passwordOf(password),
     stream,
@@ -123,16 +131,18 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
   }
 }
 
-const parseUrl = (url: Redacted.Redacted): Pg.ClientConfig => {
+const parseUrl = (url: Redacted.Redacted): Omit<Pg.ClientConfig, "host" | "port"> & Named => {
   if (!Redacted.isRedacted(url)) throw new BadOption("url", "<not shown>", "a URL made by Redacted.make")
   if (!/^((postgres(ql)?|socket):|\/)/.test(Redacted.value(url))) {
     throw new BadOption("url", "<redacted>", "a URL that begins with postgresql:// or postgres://")
   }
   try {
-    return ConnectionString.parseIntoClientConfig(Redacted.value(url)) as Pg.ClientConfig
+    const { named, url: text } = splitUrl(Redacted.value(url))
+    const parsed = ConnectionString.parse(text)
+    return { ...ConnectionString.toClientConfig(parsed) as Pg.ClientConfig, ...checkNamed(parsed, named) }
   } catch (error) {
     // The value holds a password.
-    const why = error instanceof Error ? ` (${error.message})` : ""
+    const why = error instanceof Error || error instanceof BadOption ? ` (${error.message})` : ""
     throw new BadOption("url", "<redacted>", `a URL such as postgresql://user:password@host:5432/database${why}`)
   }
 }

@@ -3,10 +3,15 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { TcpSocketConnectOpts } from "node:net"
+import { Socket } from "node:net"
 import * as Pg from "pg"
 import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
+import type { Place } from "./dial.js"
+import { dial } from "./dial.js"
 import { connectError } from "./errors.js"
+import { checkRole } from "./roles.js"
 import type { Client } from "./session.js"
 import { realClock, Session } from "./session.js"
 
@@ -21,8 +26,24 @@ export const connect = (
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
   Effect.gen(function*() {
     const password = yield* target.password
+    const session = yield* dial(target.hosts, target.stream === undefined, target.connectTimeout, (place, role) =>
+      Effect.tap(open(target, password, place, onLost), (session) =>
+        checkRole(session, role)))
+    // Where the connection was lost, that is the failure, and not what became of the statement that ran.
+    yield* Effect.mapError(prepare(target, session), (error) =>
+      session.isAlive ? error : connectError(session.loss))
+    return session
+  })
+
+const open = (
+  target: Target,
+  password: string | undefined,
+  place: Place,
+  onLost: (session: Session) => void
+): Effect.Effect<Session, SqlError, Scope.Scope> =>
+  Effect.gen(function*() {
     const client = yield* Effect.try({
-      try: () => new Pg.Client({ ...target.client(), password }) as unknown as Client,
+      try: () => new Pg.Client({ ...target.client(), ...settingsOf(place), password }) as unknown as Client,
       catch: connectError
     })
     const session = yield* Effect.acquireRelease(
@@ -34,10 +55,19 @@ export const connect = (
       return Effect.sync(() => session.destroy())
     })
     session.listen()
-    // Where the connection was lost, that is the failure, and not what became of the statement that ran.
-    yield* Effect.mapError(prepare(target, session), (error) => session.isAlive ? error : connectError(session.loss))
     return session
   })
+
+/** The socket goes to the address; `pg` only knows the host's name, which a certificate has to be for. */
+const settingsOf = ({ address, host: { name, port } }: Place): Pg.ClientConfig => {
+  if (address === undefined) return { host: name, port }
+  const stream = () => {
+    const socket = new Socket()
+    const { connect }: { readonly connect: (this: Socket, to: TcpSocketConnectOpts) => Socket } = socket
+    return Object.assign(socket, { connect: () => connect.call(socket, { port, host: address }) })
+  }
+  return { host: name, port, stream }
+}
 
 /**
  * The same, where no pool watches over `connectTimeout`.
