@@ -108,6 +108,45 @@ export class ConnectionBusy extends Data.TaggedError("ConnectionBusy")<{
   }
 }
 
+/**
+ * A host could be connected to, but is not of the kind that `targetSessionAttrs` asks for.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class WrongRole extends Data.TaggedError("WrongRole")<{
+  readonly wanted: "read-write" | "read-only" | "primary" | "standby"
+  readonly found: "read-write" | "read-only" | "primary" | "standby"
+}> {
+  override get message(): string {
+    return `the server is ${articles[this.found]}, and targetSessionAttrs asks for ${articles[this.wanted]}`
+  }
+}
+
+const articles = {
+  "read-write": "read-write",
+  "read-only": "read-only",
+  "primary": "a primary",
+  "standby": "a standby"
+} as const
+
+/**
+ * No connection could be opened to any of several hosts, or of the addresses of one.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NoHost extends Data.TaggedError("NoHost")<{
+  /** In the order in which they were tried: `host:port`, with the address if it was looked up, and what went wrong. */
+  readonly failures: ReadonlyArray<{ readonly place: string; readonly reason: string; readonly cause: unknown }>
+  /** What went wrong with one of them, for which time may heal it if there is such a one. */
+  readonly cause: unknown
+}> {
+  override get message(): string {
+    return `no host could be used: ${this.failures.map(({ place, reason }) => `${place}: ${reason}`).join("; ")}`
+  }
+}
+
 /** An error and what caused it, outermost first. Something else than an error of ours may be its own cause. */
 const causes = function*(error: unknown): Generator<unknown> {
   for (let depth = 0; depth < 32 && error !== undefined && error !== null; depth++) {

@@ -146,16 +146,53 @@ export interface UseInstead<Option extends string> {
  */
 export interface PgPoolOptions extends PoolOptions {
   /**
-   * `postgresql://user:password@host:5432/database?sslmode=verify-full&sslrootcert=/etc/ssl/company.pem`
+   * `postgresql://user:password@host:5432/database`. As with libpq it may name several hosts
+   * (`postgresql://a:5432,b:5433/database`), and have the parameters `target_session_attrs` and `load_balance_hosts`.
    *
    * Of TLS it may say `sslmode`, `sslrootcert`, `sslcert`, `sslkey` (files, read once) and `sslnegotiation`. `sslmode` is
    * what `pg` makes of it: all but `disable` and `no-verify` verify the server in full. libpq's own meaning is had with
    * `uselibpqcompat=true`.
    */
   readonly url?: Redacted.Redacted | undefined
+  /** One host, or several with commas in between. */
   readonly host?: string | undefined
   /** From 1 to 65535. Default: 5432. */
   readonly port?: number | undefined
+  /**
+   * Several hosts, which are tried in this order for each connection: `"db1"`, `"db1:5433"`, `"[::1]:5432"`,
+   * `"/run/postgresql"` or `{ host, port }`. Without a port of its own one has `port`.
+   *
+   * Each has its part of `connectTimeout`, but no more than a second if it is not the last one left. One that failed, or
+   * was not what `targetSessionAttrs` asks for, is tried last for the next 10 seconds. All addresses of a name are tried
+   * in the same way.
+   */
+  readonly hosts?: ReadonlyArray<string | { readonly host: string; readonly port?: number | undefined }> | undefined
+  /**
+   * What a host must be to be used, as with libpq's `target_session_attrs`:
+   *
+   * - `"any"` (default): nothing is asked for
+   * - `"read-write"`, `"read-only"`: whether a session may write, which on a standby it may not, nor where
+   *   `default_transaction_read_only` is on
+   * - `"primary"`, `"standby"`
+   * - `"prefer-standby"`: a standby, or if there is none, any
+   *
+   * It is looked at for each new connection, and again when one is pinged after it was idle. After a failover the pool
+   * moves to the new primary by itself: where it is to write, a connection that hears that it can only read (25006) is
+   * closed.
+   */
+  readonly targetSessionAttrs?:
+    | "any"
+    | "read-write"
+    | "read-only"
+    | "primary"
+    | "standby"
+    | "prefer-standby"
+    | undefined
+  /**
+   * `"random"`: each connect tries the hosts, and the addresses of each, in an order of its own, so that connections
+   * spread over them. `"disable"` (default): in the order given.
+   */
+  readonly loadBalanceHosts?: "disable" | "random" | undefined
   /** A Unix socket, or the folder that it is in. */
   readonly path?: string | undefined
   /**
@@ -340,8 +377,9 @@ export const layerConfig = (
 
 /**
  * The options from the environment (or whatever `ConfigProvider` is in force): `DATABASE_URL`, or `PGHOST`, `PGPORT`,
- * `PGUSER`, `PGPASSWORD` and `PGDATABASE`, which `DATABASE_URL` wins over; and each option of the pool as `PGPOOL_` and
- * its name in capitals: `PGPOOL_MAXSIZE`, `PGPOOL_MAXWAIT`, `PGPOOL_MAXOVERFLOW`, `PGPOOL_EXPIRES`,
+ * `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGTARGETSESSIONATTRS` and `PGLOADBALANCEHOSTS`, which `DATABASE_URL` wins over
+ * (with several hosts `PGHOST` and `PGPORT` have commas); and each option of the pool as `PGPOOL_` and its name in
+ * capitals: `PGPOOL_MAXSIZE`, `PGPOOL_MAXWAIT`, `PGPOOL_MAXOVERFLOW`, `PGPOOL_EXPIRES`,
  * `PGPOOL_ACQUIRE_TIMEOUT` and so on. Durations are numbers of milliseconds, or such as `200 millis`.
  *
  * A key that begins with `PGPOOL_` and is none of these is a `ConfigError`, and so is a value that isn't allowed.

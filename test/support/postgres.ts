@@ -12,6 +12,8 @@ export interface Options {
   readonly parameters?: Readonly<Record<string, string>> | undefined
   /** The folder of another version's programs. */
   readonly programs?: string | undefined
+  /** A folder with a base backup to start from, which is moved away. */
+  readonly backup?: string | undefined
 }
 
 export interface Postgres {
@@ -53,9 +55,9 @@ export const start = (options?: Options): Effect.Effect<Postgres, PostgresError,
     }
   })
 
-const hold = ({ parameters = {}, programs }: Options) => {
+const hold = ({ backup, parameters = {}, programs }: Options) => {
   // Detached: a Ctrl-C in the terminal must not take the server away before its clients are closed.
-  const args = [holder, JSON.stringify(parameters), ...(programs === undefined ? [] : [programs])]
+  const args = [holder, JSON.stringify(parameters), programs ?? "", ...(backup === undefined ? [] : [backup])]
   const child = spawn(process.execPath, args, {
     detached: true,
     stdio: ["pipe", "pipe", "inherit"]

@@ -1,4 +1,5 @@
-// Holds one PostgreSQL server: `node postgresHolder.mjs '{"max_connections":"5"}' [folder of programs]`. Each line of its input is a command
+// Holds one PostgreSQL server: `node postgresHolder.mjs '{"max_connections":"5"}' [folder of programs] [base backup]`.
+// The programs may be "", and the backup becomes the server's data in place of an empty one. Each line of its input is a command
 // (start, stop fast, stop immediate), answered by a line of JSON. When the input ends, in whatever way the process at
 // its other end ended, the server is stopped and its folder removed.
 //
@@ -6,7 +7,7 @@
 
 import { execFile, execFileSync, spawn } from "node:child_process"
 import { existsSync, statSync } from "node:fs"
-import { chown, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { chmod, chown, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
@@ -78,6 +79,12 @@ const initialise = async () => {
     await chown(folder, user.uid, user.gid)
   }
   programs = otherPrograms ?? await openPrograms()
+  if (backup !== undefined) {
+    await rename(backup, data)
+    await chmod(data, 0o700)
+    if (user !== undefined) await run("chown", ["-R", `${user.uid}:${user.gid}`, data])
+    return
+  }
   await run(join(programs, "initdb"), [
     `--pgdata=${data}`,
     "--username=postgres",
@@ -104,7 +111,7 @@ const isRunning = (server) => server.process.exitCode === null && server.process
 /** @param {Server} server */
 const isReady = async (server) => {
   const lines = (await readFile(join(data, "postmaster.pid"), "utf8").catch(() => "")).split("\n")
-  return lines[0] === String(server.process.pid) && lines[7]?.trim() === "ready"
+  return lines[0] === String(server.process.pid) && ["ready", "standby"].includes(lines[7]?.trim() ?? "")
 }
 
 /** @param {number} port */
@@ -197,7 +204,8 @@ const parameters = Object.entries({
   ...JSON.parse(process.argv[2] ?? "{}")
 }).flatMap(([name, value]) => ["-c", `${name}=${value}`])
 
-const otherPrograms = process.argv[3]
+const otherPrograms = process.argv[3] || undefined
+const backup = process.argv[4]
 let programs = ""
 /** @type {Server | undefined} */
 let server

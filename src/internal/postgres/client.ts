@@ -181,11 +181,14 @@ export const makeClient = (
     }
   })
 
-/** As OpenTelemetry names them. */
-const attributesOf = ({ config }: Target, options: PgPoolOptions): ReadonlyArray<readonly [string, unknown]> => [
-  ...Object.entries(options.spanAttributes ?? {}),
-  ["db.system.name", "postgresql"],
-  ["db.namespace", config.database ?? config.username ?? "postgres"],
-  ["server.address", config.host ?? "localhost"],
-  ["server.port", config.port ?? 5432]
-]
+/** As OpenTelemetry names them. With several hosts nobody knows which one it will be when a span begins. */
+const attributesOf = ({ config, hosts }: Target, options: PgPoolOptions): ReadonlyArray<readonly [string, unknown]> => {
+  const ports = new Set(hosts.list.map(({ port }) => port))
+  return [
+    ...Object.entries(options.spanAttributes ?? {}),
+    ["db.system.name", "postgresql"],
+    ["db.namespace", config.database ?? config.username ?? "postgres"],
+    ["server.address", hosts.list.map(({ name }) => name).join(",")],
+    ...(ports.size === 1 ? [["server.port", hosts.list[0].port] as const] : [])
+  ]
+}

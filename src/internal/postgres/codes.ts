@@ -34,6 +34,9 @@ export const isSessionLost = (error: unknown): boolean =>
 
 const isFatal = ({ severity }: ServerError): boolean => severity === "FATAL" || severity === "PANIC"
 
+/** It was to write where nothing can be written: on a standby, or in a read-only transaction. @internal */
+export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006"
+
 /**
  * Errors that don't tell whether the statement took effect: another process of the server crashed (57P02), a pooler
  * lost its connection to the server (a fatal class 08), or the server itself doesn't know (40003).
@@ -77,6 +80,9 @@ const transientCodes: ReadonlySet<string> = new Set([
  * @internal
  */
 export const isTransient = (cause: unknown): boolean => {
+  // A promotion heals it.
+  if (Predicate.isTagged(cause, "WrongRole")) return true
+  if (Predicate.isTagged(cause, "NoHost")) return isTransient((cause as unknown as { readonly cause: unknown }).cause)
   const code = codeOf(cause)
   if (code !== undefined) return transientCodes.has(code) || code.startsWith("08")
   return cause instanceof Error && cause.message.startsWith("Connection terminated")

@@ -11,8 +11,10 @@ import type { BadOption as BadOptionType } from "../options.js"
 import { attempt, BadOption, duration, wholeNumber } from "../options.js"
 import type { Password } from "./credentials.js"
 import { decodePassword } from "./credentials.js"
+import type { Hosts, Named } from "./hosts.js"
+import { checkNamed, decodeHosts, splitUrl } from "./hosts.js"
 import type { UrlTls } from "./tls.js"
-import { decodeTls, onUnixSocket, sslOfUrl, withoutSecrets } from "./tls.js"
+import { decodeTls, sslOfUrl, withoutSecrets } from "./tls.js"
 import type { Patience } from "./turn.js"
 
 /**
@@ -21,7 +23,8 @@ import type { Patience } from "./turn.js"
  * @internal
  */
 export interface Target extends Patience {
-  /** The settings of `pg`, without the password. */
+  readonly hosts: Hosts
+  /** The settings of `pg`, without the password, and for the first host. */
   readonly client: () => Pg.ClientConfig
   readonly password: Password
   readonly stream: (() => Duplex) | undefined
@@ -65,9 +68,13 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
   }
   const url = options.url === undefined ? {} : parseUrl(options.url)
   const socket = options.path === undefined ? undefined : parsePath(options.path)
-  const host = options.host ?? socket?.host ?? url.host ?? undefined
-  const port = options.port ?? socket?.port ?? url.port ?? undefined
-  if (port !== undefined) wholeNumber("port", port, { min: 1, max: 65535 })
+  const hosts = decodeHosts(options, {
+    host: options.host ?? socket?.host ?? url.host,
+    port: options.port ?? socket?.port ?? url.port,
+    targetSessionAttrs: options.targetSessionAttrs ?? url.targetSessionAttrs,
+    loadBalanceHosts: options.loadBalanceHosts ?? url.loadBalanceHosts
+  })
+  const [{ name: host, port }] = hosts.list
   const username = options.username ?? url.user
   const database = options.database ?? url.database ?? undefined
   const tls = decodeTls(options, url as UrlTls)
@@ -81,7 +88,7 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
     port,
     user: username,
     database,
-    ...(host?.startsWith("/") === true ? onUnixSocket : tls),
+    ...tls,
     types,
     application_name: options.applicationName ?? url.application_name ?? "effect-pgpool",
     // Silent sockets are given up (R24).
@@ -89,6 +96,7 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
     keepAliveInitialDelayMillis: 10_000
   })
   return {
+    hosts,
     client: () => stream === undefined ? client : { ...client, stream } as Pg.ClientConfig,
     password: decodePassword(password),
     stream,
@@ -124,17 +132,19 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
   }
 }
 
-const parseUrl = (url: Redacted.Redacted): Pg.ClientConfig => {
+const parseUrl = (url: Redacted.Redacted): Omit<Pg.ClientConfig, "host" | "port"> & Named => {
   if (!Redacted.isRedacted(url)) throw new BadOption("url", "<not shown>", "a URL made by Redacted.make")
   if (!/^((postgres(ql)?|socket):|\/)/.test(Redacted.value(url))) {
     throw new BadOption("url", "<redacted>", "a URL that begins with postgresql:// or postgres://")
   }
   try {
-    const parsed = ConnectionString.parse(Redacted.value(url))
-    return ConnectionString.toClientConfig({ ...parsed, ssl: sslOfUrl(parsed as UrlTls) } as never) as Pg.ClientConfig
+    const { named, url: text } = splitUrl(Redacted.value(url))
+    const parsed = ConnectionString.parse(text)
+    const client = ConnectionString.toClientConfig({ ...parsed, ssl: sslOfUrl(parsed as UrlTls) } as never)
+    return { ...client as Pg.ClientConfig, ...checkNamed(parsed, named) }
   } catch (error) {
     // The value holds a password.
-    const why = error instanceof Error ? ` (${error.message})` : ""
+    const why = error instanceof Error || error instanceof BadOption ? ` (${error.message})` : ""
     throw new BadOption("url", "<redacted>", `a URL such as postgresql://user:password@host:5432/database${why}`)
   }
 }

@@ -4,13 +4,19 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import type { TcpSocketConnectOpts } from "node:net"
+import { Socket } from "node:net"
 import * as Pg from "pg"
 import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
 import { withFresh } from "./credentials.js"
+import type { Place } from "./dial.js"
+import { dial } from "./dial.js"
 import { connectError } from "./errors.js"
+import { checkRole } from "./roles.js"
 import type { Client } from "./session.js"
 import { realClock, Session } from "./session.js"
+import { onUnixSocket } from "./tls.js"
 
 /**
  * Opens a session, in a scope that closes it. An interrupt destroys the socket at once.
@@ -21,21 +27,30 @@ export const connect = (
   target: Target,
   onLost: (session: Session) => void
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
-  Effect.flatMap(
-    target.password,
-    (first) => withFresh(first, target.password, (password) => open(target, password, onLost))
-  )
+  Effect.gen(function*() {
+    const first = yield* target.password
+    const session = yield* dial(target.hosts, target.stream === undefined, target.connectTimeout, (place, role) =>
+      withFresh(first, target.password, (password) =>
+        open(target, password, place, onLost)).pipe(
+          Effect.tap((session) =>
+            checkRole(session, role)
+          )
+        ))
+    // Where the connection was lost, that is the failure, and not what became of the statement that ran.
+    yield* Effect.mapError(prepare(target, session), (error) =>
+      session.isAlive ? error : connectError(session.loss))
+    return session
+  })
 
 const open = (
   target: Target,
   password: Redacted.Redacted | undefined,
+  place: Place,
   onLost: (session: Session) => void
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
   Effect.gen(function*() {
-    const client = yield* Effect.try({
-      try: () => new Pg.Client({ ...target.client(), password: password && Redacted.value(password) }),
-      catch: connectError
-    })
+    const settings = { ...target.client(), ...settingsOf(place), password: password && Redacted.value(password) }
+    const client = yield* Effect.try({ try: () => new Pg.Client(settings), catch: connectError })
     const session = yield* Effect.acquireRelease(
       Effect.sync(() => new Session(client as unknown as Client, target, onLost)),
       (session) => session.close
@@ -49,10 +64,20 @@ const open = (
       return Effect.sync(() => session.destroy())
     })
     session.listen()
-    // Where the connection was lost, that is the failure, and not what became of the statement that ran.
-    yield* Effect.mapError(prepare(target, session), (error) => session.isAlive ? error : connectError(session.loss))
     return session
   })
+
+/** The socket goes to the address; `pg` only knows the host's name, which a certificate has to be for. */
+const settingsOf = ({ address, host: { name, port } }: Place): Pg.ClientConfig => {
+  if (name.startsWith("/")) return { host: name, port, ...onUnixSocket } as Pg.ClientConfig
+  if (address === undefined) return { host: name, port }
+  const stream = () => {
+    const socket = new Socket()
+    const { connect }: { readonly connect: (this: Socket, to: TcpSocketConnectOpts) => Socket } = socket
+    return Object.assign(socket, { connect: () => connect.call(socket, { port, host: address }) })
+  }
+  return { host: name, port, stream }
+}
 
 /**
  * The same, where no pool watches over `connectTimeout`.

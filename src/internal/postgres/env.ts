@@ -70,7 +70,9 @@ const connectionKeys = {
   port: "PGPORT",
   username: "PGUSER",
   password: "PGPASSWORD",
-  database: "PGDATABASE"
+  database: "PGDATABASE",
+  targetSessionAttrs: "PGTARGETSESSIONATTRS",
+  loadBalanceHosts: "PGLOADBALANCEHOSTS"
 } as const
 
 /** Empty is as good as none: that is how compose files leave a variable out. */
@@ -81,10 +83,13 @@ const url = Config.map(
 
 const connection = Config.all({
   host: Config.option(Config.string(connectionKeys.host)),
-  port: Config.option(Config.number(connectionKeys.port)),
+  // There may be several: where it is looked at, an error names this key too.
+  port: Config.option(Config.string(connectionKeys.port)),
   username: Config.option(Config.string(connectionKeys.username)),
   password: Config.option(Config.redacted(connectionKeys.password)),
-  database: Config.option(Config.string(connectionKeys.database))
+  database: Config.option(Config.string(connectionKeys.database)),
+  targetSessionAttrs: Config.option(Config.string(connectionKeys.targetSessionAttrs)),
+  loadBalanceHosts: Config.option(Config.string(connectionKeys.loadBalanceHosts))
 })
 
 const pool = Config.all(map(poolOptions, (config, option) => Config.option(config(keyOf(option)))))

@@ -2,14 +2,26 @@
 import { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
-import { OutcomeUnknown } from "../../PgError.js"
+import { NoHost, OutcomeUnknown } from "../../PgError.js"
 import type { PoolError } from "../../PoolError.js"
-import { codeOf, ConnectFailed, NoPassword } from "./codes.js"
+import { codeOf, ConnectFailed, isTransient, NoPassword } from "./codes.js"
 import { tlsAdvice, tlsReason } from "./tls.js"
 
 /** @internal */
 export const connectError = (cause: unknown): SqlError =>
   new ConnectFailed({ cause, message: `Failed to connect: ${describe(cause)}` })
+
+/** Of several hosts, or addresses of a host, none could be used. @internal */
+export const noHost = (failures: ReadonlyArray<{ readonly place: string; readonly error: SqlError }>): SqlError => {
+  const causes = failures.map(({ error, place }) => ({ place, cause: error.cause, reason: describe(error.cause) }))
+  // Time may heal the whole where it may heal one of them (R18).
+  const { cause } = causes.find(({ cause }) => isTransient(cause)) ?? causes[0]
+  return connectError(new NoHost({ failures: causes, cause }))
+}
+
+/** One of several hosts took longer than its part of `connectTimeout`. @internal */
+export const noAnswer = (millis: number): SqlError =>
+  connectError(Object.assign(new Error(`no answer within ${Math.round(millis)} ms`), { code: "ETIMEDOUT" }))
 
 /** @internal */
 export const noPassword = (cause: unknown): SqlError =>

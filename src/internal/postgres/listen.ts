@@ -173,7 +173,7 @@ class Switchboard {
         if (!session.isAlive) return yield* Effect.fail(listenerLost())
         yield* self.update(session, listening)
         const woken = yield* Effect.timeoutOption(Deferred.await(self.wake), heartbeat)
-        if (Option.isNone(woken)) yield* self.command(session, "SELECT 1")
+        if (Option.isNone(woken)) yield* self.command(session, session.ping)
       }
     })
   }
@@ -184,12 +184,13 @@ class Switchboard {
     return Effect.gen(function*() {
       for (const name of listening) {
         if (self.channels.has(name)) continue
-        yield* self.command(session, `UNLISTEN ${Pg.escapeIdentifier(name)}`)
+        yield* self.command(session, session.query(`UNLISTEN ${Pg.escapeIdentifier(name)}`, "leave"))
         listening.delete(name)
       }
       for (const [name, channel] of self.channels) {
         if (!listening.has(name)) {
-          const answer = yield* Effect.either(self.command(session, `LISTEN ${Pg.escapeIdentifier(name)}`))
+          const listen = session.query(`LISTEN ${Pg.escapeIdentifier(name)}`, "leave")
+          const answer = yield* Effect.either(self.command(session, listen))
           if (Either.isLeft(answer)) {
             if (!session.isAlive) return yield* answer
             self.fail(name, channel, answer.left)
@@ -212,9 +213,9 @@ class Switchboard {
   }
 
   /** A socket that says nothing for so long is given up. */
-  private command(session: Session, text: string): Effect.Effect<void, SqlError> {
+  private command(session: Session, query: Effect.Effect<unknown, SqlError>): Effect.Effect<void, SqlError> {
     return Effect.flatMap(
-      leaveAfter(session.query(text, "leave"), this.target.cleanupTimeout, realClock),
+      leaveAfter(query, this.target.cleanupTimeout, realClock),
       (answer): Effect.Effect<void, SqlError> => {
         if (Option.isNone(answer)) session.destroy()
         // Whether it was still done does not matter: the next session is asked again.

@@ -9,12 +9,14 @@ import type * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { cancelRequest } from "./cancel.js"
-import { isServerError, isSessionLost, isWriteError, leavesOutcomeOpen } from "./codes.js"
+import { isReadOnly, isServerError, isSessionLost, isWriteError, leavesOutcomeOpen } from "./codes.js"
 import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
 import { inOnePiece } from "./portal.js"
 import type { Query } from "./prepared.js"
 import { NamedQuery, PreparedStatements, queryOf } from "./prepared.js"
+import type { Reported } from "./roles.js"
+import { askRole, isForReading, isForWriting, roleOf, watchRole } from "./roles.js"
 
 /**
  * What happens to a statement whose caller is interrupted: it is cancelled on the server, or left to end by itself
@@ -91,6 +93,8 @@ export class Session {
   private whenReady: Array<() => void> = []
   private whenSettled: Array<() => void> = []
   private readonly preparedStatements: PreparedStatements | undefined
+  /** What the server has said of its role. */
+  readonly reported: Reported
 
   constructor(
     readonly client: Client,
@@ -102,6 +106,9 @@ export class Session {
     client.on("error", (error) => {
       this.loss ??= error
       this.onLost(this)
+    })
+    this.reported = watchRole(client.connection, () => {
+      if (isForReading(target.hosts.attrs)) this.onLost(this)
     })
     client.on("end", () => {
       this.loss ??= new Error("Connection terminated")
@@ -267,6 +274,7 @@ export class Session {
     if (isServerError(error)) {
       if (leavesOutcomeOpen(error)) return lostAnswer(error)
       if (isSessionLost(error)) this.farewell = error
+      if (isReadOnly(error) && isForWriting(this.target.hosts.attrs)) this.onLost(this)
       return statementError(error)
     }
     // It comes to one after the other: what is behind the last words has not been looked at.
@@ -323,7 +331,8 @@ export class Session {
     if (this.answers > answersBefore) this.cancelAbandoned()
   }
 
-  readonly ping: Effect.Effect<void, SqlError> = Effect.suspend(() => this.query("SELECT 1", "leave"))
+  /** Fails also where its host is no longer what was asked for. */
+  readonly ping: Effect.Effect<void, SqlError> = Effect.suspend(() => askRole(this, roleOf(this.target.hosts.attrs)))
 
   /**
    * Says good-bye and waits for the socket to close. A statement that still runs is cancelled, so that it doesn't

@@ -1,0 +1,45 @@
+/** @internal */
+
+/** What became of a place when it was last tried: it answered and was of the wrong kind, or did not let us in. @internal */
+export type Fault = "wrong role" | "failed"
+
+/** Milliseconds. The recheck interval of other drivers too, such as pgjdbc's `hostRecheckSeconds`. */
+const rememberedFor = 10_000
+
+/**
+ * Which places were no good when they were last tried. They are tried last for a while, and not skipped: when all others
+ * fail too, one of them may have become the right one.
+ *
+ * @internal
+ */
+export class Memory {
+  private readonly faults = new Map<string, { readonly fault: Fault; readonly until: number }>()
+
+  note(place: string, fault: Fault, now: number): void {
+    // Names may go on getting new addresses.
+    for (const [other, { until }] of this.faults) if (until <= now) this.faults.delete(other)
+    this.faults.set(place, { fault, until: now + rememberedFor })
+  }
+
+  forget(place: string): void {
+    this.faults.delete(place)
+  }
+
+  isGood(place: string, now: number): boolean {
+    return this.rank(place, now) === 0
+  }
+
+  /**
+   * In the order given, but the good ones first and the failed ones last: the wrong role is found out quickly, while the
+   * last one that is tried may take all the time that is left.
+   */
+  sort<A>(places: ReadonlyArray<A>, nameOf: (place: A) => string, now: number): ReadonlyArray<A> {
+    return [...places].sort((one, other) => this.rank(nameOf(one), now) - this.rank(nameOf(other), now))
+  }
+
+  private rank(place: string, now: number): number {
+    const known = this.faults.get(place)
+    if (known === undefined || known.until <= now) return 0
+    return known.fault === "wrong role" ? 1 : 2
+  }
+}
