@@ -158,7 +158,7 @@ describe("R20 a password that is an Effect", () => {
 
 describe("R20 a password that can't be had", () => {
   const providers: Record<string, [password: Effect.Effect<any, unknown>, words: string]> = {
-    "fails": [Effect.fail(new Error("the vault is shut")), "the vault is shut"],
+    "fails": [Effect.fail("the vault is shut"), "the vault is shut"],
     "dies, as a rejected promise": [Effect.promise(() => Promise.reject(new Error("no such key"))), "no such key"],
     "throws": [
       Effect.suspend(() => {
