@@ -14,6 +14,7 @@ export interface ServerError {
   /** SQLSTATE */
   readonly code: string
   readonly severity: string
+  readonly message?: string
   readonly constraint?: string
 }
 
@@ -40,7 +41,36 @@ const isFatal = ({ severity }: ServerError): boolean => severity === "FATAL" || 
  * @internal
  */
 export const leavesOutcomeOpen = (error: unknown): boolean =>
-  isServerError(error) && (/^(57P02|40003)/.test(error.code) || (isFatal(error) && error.code.startsWith("08")))
+  isServerError(error) && !isHeldBack(error) &&
+  (/^(57P02|40003)/.test(error.code) || (isFatal(error) && error.code.startsWith("08")))
+
+/**
+ * A pooler's own words. PgBouncer has one code for most of them, so that only the text tells them apart. Where it passes
+ * on why the server has refused a login, that comes under this code too.
+ *
+ * https://github.com/pgbouncer/pgbouncer/blob/master/src/objects.c
+ */
+const poolerSays = (error: unknown, words: RegExp): boolean =>
+  isServerError(error) && isFatal(error) && error.code === "08P01" && words.test(error.message ?? "")
+
+/**
+ * A pooler has given up a client for which it had no session of the server: nothing of what that had asked for has
+ * reached the server.
+ *
+ * @internal
+ */
+export const isHeldBack = (error: unknown): boolean =>
+  poolerSays(
+    error,
+    /^(query_wait_timeout|client_(login|idle)_timeout|server login |pgbouncer cannot connect|no more connections)/
+  )
+
+/** What a pooler refuses a login for, and would refuse again. */
+const isRefusedLogin = (error: unknown): boolean =>
+  poolerSays(
+    error,
+    /authentication failed|^no such (database|user)|^unsupported startup parameter|does not exist|no pg_hba.conf entry/
+  )
 
 /** The socket refused what was written on it, since its other end is gone: EPIPE or ECONNRESET. @internal */
 export const isWriteError = (error: unknown): boolean =>
@@ -64,13 +94,13 @@ const transientCodes: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Connect failures that time may heal (R18): refused, reset, timed out, starting up, too many connections, or the
- * server went away in the middle of the handshake.
+ * Connect failures that time may heal (R18): refused, reset, timed out, starting up, too many connections, a pooler
+ * that has no session of the server, or the server went away in the middle of the handshake.
  *
  * @internal
  */
 export const isTransient = (cause: unknown): boolean => {
   const code = codeOf(cause)
-  if (code !== undefined) return transientCodes.has(code) || code.startsWith("08")
+  if (code !== undefined) return transientCodes.has(code) || (code.startsWith("08") && !isRefusedLogin(cause))
   return cause instanceof Error && cause.message.startsWith("Connection terminated")
 }

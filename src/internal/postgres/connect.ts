@@ -7,6 +7,7 @@ import * as Pg from "pg"
 import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
 import { connectError } from "./errors.js"
+import { reachServer } from "./pooler.js"
 import type { Client } from "./session.js"
 import { realClock, Session } from "./session.js"
 
@@ -35,7 +36,10 @@ export const connect = (
     })
     session.listen()
     // Where the connection was lost, that is the failure, and not what became of the statement that ran.
-    yield* Effect.mapError(prepare(target, session), (error) => session.isAlive ? error : connectError(session.loss))
+    yield* Effect.mapError(
+      Effect.zipRight(reachServer(target, session), prepare(target, session)),
+      (error) => session.isAlive ? error : connectError(session.loss)
+    )
     return session
   })
 
