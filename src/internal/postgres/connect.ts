@@ -7,7 +7,7 @@ import * as Pg from "pg"
 import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
 import { connectError } from "./errors.js"
-import { reachServer } from "./pooler.js"
+import { reachServer, warnOfPooler } from "./pooler.js"
 import type { Client } from "./session.js"
 import { realClock, Session } from "./session.js"
 
@@ -66,6 +66,7 @@ const prepare = (target: Target, session: Session): Effect.Effect<void, SqlError
     if (target.settings !== undefined) {
       yield* Effect.mapError(session.query<unknown>(target.settings, "leave"), ({ cause }) => connectError(cause))
     }
+    yield* warnOfPooler(target, session)
     if (target.onConnect === undefined) return
     const lease = new Lease(session)
     yield* Effect.suspend(() => target.onConnect!(lease)).pipe(
