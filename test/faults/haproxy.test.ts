@@ -113,15 +113,28 @@ describe.skipIf(!HaProxy.isInstalled)("behind HAProxy", () => {
       assert.isAtMost(failed, 4)
     }))
 
-  it.scopedLive("R16 a cancel finds its server", () =>
+  it.scopedLive("R16 a cancel finds its server, also one of several where the same client has the same one", () =>
     Effect.gen(function*() {
-      const { url } = yield* HaProxy.start({ servers: [serverUrl] })
-      const { pool, sql, until } = yield* makePool({ url, cleanupTimeout: "5 seconds" })
-      const sleeper = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
-      yield* until((sessions) => sessions.some(isSleeping))
-      yield* promptly(Fiber.interrupt(sleeper))
-      yield* until(nobodySleeps)
-      yield* eventually(pool.stats, ({ idle }) => idle === 1)
+      const other = yield* startServer
+      for (const servers of [[serverUrl], [serverUrl, other.url], [other.url, serverUrl]]) {
+        const { url } = yield* HaProxy.start({
+          servers,
+          server: "",
+          settings: ["balance source"],
+          takesTurns: true
+        })
+        const { app, pool, sql } = yield* makePool({ url, cleanupTimeout: "5 seconds" })
+        const backends = yield* Effect.map(
+          Effect.all([watch(), watch(other.url)]),
+          (servers) => Effect.map(Effect.all(servers.map(({ sessions }) => sessions(app))), (found) => found.flat())
+        )
+        const sleeper = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
+        yield* eventually(backends, (found) => found.some(isSleeping))
+        yield* promptly(Fiber.interrupt(sleeper))
+        yield* eventually(backends, nobodySleeps)
+        yield* eventually(pool.stats, ({ idle }) => idle === 1)
+        assert.strictEqual((yield* pool.stats).opened, 1)
+      }
     }))
 
   it.scopedLive("R16 a cancel that is sent to another server hurts nobody, and its connection is given up", () =>
