@@ -10,7 +10,7 @@ import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { ServerError } from "./internal/postgres/codes.js"
-import { ConnectFailed, isServerError, isTransient, leavesOutcomeOpen } from "./internal/postgres/codes.js"
+import { ConnectFailed, isHeldBack, isServerError, isTransient, leavesOutcomeOpen } from "./internal/postgres/codes.js"
 
 /**
  * A statement was sent and its answer was lost, or did not come within `queryTimeout`: it may have taken effect or not. Never retried by this library, and
@@ -165,6 +165,9 @@ const hasTag = (error: unknown, ...tags: ReadonlyArray<string>): boolean =>
 
 const serverError = (error: unknown): Option.Option<ServerError> => find(error, isServerError)
 
+const connectFailure = (error: unknown): Option.Option<ConnectFailed> =>
+  find(error, (cause): cause is ConnectFailed => cause instanceof ConnectFailed)
+
 /**
  * The five characters by which the server names what went wrong, such as `23505`.
  *
@@ -277,7 +280,8 @@ export const isPoolExhausted = (error: unknown): boolean => hasTag(error, "PoolE
  */
 export const isOutcomeUnknown = (error: unknown): boolean =>
   hasTag(error, "OutcomeUnknown", "CommitOutcomeUnknown") ||
-  (!hasTag(error, "NotSent") && Option.exists(serverError(error), leavesOutcomeOpen))
+  (!hasTag(error, "NotSent") && Option.isNone(connectFailure(error)) &&
+    Option.exists(serverError(error), leavesOutcomeOpen))
 
 /** Serialization failure, deadlock, lock not available, insufficient resources, shut down, starting up. */
 const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03")
@@ -306,7 +310,7 @@ const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03")
  */
 export const isRetryable = (error: unknown): boolean => {
   if (isOutcomeUnknown(error)) return false
-  if (hasTag(error, "PoolExhausted", "PoolQueueFull", "NotSent")) return true
-  if (Option.isSome(serverError(error))) return isPassing(error)
-  return Option.exists(find(error, (cause) => cause instanceof ConnectFailed), ({ cause }) => isTransient(cause))
+  return hasTag(error, "PoolExhausted", "PoolQueueFull", "NotSent") || isPassing(error) ||
+    Option.exists(serverError(error), isHeldBack) ||
+    Option.exists(connectFailure(error), ({ cause }) => isTransient(cause))
 }

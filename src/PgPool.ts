@@ -48,7 +48,7 @@ export type TypeId = typeof TypeId
 export interface PgConnection extends Connection {
   /** The `pg` client, for what `SqlConnection` can't do. */
   readonly pg: Pg.Client
-  /** The process of the server that serves this session, as in `pg_stat_activity.pid`. */
+  /** The process of the server that serves this session, as in `pg_stat_activity.pid`; behind a pooler a name of its. */
   readonly processId: number
 }
 
@@ -263,7 +263,7 @@ export interface PgPoolOptions extends PoolOptions {
   readonly multiplex?: boolean | number | undefined
   /** The longest that a statement may take, seen from here; it is cancelled then (R24). Default: off. */
   readonly queryTimeout?: Duration.DurationInput | undefined
-  /** `statement_timeout` of each session. Default: off. */
+  /** `statement_timeout` of each session, by SET: not behind a pooler in transaction mode. Default: off. */
   readonly statementTimeout?: Duration.DurationInput | undefined
   /** `lock_timeout` of each session. Default: off. */
   readonly lockTimeout?: Duration.DurationInput | undefined

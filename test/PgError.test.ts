@@ -2,6 +2,7 @@ import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Data, Effect, Option } from "effect"
 import { PgError } from "effect-pgpool"
+import { connectError } from "../src/internal/postgres/errors.js"
 import { makePool, makeTable, makeWarmPool, serverUrl } from "./support/pgPool.js"
 import * as Proxy from "./support/proxy.js"
 
@@ -65,6 +66,21 @@ describe("PgError", () => {
       assert.deepStrictEqual(what(fromServer(state)), expected)
     })
   }
+
+  it("a pooler's words tell what had not reached the server", () => {
+    const said = (message: string) => Object.assign(new Error(message), { code: "08P01", severity: "FATAL" })
+    const inFlight = (message: string) => what(new SqlError.SqlError({ cause: said(message) }))
+    for (const words of ["server conn crashed?", "query timeout", "database removed", "bouncer config error"]) {
+      assert.deepStrictEqual(inFlight(words), ["isOutcomeUnknown"], words)
+    }
+    const heldBack = ["query_wait_timeout", "server login has been failing, try again later (server_login_retry)"]
+    for (const words of heldBack) assert.deepStrictEqual(inFlight(words), ["isRetryable"], words)
+    const connecting = (message: string) => what(connectError(said(message)))
+    const passing = [...heldBack, "no more connections allowed (max_client_conn)", "client_login_timeout (server down)"]
+    for (const words of passing) assert.deepStrictEqual(connecting(words), ["isRetryable"], words)
+    const final = ["SASL authentication failed", "no such database: app", "unsupported startup parameter: options"]
+    for (const words of final) assert.deepStrictEqual(connecting(words), [], words)
+  })
 
   it("08 is a lost connection where it is fatal, and a mistake of ours where not", () => {
     assert.deepStrictEqual(what(fromServer("08P01", "FATAL")), ["isOutcomeUnknown"])

@@ -17,6 +17,7 @@ export interface ServerError {
   /** SQLSTATE */
   readonly code: string
   readonly severity: string
+  readonly message?: string
   readonly constraint?: string
 }
 
@@ -46,7 +47,36 @@ export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006"
  * @internal
  */
 export const leavesOutcomeOpen = (error: unknown): boolean =>
-  isServerError(error) && (/^(57P02|40003)/.test(error.code) || (isFatal(error) && error.code.startsWith("08")))
+  isServerError(error) && !isHeldBack(error) &&
+  (/^(57P02|40003)/.test(error.code) || (isFatal(error) && error.code.startsWith("08")))
+
+/**
+ * A pooler's own words. PgBouncer has one code for most of them, so that only the text tells them apart. Where it passes
+ * on why the server has refused a login, that comes under this code too.
+ *
+ * https://github.com/pgbouncer/pgbouncer/blob/master/src/objects.c
+ */
+const poolerSays = (error: unknown, words: RegExp): boolean =>
+  isServerError(error) && isFatal(error) && error.code === "08P01" && words.test(error.message ?? "")
+
+/**
+ * A pooler has given up a client for which it had no session of the server: nothing of what that had asked for has
+ * reached the server.
+ *
+ * @internal
+ */
+export const isHeldBack = (error: unknown): boolean =>
+  poolerSays(
+    error,
+    /^(query_wait_timeout|client_(login|idle)_timeout|server login |pgbouncer cannot connect|no more connections)/
+  )
+
+/** What a pooler refuses a login for, and would refuse again. */
+const isRefusedLogin = (error: unknown): boolean =>
+  poolerSays(
+    error,
+    /authentication failed|^no such (database|user)|^unsupported startup parameter|does not exist|no pg_hba.conf entry/
+  )
 
 /** The server didn't like the password, or whoever it asks about it, such as PAM: that of a moment ago? @internal */
 export const isPasswordRefused = (error: unknown): boolean =>
@@ -74,8 +104,8 @@ const transientCodes: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Connect failures that time may heal (R18): refused, reset, timed out, starting up, too many connections, or the
- * server went away in the middle of the handshake.
+ * Connect failures that time may heal (R18): refused, reset, timed out, starting up, too many connections, a pooler
+ * that has no session of the server, or the server went away in the middle of the handshake.
  *
  * @internal
  */
@@ -84,6 +114,6 @@ export const isTransient = (cause: unknown): boolean => {
   if (Predicate.isTagged(cause, "WrongRole")) return true
   if (Predicate.isTagged(cause, "NoHost")) return isTransient((cause as unknown as { readonly cause: unknown }).cause)
   const code = codeOf(cause)
-  if (code !== undefined) return transientCodes.has(code) || code.startsWith("08")
+  if (code !== undefined) return transientCodes.has(code) || (code.startsWith("08") && !isRefusedLogin(cause))
   return cause instanceof Error && cause.message.startsWith("Connection terminated")
 }

@@ -13,6 +13,7 @@ import { withFresh } from "./credentials.js"
 import type { Place } from "./dial.js"
 import { dial } from "./dial.js"
 import { connectError } from "./errors.js"
+import { reachServer, warnOfPooler } from "./pooler.js"
 import { checkRole } from "./roles.js"
 import type { Client } from "./session.js"
 import { realClock, Session } from "./session.js"
@@ -37,8 +38,11 @@ export const connect = (
           )
         ))
     // Where the connection was lost, that is the failure, and not what became of the statement that ran.
-    yield* Effect.mapError(prepare(target, session), (error) =>
-      session.isAlive ? error : connectError(session.loss))
+    yield* Effect.mapError(
+      Effect.zipRight(reachServer(target, session), prepare(target, session)),
+      (error) =>
+        session.isAlive ? error : connectError(session.loss)
+    )
     return session
   })
 
@@ -102,6 +106,7 @@ const prepare = (target: Target, session: Session): Effect.Effect<void, SqlError
     if (target.settings !== undefined) {
       yield* Effect.mapError(session.query<unknown>(target.settings, "leave"), ({ cause }) => connectError(cause))
     }
+    yield* warnOfPooler(target, session)
     if (target.onConnect === undefined) return
     const lease = new Lease(session)
     yield* Effect.suspend(() => target.onConnect!(lease)).pipe(

@@ -20,6 +20,7 @@ import type { Settings } from "../pool/settings.js"
 import { isTransient } from "./codes.js"
 import type { Target } from "./config.js"
 import { connectInTime } from "./connect.js"
+import { servingProcess, warning } from "./pooler.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
 
@@ -84,6 +85,7 @@ class Switchboard {
   private lastFailure: SqlError | undefined = undefined
   /** Why no other session will be tried. */
   private final: SqlError | undefined = undefined
+  private hasWarned = false
 
   constructor(private readonly target: Target, private readonly settings: Settings) {}
 
@@ -167,13 +169,17 @@ class Switchboard {
   private serve(session: Session, listening: Set<string>): Effect.Effect<never, SqlError> {
     const self = this
     return Effect.gen(function*() {
+      const process = yield* self.inTime(session, servingProcess(session))
+      if (process !== session.processId) yield* self.warn
       while (true) {
         // Before it looks, so that nothing is missed that comes meanwhile.
         self.wake = Deferred.unsafeMake(FiberId.none)
         if (!session.isAlive) return yield* Effect.fail(listenerLost())
         yield* self.update(session, listening)
         const woken = yield* Effect.timeoutOption(Deferred.await(self.wake), heartbeat)
-        if (Option.isNone(woken)) yield* self.command(session, session.ping)
+        if (Option.isSome(woken)) continue
+        yield* self.command(session, session.ping)
+        if ((yield* self.inTime(session, servingProcess(session))) !== process) return yield* notOurs
       }
     })
   }
@@ -212,17 +218,33 @@ class Switchboard {
     Deferred.unsafeDone(channel.ready, Exit.void)
   }
 
-  /** A socket that says nothing for so long is given up. */
   private command(session: Session, query: Effect.Effect<unknown, SqlError>): Effect.Effect<void, SqlError> {
+    return Effect.asVoid(this.inTime(session, query))
+  }
+
+  /** A socket that says nothing for so long is given up. */
+  private inTime<A>(session: Session, answer: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
     return Effect.flatMap(
-      leaveAfter(query, this.target.cleanupTimeout, realClock),
-      (answer): Effect.Effect<void, SqlError> => {
+      leaveAfter(answer, this.target.cleanupTimeout, realClock),
+      (answer): Effect.Effect<A, SqlError> => {
         if (Option.isNone(answer)) session.destroy()
         // Whether it was still done does not matter: the next session is asked again.
-        return Option.isSome(answer) && session.isAlive ? Effect.asVoid(answer.value) : Effect.fail(listenerLost())
+        return Option.isSome(answer) && session.isAlive ? answer.value : Effect.fail(listenerLost())
       }
     )
   }
+
+  private readonly warn = Effect.suspend(() => {
+    if (this.hasWarned) return Effect.void
+    this.hasWarned = true
+    return warning("LISTEN")
+  })
 }
+
+/** Notifications went to a session of the server that is somebody else's by now. */
+const notOurs = Effect.suspend(() => {
+  const cause = new Error("A pooler has given the session that listens to somebody else: connect past it for LISTEN")
+  return Effect.fail(new SqlError({ cause, message: cause.message }))
+})
 
 const listenerLost = () => new SqlError({ cause: new NotSent({}), message: "The connection that listens was lost" })

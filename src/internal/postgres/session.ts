@@ -9,9 +9,10 @@ import type * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { cancelRequest } from "./cancel.js"
-import { isReadOnly, isServerError, isSessionLost, isWriteError, leavesOutcomeOpen } from "./codes.js"
+import { isHeldBack, isReadOnly, isServerError, isSessionLost, isWriteError, leavesOutcomeOpen } from "./codes.js"
 import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
+import { heldBack } from "./pooler.js"
 import { inOnePiece } from "./portal.js"
 import type { Query } from "./prepared.js"
 import { NamedQuery, PreparedStatements, queryOf } from "./prepared.js"
@@ -275,7 +276,10 @@ export class Session {
       if (leavesOutcomeOpen(error)) return lostAnswer(error)
       if (isSessionLost(error)) this.farewell = error
       if (isReadOnly(error) && isForWriting(this.target.hosts.attrs)) this.onLost(this)
-      return statementError(error)
+      if (!isHeldBack(error)) return statementError(error)
+      heldBack(this.target)
+      this.loss = error
+      return this.notSent()
     }
     // It comes to one after the other: what is behind the last words has not been looked at.
     if (this.farewell !== undefined) return this.notSent(this.farewell)

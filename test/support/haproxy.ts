@@ -1,0 +1,62 @@
+/** An HAProxy in front of one or several servers. */
+import { Effect, Option, Redacted } from "effect"
+import type { Scope } from "effect"
+import { join } from "node:path"
+import * as Program from "./program.js"
+
+export interface HaProxy {
+  /** The first server's database, by way of it. */
+  readonly url: Redacted.Redacted
+  readonly stop: Effect.Effect<void>
+  readonly start: Effect.Effect<void>
+}
+
+export interface Options {
+  readonly servers: ReadonlyArray<Redacted.Redacted>
+  /** Of the `listen` section, such as `timeout queue 1s`. They win over those of the tests. */
+  readonly settings?: ReadonlyArray<string> | undefined
+  /** Of each server, such as `check inter 100`; `backup` is added to all but the first. */
+  readonly server?: string | undefined
+  /** They take turns, instead of the others being there for when the first is down. */
+  readonly takesTurns?: boolean | undefined
+}
+
+const program = Program.find("haproxy")
+
+export const isInstalled = Option.isSome(program)
+if (!isInstalled) console.warn("SKIPPED: there is no haproxy on this machine, so nothing is tested behind it")
+
+export const start = (
+  { server = "check inter 100 fall 1 rise 1", servers, settings = [], takesTurns = false }: Options
+): Effect.Effect<HaProxy, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const folder = yield* Program.makeFolder("pgpool-haproxy-")
+    const port = yield* Program.freePort
+    const config = join(folder, "haproxy.cfg")
+    Program.writeConfig(config, [
+      "defaults",
+      "mode tcp",
+      "timeout connect 1s",
+      "timeout client 1m",
+      "timeout server 1m",
+      "listen postgres",
+      `bind 127.0.0.1:${port}`,
+      ...settings,
+      ...servers.map((url, n) => {
+        const { host } = new URL(Redacted.value(url))
+        return `server s${n} ${host} ${server} ${n === 0 || takesTurns ? "" : "backup"}`
+      })
+    ])
+    const launch = () => Program.run(folder, Option.getOrThrow(program), ["-db", "-f", config])
+    let current = launch()
+    yield* Effect.addFinalizer(() => Effect.promise(() => (current.end(), current.ended)))
+    const isUp = Effect.promise(() => Program.listens(port))
+    yield* isUp
+    const url = new URL(Redacted.value(servers[0]))
+    url.port = String(port)
+    return {
+      url: Redacted.make(url.href),
+      stop: Effect.promise(() => (current.signal("SIGTERM"), current.ended)),
+      start: Effect.zipRight(Effect.sync(() => void (current = launch())), isUp)
+    }
+  })
