@@ -1,7 +1,6 @@
-/** What is measured of the server: what a connect takes, how much it can serve, how many connections it has. */
+/** What is measured of the server: what a connect takes, and how many connections it has. */
 import { Array as Arr, Effect, Redacted, Schedule } from "effect"
 import type { Scope } from "effect"
-import * as Pg from "pg"
 import { median } from "simple-statistics"
 import { watch } from "../../test/support/server.js"
 
@@ -19,23 +18,6 @@ export const connectTime = (url: string): Effect.Effect<number> => {
   )
   return Effect.map(Effect.all(Arr.replicate(once, 9)), median)
 }
-
-/** How often in a second so many connections together can do a statement. */
-export const capacity = (url: string, statement: string, connections: number): Effect.Effect<number> =>
-  Effect.promise(async () => {
-    const each = 200
-    const pool = new Pg.Pool({ connectionString: url, max: connections })
-    const round = () =>
-      Promise.all(Arr.makeBy(connections, async () => {
-        for (let i = 0; i < each; i++) await pool.query(statement)
-      }))
-    await round()
-    const begin = performance.now()
-    await round()
-    const seconds = (performance.now() - begin) / 1000
-    await pool.end()
-    return connections * each / seconds
-  })
 
 /** Counts the connections of an application every 50 ms, until the scope is closed. */
 export const sample = (
