@@ -15,6 +15,7 @@ import { decodeHosts } from "../../src/internal/postgres/hosts.js"
 import { makePool, promptly, serverUrl } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
 import * as Proxy from "../support/proxy.js"
+import { traced } from "../support/spans.js"
 
 type Options = PgPool.PgPoolOptions
 
@@ -386,5 +387,22 @@ describe("a pool with several hosts", () => {
       assert.match(error.message, /127.0.0.1:\d+: password authentication failed.*; 127.0.0.1:\d+: password/)
       assert.deepStrictEqual(PgError.sqlState(error), PgError.sqlState({ severity: "FATAL", code: "28P01" }))
       assert.isFalse(PgError.isRetryable(error))
+    }))
+
+  it.scopedLive("has all of them in the attributes of its spans, and a port where it is that of all", () =>
+    Effect.gen(function*() {
+      const { port } = yield* Proxy.start(serverUrl)
+      const attributes = (hosts: ReadonlyArray<string>) =>
+        Effect.flatMap(
+          makePool({ ...through(), hosts }),
+          ({ sql }) => Effect.map(traced(sql`SELECT 1`), ([span]) => span.attributes)
+        )
+      assert.deepInclude(yield* attributes([`127.0.0.1:${port}`, `127.0.0.2:${port}`]), {
+        "server.address": "127.0.0.1,127.0.0.2",
+        "server.port": port
+      })
+      const differing = yield* attributes([`127.0.0.1:${port}`, `127.0.0.1:${server.port}`])
+      assert.deepInclude(differing, { "server.address": "127.0.0.1,127.0.0.1" })
+      assert.notProperty(differing, "server.port")
     }))
 })
