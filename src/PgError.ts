@@ -238,7 +238,14 @@ export const isPoolExhausted = (error: unknown): boolean => hasTag(error, "PoolE
  */
 export const isOutcomeUnknown = (error: unknown): boolean =>
   hasTag(error, "OutcomeUnknown", "CommitOutcomeUnknown") ||
-  (!hasTag(error, "NotSent") && Option.exists(serverError(error), leavesOutcomeOpen))
+  (!wasNeverSent(error) && Option.exists(serverError(error), leavesOutcomeOpen))
+
+/** What the server said then, it did not say of a statement. */
+const wasNeverSent = (error: unknown): boolean =>
+  hasTag(error, "NotSent", "PoolExhausted") || Option.isSome(connectFailure(error))
+
+const connectFailure = (error: unknown): Option.Option<ConnectFailed> =>
+  find(error, (cause) => cause instanceof ConnectFailed)
 
 /** Serialization failure, deadlock, lock not available, insufficient resources, shut down, starting up. */
 const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03")
@@ -268,6 +275,5 @@ const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03")
 export const isRetryable = (error: unknown): boolean => {
   if (isOutcomeUnknown(error)) return false
   if (hasTag(error, "PoolExhausted", "PoolQueueFull", "NotSent")) return true
-  if (Option.isSome(serverError(error))) return isPassing(error)
-  return Option.exists(find(error, (cause) => cause instanceof ConnectFailed), ({ cause }) => isTransient(cause))
+  return isPassing(error) || Option.exists(connectFailure(error), ({ cause }) => isTransient(cause))
 }

@@ -64,6 +64,21 @@ const transientCodes: ReadonlySet<string> = new Set([
 ])
 
 /**
+ * Connect failures that would only come again (R18): wrong credentials, no such database, TLS that the server does not
+ * have, or whose certificate is not trusted.
+ *
+ * https://nodejs.org/api/tls.html#x509-certificate-error-codes
+ *
+ * @internal
+ */
+export const isPermanent = (cause: unknown): boolean =>
+  permanentCodes.test(codeOf(cause) ?? "") ||
+  (cause instanceof Error && cause.message === "The server does not support SSL connections")
+
+const permanentCodes =
+  /^(28...|3D000|UNABLE_TO_.*|(.*_)?(CERT|CRL)(_.*)?|INVALID_(CA|PURPOSE)|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH)$/
+
+/**
  * Connect failures that time may heal (R18): refused, reset, timed out, starting up, too many connections, or the
  * server went away in the middle of the handshake.
  *
