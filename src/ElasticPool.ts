@@ -41,9 +41,9 @@ export interface ElasticPool<A, E = never> {
    * Lends a resource until the scope is closed.
    *
    * It is given at once where one is idle (R2), else by a place in the queue, oldest first. The wait can be interrupted
-   * at any point without loss (R12). Fails with the resource's own error where opening one failed for good (R6), with
+   * at any point without loss (R12). Fails with the resource's own error where opening one failed for good (R6, R18), with
    * `PoolExhausted` after `acquireTimeout`, `PoolQueueFull` at once past `maxWaiting`, and `PoolClosed` once the pool
-   * is closing.
+   * is closing or drained.
    */
   readonly get: Effect.Effect<A, E | PoolError, Scope.Scope>
 
@@ -66,6 +66,36 @@ export interface ElasticPool<A, E = never> {
     readonly maxsize?: number | undefined
     readonly maxoverflow?: number | undefined
   }) => Effect.Effect<void>
+
+  /**
+   * Replaces all connections, softly: those that are idle are closed now, those in use when they are given back, and those
+   * that are still opening when they have opened (R19). Callers go on being served. For a server that moved, new
+   * credentials, a changed setting.
+   *
+   * `over` is a span of time: each connection goes at a random moment of it, so that a fleet does not reconnect in step.
+   * One that is not allowed is a defect (`IllegalArgumentException`).
+   */
+  readonly evict: (options?: { readonly over?: Duration.DurationInput | undefined }) => Effect.Effect<void>
+
+  /**
+   * Brings the pool to its end, and ends when no connection is left: callers who wait are still served, newcomers fail
+   * with `PoolClosed`, and connections close as soon as nobody needs them. It can't be undone. An interrupt ends only
+   * the wait. It has no deadline of its own: closing the pool's scope is the way not to wait for borrowers any longer.
+   */
+  readonly drain: Effect.Effect<void>
+
+  /**
+   * Stops serving while somebody works on the server: callers wait in the queue, and their `maxwait` and `acquireTimeout`
+   * stand still. Connections in use are closed when they are given back, the others now.
+   *
+   * Ends with `true` when none is left, and with `false` if the pool went on before: because of `resume`, because
+   * `suspendTimeout` has passed, after which it resumes by itself, or because it is drained or closed. An interrupt ends
+   * only the wait. Where it is suspended already this waits as well, and its time is not extended.
+   */
+  readonly suspend: Effect.Effect<boolean>
+
+  /** Serves again after `suspend`. Does nothing where it is not suspended. */
+  readonly resume: Effect.Effect<void>
 
   /** The pool at this instant. */
   readonly stats: Effect.Effect<PoolStats>
@@ -125,8 +155,8 @@ export interface PoolOptions {
   /** Connects in flight at the same time. Default: 4, and with `maxwait: "auto"` as many as are needed. */
   readonly connectConcurrency?: number | undefined
   /**
-   * The delays between connects while they fail in a way that time may heal (R18). When the schedule ends, those who
-   * wait for a connect fail with the last failure. Default: 50 to 500 millis, exponential, with jitter, for ever.
+   * The delays between connects while they fail (R18). When the schedule ends, those who wait for a connect fail with
+   * `PoolExhausted`. Default: 50 to 500 millis, exponential, with jitter, for ever.
    */
   readonly connectRetry?: Schedule.Schedule<unknown, unknown> | undefined
   /** How long callers wait while connects fail, if that is longer than `acquireTimeout`. Default: 10 seconds. */
@@ -137,6 +167,8 @@ export interface PoolOptions {
   readonly cleanupTimeout?: Duration.DurationInput | undefined
   /** How long a closing pool waits for connections in use (R13). Default: 5 seconds. */
   readonly closeTimeout?: Duration.DurationInput | undefined
+  /** After so long a suspended pool resumes by itself. Default: 30 seconds. */
+  readonly suspendTimeout?: Duration.DurationInput | undefined
   /** Connections opened in the background when the pool is made. Not more than `maxsize`. Default: 0. */
   readonly warm?: number | undefined
   /** Logs a warning about a connection held for longer, with the span in which it was taken. Default: off. */
@@ -166,6 +198,14 @@ export interface ResourceOptions<A, E, R> extends PoolOptions {
   readonly needsReset?: ((a: A) => boolean) | undefined
   /** Whether time may heal a failure of `acquire` (R18). A timeout always counts as such. Default: never. */
   readonly isTransient?: ((error: E) => boolean) | undefined
+  /**
+   * Whether a failure of `acquire` is of a kind that would only come again, such as wrong credentials (R18). While no
+   * resource is open it fails all who wait, and those who come during the next delay of `connectRetry`, which is then at
+   * least half a second; else callers wait for the resources that there are. Not asked where `isTransient` says yes.
+   * Default: never. A failure that is neither fails the caller that caused the connect, and the next connect is tried
+   * at once.
+   */
+  readonly isPermanent?: ((error: E) => boolean) | undefined
   /**
    * The clock of the deadlines on I/O: `connectTimeout`, `cleanupTimeout`, `closeTimeout` and the delays between
    * connects (R14). Default: the clock in force where the pool is made, as for everything else.

@@ -280,8 +280,11 @@ export const isPoolExhausted = (error: unknown): boolean => hasTag(error, "PoolE
  */
 export const isOutcomeUnknown = (error: unknown): boolean =>
   hasTag(error, "OutcomeUnknown", "CommitOutcomeUnknown") ||
-  (!hasTag(error, "NotSent") && Option.isNone(connectFailure(error)) &&
-    Option.exists(serverError(error), leavesOutcomeOpen))
+  (!wasNeverSent(error) && Option.exists(serverError(error), leavesOutcomeOpen))
+
+/** What the server said then, it did not say of a statement. */
+const wasNeverSent = (error: unknown): boolean =>
+  hasTag(error, "NotSent", "PoolExhausted") || Option.isSome(connectFailure(error))
 
 /** Serialization failure, deadlock, lock not available, insufficient resources, shut down, starting up. */
 const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03")
@@ -310,7 +313,7 @@ const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03")
  */
 export const isRetryable = (error: unknown): boolean => {
   if (isOutcomeUnknown(error)) return false
-  return hasTag(error, "PoolExhausted", "PoolQueueFull", "NotSent") || isPassing(error) ||
-    Option.exists(serverError(error), isHeldBack) ||
+  if (hasTag(error, "PoolExhausted", "PoolQueueFull", "NotSent")) return true
+  return isPassing(error) || Option.exists(serverError(error), isHeldBack) ||
     Option.exists(connectFailure(error), ({ cause }) => isTransient(cause))
 }

@@ -75,6 +75,46 @@ export interface PgPool {
     readonly maxsize?: number | undefined
     readonly maxoverflow?: number | undefined
   }) => Effect.Effect<void>
+  /**
+   * Replaces all connections, softly; see `ElasticPool.evict`. The session that listens goes on.
+   */
+  readonly evict: (options?: { readonly over?: Duration.DurationInput | undefined }) => Effect.Effect<void>
+  /**
+   * Brings the pool to its end; see `ElasticPool.drain`. Listeners fail with `PoolClosed` at once.
+   *
+   * @example
+   * ```ts
+   * import { Effect } from "effect"
+   * import { PgPool } from "effect-pgpool"
+   *
+   * const shutdown = Effect.gen(function*() {
+   *   const pool = yield* PgPool.PgPool
+   *   const isDrained = yield* Effect.timeoutOption(pool.drain, "20 seconds")
+   *   if (isDrained._tag === "None") yield* Effect.logWarning("Some are still at work", yield* pool.stats)
+   * })
+   * ```
+   */
+  readonly drain: Effect.Effect<void>
+  /**
+   * Stops serving while somebody works on the server; see `ElasticPool.suspend`. The session that listens is left alone:
+   * it reconnects by itself.
+   *
+   * @example
+   * ```ts
+   * import { Effect } from "effect"
+   * import { PgPool } from "effect-pgpool"
+   *
+   * const restart = (work: Effect.Effect<void>) =>
+   *   Effect.flatMap(PgPool.PgPool, (pool) =>
+   *     Effect.flatMap(
+   *       pool.suspend,
+   *       (isQuiet) => isQuiet ? work : Effect.logWarning("Somebody still holds a connection")
+   *     ).pipe(Effect.ensuring(pool.resume)))
+   * ```
+   */
+  readonly suspend: Effect.Effect<boolean>
+  /** Serves again after `suspend`. */
+  readonly resume: Effect.Effect<void>
   /** The pool at this instant. */
   readonly stats: Effect.Effect<PoolStats>
   /** `PgPool.transaction` of this pool. */

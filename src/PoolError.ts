@@ -13,9 +13,10 @@ const counts = (stats: PoolStats): string =>
 const reason = (cause: unknown): string => cause instanceof Error ? cause.message || cause.name : String(cause)
 
 /**
- * A caller waited as long as it may (`acquireTimeout`, R4) and there was no connection for it.
+ * A caller waited as long as it may (`acquireTimeout`, R4, or in an outage `outageTimeout`, R18) and there was no
+ * connection for it; or `connectRetry` has come to its end.
  *
- * `cause` is the last connect failure, where connects have been failing.
+ * `cause` is the last connect failure, where connects have been failing. The message contains it.
  *
  * @since 0.1.0
  * @category errors
@@ -23,7 +24,7 @@ const reason = (cause: unknown): string => cause instanceof Error ? cause.messag
 export class PoolExhausted extends Data.TaggedError("PoolExhausted")<{
   /** The pool at the moment the caller was refused. */
   readonly stats: PoolStats
-  /** How long the caller had waited, in milliseconds. */
+  /** How long the caller had waited, in milliseconds; the time in which the pool was suspended is not counted. */
   readonly waited: number
   readonly cause?: unknown
 }> {
@@ -56,7 +57,7 @@ export class PoolQueueFull extends Data.TaggedError("PoolQueueFull")<{
 }
 
 /**
- * The pool is closing or closed (R13): it gives out no connections any more.
+ * The pool is closing or closed (R13), or it is being drained: newcomers get no connections any more.
  *
  * @since 0.1.0
  * @category errors
@@ -67,7 +68,9 @@ export class PoolClosed extends Data.TaggedError("PoolClosed")<{
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return "The pool is closed. Its scope (the layer that provides it) must outlive the effects that use it."
+    return this.stats.state === "draining"
+      ? "The pool is drained: it takes no new callers."
+      : "The pool is closed. Its scope (the layer that provides it) must outlive the effects that use it."
   }
 }
 

@@ -8,13 +8,14 @@
  * Why a connection was closed.
  *
  * - `expired`: it reached the end of its life (`expires`, R9)
+ * - `evicted`: it was opened before an `evict` or a `suspend` (R19)
  * - `renewed`: a successor took its place shortly before that (R9)
  * - `idle`: it was not used for `idleTimeout` (R10)
  * - `used`: it had `maxUses` leases
  * - `surplus`: more than `maxsize` were idle (with `maxwait: "auto"`: for some time), or the pool was made smaller (R7)
  * - `invalidated`: it was broken, or somebody said so
  * - `dirty`: a check or a reset failed or took too long
- * - `closed`: the pool was closed (R13)
+ * - `closed`: the pool was closed (R13), or drained
  * - `failed`: it never opened
  *
  * @since 0.1.0
@@ -22,6 +23,7 @@
  */
 export type CloseReason =
   | "expired"
+  | "evicted"
   | "renewed"
   | "idle"
   | "used"
@@ -40,6 +42,11 @@ export type CloseReason =
  * @category models
  */
 export interface PoolStats {
+  /**
+   * `suspended`: callers wait until it is resumed. `draining`: those who wait are served, and newcomers refused; also
+   * when it has come to its end. `closing`: nobody is served any more (R13).
+   */
+  readonly state: "open" | "suspended" | "draining" | "closing"
   /** The soft limit in force. */
   readonly maxsize: number
   /** The hard limit in force. */

@@ -1,7 +1,8 @@
 import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Data, Effect, Option } from "effect"
-import { PgError } from "effect-pgpool"
+import { PgError, PoolError } from "effect-pgpool"
+import type { PoolStats } from "effect-pgpool/PoolStats"
 import { connectError } from "../src/internal/postgres/errors.js"
 import { makePool, makeTable, makeWarmPool, serverUrl } from "./support/pgPool.js"
 import * as Proxy from "./support/proxy.js"
@@ -131,8 +132,17 @@ describe("PgError", () => {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.refusing = true
       const { sql } = yield* makePool({ url: proxy.url, acquireTimeout: 1000, outageTimeout: 1000 })
-      assert.deepStrictEqual(what(yield* Effect.flip(sql`SELECT 1`)), ["isRetryable"])
+      assert.deepStrictEqual(what(yield* Effect.flip(sql`SELECT 1`)), ["isPoolExhausted", "isRetryable"])
     }))
+
+  it("what was said to a connect says nothing of a statement", () => {
+    const connectFailure = connectError(fromServer("57P02").cause)
+    assert.deepStrictEqual(what(connectFailure), ["isRetryable"])
+    const stats = { busy: 0 } as PoolStats
+    const exhausted = new PoolError.PoolExhausted({ stats, waited: 1, cause: fromServer("57P02") })
+    assert.deepStrictEqual(what(exhausted), ["isPoolExhausted", "isRetryable"])
+    assert.isTrue(PgError.isOutcomeUnknown(new PgError.CommitOutcomeUnknown({ cause: connectFailure })))
+  })
 
   it("looks through errors of the program's own, and survives what is no error, or its own cause", () => {
     class Mine extends Data.TaggedError("Mine")<{ readonly cause: unknown }> {}

@@ -11,7 +11,7 @@ import type * as Scope from "effect/Scope"
 import type * as Api from "../ElasticPool.js"
 import type { PoolError } from "../PoolError.js"
 import type { BadOption } from "./options.js"
-import { decodeLimits, decodePool } from "./options.js"
+import { decodeLimits, decodeOver, decodePool } from "./options.js"
 import { ElasticPoolState } from "./pool/pool.js"
 import type { Slot } from "./pool/slot.js"
 
@@ -50,7 +50,7 @@ export const makeState = <A, E, R>(
     const clock = yield* Effect.clock
     const random = yield* Effect.random
     // The runtime that starts the connections' fibers has all that R asks for.
-    const { acquire, check, isTransient, needsReset, reset } = options as Api.ResourceOptions<A, E, never>
+    const { acquire, check, isPermanent, isTransient, needsReset, reset } = options as Api.ResourceOptions<A, E, never>
     const runFork = Runtime.runFork(runtime)
     // Where that can't be known it is closed after the reset.
     const orInvalidate = (needsReset: (a: A) => boolean) => (a: A) => {
@@ -68,7 +68,8 @@ export const makeState = <A, E, R>(
       canCheck: check !== undefined,
       canShare,
       needsReset: reset === undefined ? () => false : orInvalidate(needsReset ?? (() => true)),
-      isTransient: isTransient ?? (() => false)
+      isTransient: isTransient ?? (() => false),
+      isPermanent: isPermanent ?? (() => false)
     }, {
       clock,
       now: neverBack(clock),
@@ -77,7 +78,7 @@ export const makeState = <A, E, R>(
       fork: (effect) => runFork(Effect.interruptible(effect)),
       random: () => Effect.runSync(random.next)
     })
-    yield* Effect.addFinalizer(() => state.close)
+    yield* Effect.addFinalizer(() => state.lifecycle.close)
     state.serve()
     return state
   })
@@ -98,7 +99,7 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
   [TypeId]: TypeId,
   get: get(state),
   use: (f) => use(state, (a) => f(a)),
-  invalidate: (a) => Effect.sync(() => state.invalidate(a)),
+  invalidate: (a) => Effect.sync(() => void state.invalidate(a)),
   resize: (limits) =>
     Effect.suspend(() =>
       Effect.map(
@@ -106,6 +107,10 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
         ({ maxoverflow, maxsize }) => state.resize(maxsize, maxoverflow)
       )
     ),
+  evict: (options) => Effect.suspend(() => Effect.map(orDie(decodeOver(options?.over)), (over) => state.evict(over))),
+  drain: state.lifecycle.drain,
+  suspend: state.lifecycle.suspend,
+  resume: Effect.sync(() => state.lifecycle.resume()),
   stats: Effect.sync(() => state.stats())
 })
 

@@ -130,6 +130,7 @@ const settings = (options: PoolOptions): Decoded => {
     validateAfterIdle: millis("validateAfterIdle", 1000),
     cleanupTimeout: millis("cleanupTimeout", 500, positive),
     closeTimeout: millis("closeTimeout", 5000),
+    suspendTimeout: millis("suspendTimeout", 30_000),
     warm: integer("warm", 0, upToMaxsize),
     leakThreshold: millis("leakThreshold", Infinity, positive)
   }
@@ -147,6 +148,10 @@ export const attempt = <A>(decoder: () => A): Either.Either<A, BadOption> => {
 
 /** @internal */
 export const decodePool = (options: PoolOptions): Either.Either<Decoded, BadOption> => attempt(() => settings(options))
+
+/** The span of time of an `evict`, in milliseconds. @internal */
+export const decodeOver = (over: unknown): Either.Either<number, BadOption> =>
+  attempt(() => over === undefined ? 0 : duration("over", over))
 
 /** The new limits of a `resize`. @internal */
 export const decodeLimits = (

@@ -1,6 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Cause, Clock, Effect, Exit, Fiber, Schedule, TestClock } from "effect"
-import { ElasticPool } from "effect-pgpool"
+import { ElasticPool, PoolError } from "effect-pgpool"
 import { describe } from "vitest"
 import { Caller, fail, failTransiently, FakeResource, hang, ok, slow, stuck } from "../support/fakeResource.js"
 import { fill, makePool, withLogs } from "../support/testPool.js"
@@ -249,7 +249,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.isTrue(delays.slice(5).every((delay) => delay >= 400 && delay <= 500), `${delays}`)
     }))
 
-  it.scoped("R18 waiters have outageTimeout where that is longer, then fail with the last connect error", () =>
+  it.scoped("R18 waiters have outageTimeout where that is longer, then fail with the last connect error as the cause", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const pool = yield* makePool({
@@ -262,7 +262,8 @@ describe("R18 outages are waited out, and not hammered", () => {
       yield* TestClock.adjust("7499 millis")
       assert.isTrue(caller.isWaiting)
       yield* TestClock.adjust("1 millis")
-      assert.deepInclude(caller.failure, { _tag: "FakeFailure", id: 8 })
+      assert.ok(caller.failure?._tag === "PoolExhausted")
+      assert.deepInclude(caller.failure.cause, { _tag: "FakeFailure", id: 8 })
     }))
 
   it.scoped("R18 waiters have acquireTimeout where that is longer than outageTimeout", () =>
@@ -273,7 +274,8 @@ describe("R18 outages are waited out, and not hammered", () => {
       yield* TestClock.adjust("14999 millis")
       assert.isTrue(caller.isWaiting)
       yield* TestClock.adjust("1 millis")
-      assert.deepInclude(caller.failure, { _tag: "FakeFailure" })
+      assert.ok(caller.failure?._tag === "PoolExhausted")
+      assert.deepInclude(caller.failure.cause, { _tag: "FakeFailure" })
     }))
 
   it.scoped("R18 outageTimeout is 10 seconds by default, also for the seed's four numbers", () =>
@@ -284,7 +286,8 @@ describe("R18 outages are waited out, and not hammered", () => {
       yield* TestClock.adjust("9999 millis")
       assert.isTrue(caller.isWaiting)
       yield* TestClock.adjust("1 millis")
-      assert.deepInclude(caller.failure, { _tag: "FakeFailure" })
+      assert.ok(caller.failure?._tag === "PoolExhausted")
+      assert.deepInclude(caller.failure.cause, { _tag: "FakeFailure" })
     }))
 
   it.scoped("R18 if the last connect timed out the error is PoolExhausted with that cause", () =>
@@ -325,6 +328,36 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.strictEqual(fake.dials, dials + 1)
     }))
 
+  it.scoped("R18 what a caller hears who gives up has the last connect error and the counts in one message", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: Effect.die(new Error("the cable is cut")) })
+      const pool = yield* makePool({
+        acquire: Effect.sandbox(fake.acquire),
+        isTransient: () => true,
+        acquireTimeout: "1 second",
+        outageTimeout: "1 second"
+      })
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("1 second")
+      assert.ok(caller.failure instanceof PoolError.PoolExhausted)
+      assert.match(caller.failure.message, /No connection after 1000 ms \(0 busy, 0 idle, .* maxoverflow 20\)/)
+      assert.include(caller.failure.message, "The last connect failed: ")
+    }))
+
+  it.scoped("R18 no more than 20 dials a second, whatever the demand", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: failTransiently })
+      const pool = yield* makePool({ ...fake.options, connectConcurrency: 20, acquireTimeout: "1 minute" })
+      for (let second = 0; second < 10; second++) {
+        const { dials } = fake
+        for (let i = 0; i < 10; i++) {
+          yield* Effect.replicateEffect(Effect.forkScoped(Effect.scoped(pool.get)), 100)
+          yield* TestClock.adjust("100 millis")
+        }
+        assert.isAtMost(fake.dials - dials, 20)
+      }
+    }))
+
   it.scoped("R18 connections that come back serve waiters during an outage, in order", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? ok : failTransiently })
@@ -363,7 +396,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.strictEqual(fake.dials, dials)
     }))
 
-  it.scoped("R18 when connectRetry ends, those who wait for a connect fail with the last failure", () =>
+  it.scoped("R18 when connectRetry ends, those who wait for a connect fail, with the last failure as the cause", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const connectRetry = Schedule.intersect(everySecond, Schedule.recurs(2))
@@ -372,7 +405,10 @@ describe("R18 outages are waited out, and not hammered", () => {
       yield* TestClock.adjust("1999 millis")
       assert.isTrue(callers.every(({ isWaiting }) => isWaiting))
       yield* TestClock.adjust("1 millis")
-      for (const caller of callers) assert.deepInclude(caller.failure, { _tag: "FakeFailure", id: 3 })
+      for (const { failure } of callers) {
+        assert.ok(failure?._tag === "PoolExhausted")
+        assert.deepInclude(failure.cause, { _tag: "FakeFailure", id: 3 })
+      }
       // The next caller is not made to pay for it.
       fake.connect = ok
       assert.strictEqual((yield* Caller.ask(pool)).value?.id, 4)
@@ -398,7 +434,7 @@ describe("R18 outages are waited out, and not hammered", () => {
         acquireTimeout: 50,
         outageTimeout: 50
       })
-      assert.strictEqual(yield* Effect.flip(pool.use(Effect.succeed)), "down")
+      assert.deepInclude(yield* Effect.flip(pool.use(Effect.succeed)), { _tag: "PoolExhausted", cause: "down" })
     }))
 
   it.scoped("R18 a schedule that dies ends the outage for those who wait, and not the pool", () =>

@@ -11,6 +11,8 @@ type Command =
   | { readonly do: "finish"; readonly caller: number }
   | { readonly do: "invalidate"; readonly conn: number }
   | { readonly do: "resize"; readonly maxsize: number; readonly more: number; readonly isInterrupted: boolean }
+  | { readonly do: "evict"; readonly over: number }
+  | { readonly do: "suspend" | "resume" | "drain" }
   | { readonly do: "advance"; readonly millis: number }
 
 interface Schedule {
@@ -28,7 +30,17 @@ const mostly = <T>(often: T, weight: number, ...others: ReadonlyArray<T>): fc.Ar
   fc.oneof({ arbitrary: fc.constant(often), weight }, { arbitrary: pick(...others), weight: 1 })
 
 const connect: fc.Arbitrary<ConnectPlan> = fc.record({
-  end: mostly<ConnectPlan["end"]>("ok", 2, "error", "transient", "transient", "die", "selfInterrupt", "never"),
+  end: mostly<ConnectPlan["end"]>(
+    "ok",
+    2,
+    "error",
+    "transient",
+    "transient",
+    "permanent",
+    "die",
+    "selfInterrupt",
+    "never"
+  ),
   delay: pick(0, 0, 7, 333, 1203, 2503),
   uninterruptible: mostly(false, 4, true),
   closeDelay: mostly(0, 2, 31, 3001),
@@ -78,7 +90,8 @@ const options: fc.Arbitrary<WorldOptions> = fc.record({
   minsize: Math.min(rest.minsize, maxsize),
   warm: Math.min(rest.warm, maxsize),
   cleanupTimeout: 120,
-  closeTimeout: 300
+  closeTimeout: 300,
+  suspendTimeout: 2000
 }))
 
 const command: fc.Arbitrary<Command> = fc.oneof(
@@ -101,6 +114,16 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       maxsize: pick(1, 2, 4),
       more: pick(0, 1, 3),
       isInterrupted: mostly(false, 3, true)
+    })
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("evict" as const), over: mostly(0, 1, 250, 3000) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.oneof(
+        { arbitrary: pick("resume" as const, "suspend" as const), weight: 20 },
+        { arbitrary: fc.constant("drain" as const), weight: 1 }
+      )
     })
   },
   {
@@ -143,6 +166,14 @@ const obey = (world: PoolWorld, command: Command): void => {
       if (command.isInterrupted) fiber.unsafeInterruptAsFork(fiber.id())
       return
     }
+    case "evict":
+      world.evict(command.over)
+      return
+    case "suspend":
+    case "resume":
+    case "drain":
+      world[command.do]()
+      return
     case "advance":
       world.advance(command.millis)
   }

@@ -1,8 +1,9 @@
 import { SqlError } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Redacted, Stream } from "effect"
-import { PgPool } from "effect-pgpool"
+import { Context, Effect, Exit, Fiber, Layer, Redacted, Scope, Stream } from "effect"
+import type { PoolError } from "effect-pgpool"
+import { PgError, PgPool } from "effect-pgpool"
 import { causeTagOf, codeOf, eventually, makePool, pause, pidOf, promptly, serverUrl } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
 import * as Proxy from "../support/proxy.js"
@@ -51,7 +52,7 @@ describe("R18 the server is away", () => {
       }
     }))
 
-  it.scopedLive("R18 an outage that lasts fails its callers with the last connect error, after outageTimeout", () =>
+  it.scopedLive("R18 an outage that lasts fails its callers after outageTimeout, with the last connect error and the pool's counts", () =>
     Effect.gen(function*() {
       const server = yield* Postgres.start()
       yield* server.stop()
@@ -64,8 +65,10 @@ describe("R18 the server is away", () => {
       const started = Date.now()
       const error = yield* Effect.flip(sql`SELECT 1`)
       assert.instanceOf(error, SqlError.SqlError)
-      assert.strictEqual(codeOf(error), "ECONNREFUSED")
-      assert.include(error.message, "ECONNREFUSED")
+      assert.strictEqual(causeTagOf(error), "PoolExhausted")
+      assert.strictEqual(codeOf((error.cause as PoolError.PoolExhausted).cause), "ECONNREFUSED")
+      assert.match(error.message, /0 busy, 0 idle.*maxoverflow 20.*ECONNREFUSED/)
+      assert.isTrue(PgError.isRetryable(error))
       assert.isAtLeast(Date.now() - started, 350)
     }))
 
@@ -94,6 +97,24 @@ describe("R18 the server is away", () => {
       yield* Effect.all(Effect.replicate(sql`SELECT pg_sleep(0.1)`, 30), { concurrency: "unbounded" })
       assert.isAtMost((yield* pool.stats).opened, 4)
     }))
+
+  it.scopedLive("R18 when a full server has room again the pool grows to what is wanted", () =>
+    Effect.gen(function*() {
+      const server = yield* Postgres.start({
+        parameters: { max_connections: "6", superuser_reserved_connections: "0" }
+      })
+      const others = yield* makePool({ url: Redacted.make(server.url) })
+      const scope = yield* Scope.make()
+      yield* Effect.all(Effect.replicate(Scope.extend(others.pool.get, scope), 4), { concurrency: 4 })
+      const { pool, sql } = yield* makePool({ url: Redacted.make(server.url), maxsize: 6, maxoverflow: 6 })
+      const callers = yield* Effect.forkScoped(
+        Effect.all(Effect.replicate(Effect.forever(sql`SELECT pg_sleep(0.02)`), 6), { concurrency: 6 })
+      )
+      yield* eventually(pool.stats, ({ busy, closed }) => busy === 2 && closed.failed > 0)
+      yield* others.close
+      yield* eventually(pool.stats, ({ busy }) => busy === 6)
+      yield* Fiber.interrupt(callers)
+    }))
 })
 
 describe("R18 failures that time does not heal", () => {
@@ -107,6 +128,32 @@ describe("R18 failures that time does not heal", () => {
         assert.include(error.message, "password authentication failed")
         assert.notInclude(`${error.message} ${JSON.stringify(error)} ${String(error)}`, "s3cret")
       }
+    }))
+
+  it.scopedLive("R18 credentials that are refused are not tried again by each caller", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool({ url: changed((url) => url.password = "wrong"), connectConcurrency: 1 })
+      const started = Date.now()
+      for (let i = 0; i < 200; i++) {
+        const error = yield* Effect.flip(sql`SELECT 1`)
+        assert.strictEqual(codeOf(error), "28P01")
+        assert.isFalse(PgError.isRetryable(error))
+      }
+      assert.isAtMost((yield* pool.stats).closed.failed, 1 + (Date.now() - started) / 500)
+    }))
+
+  it.scopedLive("R18 where good connections are open nobody hears of it", () =>
+    Effect.gen(function*() {
+      const server = yield* Postgres.start()
+      let password = new URL(server.url).password
+      const { pool, sql } = yield* makePool({
+        url: Redacted.make(server.url),
+        password: Effect.sync(() => Redacted.make(password))
+      })
+      yield* sql`SELECT 1`
+      password = "wrong"
+      yield* Effect.all(Effect.replicate(sql`SELECT pg_sleep(0.05)`, 10), { concurrency: "unbounded" })
+      assert.deepInclude(yield* pool.stats, { opened: 1, acquired: 11 })
     }))
 
   it.scopedLive("R18 a database that is not there fails at once, with its name", () =>

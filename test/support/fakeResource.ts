@@ -10,22 +10,25 @@
 import { Data, Effect, Exit, Fiber, Scope } from "effect"
 import type { ElasticPool, PoolError } from "effect-pgpool"
 
+type Kind = "other" | "permanent" | "transient"
+
 export class FakeFailure extends Data.TaggedError("FakeFailure")<{
   readonly id: number
-  readonly transient: boolean
+  readonly kind: Kind
 }> {}
 
 export interface Fake {
   readonly id: number
 }
 
-type Step = Effect.Effect<unknown, "permanent" | "transient">
+type Step = Effect.Effect<unknown, Kind>
 
 /** What to do each time, or what to do for the resource with this number. */
 export type Script = Step | ((id: number) => Step)
 
 export const ok: Step = Effect.void
-export const fail: Step = Effect.fail("permanent")
+export const fail: Step = Effect.fail("other")
+export const failPermanently: Step = Effect.fail("permanent")
 export const failTransiently: Step = Effect.fail("transient")
 export const slow = Effect.sleep
 export const hang: Step = Effect.never
@@ -71,7 +74,11 @@ export class FakeResource {
 
   /** A resource that is never checked, nor reset. */
   get options() {
-    return { acquire: this.acquire, isTransient: (error: FakeFailure) => error.transient }
+    return {
+      acquire: this.acquire,
+      isTransient: ({ kind }: FakeFailure) => kind === "transient",
+      isPermanent: ({ kind }: FakeFailure) => kind === "permanent"
+    }
   }
 
   get withCheck() {
@@ -108,7 +115,7 @@ export class FakeResource {
 const play = (script: Script, id: number): Effect.Effect<unknown, FakeFailure> =>
   Effect.mapError(
     typeof script === "function" && !Effect.isEffect(script) ? script(id) : script as Step,
-    (kind) => new FakeFailure({ id, transient: kind === "transient" })
+    (kind) => new FakeFailure({ id, kind })
   )
 
 /** Lets everything happen that needs no time to pass. */

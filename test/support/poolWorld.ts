@@ -7,7 +7,7 @@ import { Simulation } from "./simulation.js"
 
 /** What a connect does, and what the finaliser of the resource does. */
 export interface ConnectPlan {
-  readonly end: "ok" | "error" | "transient" | "die" | "selfInterrupt" | "never"
+  readonly end: "ok" | "error" | "transient" | "permanent" | "die" | "selfInterrupt" | "never"
   readonly delay: number
   readonly uninterruptible: boolean
   readonly closeDelay: number
@@ -44,6 +44,7 @@ export interface WorldOptions {
   readonly validateAfterIdle: number
   readonly cleanupTimeout: number
   readonly closeTimeout: number
+  readonly suspendTimeout: number
   readonly warm: number
   readonly canCheck: boolean
   readonly reset: "none" | "always" | "odd"
@@ -56,6 +57,9 @@ export interface WorldOptions {
 }
 
 export const retryDelay = 100
+
+/** From design R18: so long nobody dials after a login that was refused. */
+const quietTime = 500
 
 /** From design R6: older connects are no cover for a waiter. */
 const youngFor = 1000
@@ -76,6 +80,7 @@ export const calm: WorldOptions = {
   validateAfterIdle: 1000,
   cleanupTimeout: 500,
   closeTimeout: 1000,
+  suspendTimeout: 2000,
   warm: 0,
   canCheck: false,
   reset: "none",
@@ -89,7 +94,10 @@ export const calm: WorldOptions = {
 const well: ConnectPlan = { end: "ok", delay: 0, uninterruptible: false, closeDelay: 0, closeDies: false }
 const fine: WorkPlan = { end: "ok", delay: 0, uninterruptible: false }
 
-export class Refused extends Data.TaggedError("Refused")<{ readonly id: number; readonly transient: boolean }> {}
+export class Refused extends Data.TaggedError("Refused")<{
+  readonly id: number
+  readonly kind: "transient" | "permanent" | "other"
+}> {}
 
 /** A rule of the design that did not hold. */
 export class Violation extends Error {}
@@ -104,12 +112,29 @@ export class Conn {
   holder: Caller | undefined = undefined
   work: { readonly since: number } | undefined = undefined
   invalidatedAt = Infinity
+  /** It was there when the pool was told to evict, and has to be gone by then. */
+  evictedAt = Infinity
+  /** It was opening then, and is of no use to anybody. */
+  isOutdated = false
   /** A borrower used it, and it has not been reset since. */
   dirty = false
   /** A check or a reset has failed. */
   dead = false
   closes = 0
   constructor(readonly id: number, readonly startedAt: number, readonly plan: ConnectPlan) {}
+
+  evict({ at, before, over }: Eviction): void {
+    if (this.id >= before) return
+    this.evictedAt = Math.min(this.evictedAt, at)
+    if (this.phase === "connecting" && over === 0) this.isOutdated = true
+  }
+}
+
+/** The pool was told to evict the connections with a number below `before`, until `at`. */
+interface Eviction {
+  readonly before: number
+  readonly over: number
+  readonly at: number
 }
 
 export class Caller {
@@ -161,6 +186,14 @@ export class PoolWorld {
   private resetsRun = 0
   private last: PoolStats
   private hasResized = false
+  private readonly evictions: Array<Eviction> = []
+  drainFiber: Fiber.RuntimeFiber<void> | undefined = undefined
+  /** When the pool was suspended, and when it went on. */
+  private readonly suspensions: Array<{ readonly from: number; to: number }> = []
+  /** The last permanent failure, and until when nobody dials because of it. */
+  private permanentAt = -Infinity
+  private otherBadAt = -Infinity
+  private quietUntil = -Infinity
   private isReady = false
   /** The last connect that failed in a way that may mean an outage, and the last that was well. */
   private badAt = -Infinity
@@ -179,7 +212,8 @@ export class PoolWorld {
       maxwait: isAuto ? "auto" : rest.maxwait,
       connectRetry: Schedule.spaced(retryDelay).pipe(Schedule.intersect(Schedule.recurs(retries))),
       acquire: this.acquire,
-      isTransient: (error) => error.transient,
+      isTransient: ({ kind }) => kind === "transient",
+      isPermanent: ({ kind }) => kind === "permanent",
       check: canCheck ? this.check : undefined,
       reset: reset === "none" ? undefined : this.reset,
       needsReset: reset === "odd" ? (conn) => conn.id % 2 === 1 : undefined
@@ -244,6 +278,44 @@ export class PoolWorld {
     return this.byUser(this.pool.resize({ maxsize, maxoverflow }))
   }
 
+  /** In one step, so that it is known which connections it means. */
+  evict(over: number): void {
+    this.byUser(Effect.sync(() => {
+      this.evicted(over)
+      Effect.runSync(this.pool.evict({ over }))
+    }))
+  }
+
+  private evicted(over: number): void {
+    // Some may not have begun to dial yet.
+    const eviction = { before: this.dialled, over, at: this.now + over }
+    this.evictions.push(eviction)
+    for (const conn of this.conns) if (conn.phase !== "closed") conn.evict(eviction)
+  }
+
+  /** Connects that the pool has begun. */
+  private get dialled(): number {
+    const { closed, size } = this.stats
+    return Object.values(closed).reduce((sum, n) => sum + n, size)
+  }
+
+  suspend(): void {
+    const fiber = this.byUser(Effect.flatMap(this.pool.suspend, (isEmpty) =>
+      Effect.sync(() => {
+        if (!isEmpty || this.stats.state !== "suspended") return
+        this.expect(this.stats.size === 0, "suspend", () => "it says that no connection is left")
+      })))
+    fiber.addObserver(() => this.throwWrongs())
+  }
+
+  resume(): void {
+    this.byUser(this.pool.resume)
+  }
+
+  drain(): void {
+    this.drainFiber = this.byUser(this.pool.drain)
+  }
+
   close(): void {
     this.closingAt = this.now
     for (const conn of this.conns) if (conn.phase === "connecting") conn.askedAt = Math.min(conn.askedAt, this.now)
@@ -306,6 +378,7 @@ export class PoolWorld {
     if (conn.work !== undefined) this.wrong("R11", `#${conn.id} is lent while it is checked or reset`)
     if (conn.openedAt + expires <= this.now) this.wrong("I7", `#${conn.id} is lent after it expired`)
     if (conn.invalidatedAt < this.now) this.wrong("I7", `#${conn.id} is lent after it was invalidated`)
+    if (conn.evictedAt < this.now) this.wrong("R19", `#${conn.id} is lent after it was evicted`)
     if (conn.dirty) this.wrong("I7", `#${conn.id} is lent dirty`)
     if (conn.dead) this.wrong("I7", `#${conn.id} is lent after a check or reset of it failed`)
     // A hand-over that was interrupted before it resumed counts as a use, which nobody outside can see.
@@ -336,7 +409,8 @@ export class PoolWorld {
     caller.state = "done"
     caller.exit = exit
     if (Exit.isSuccess(exit)) return
-    const who = `${caller.number}, which has waited ${this.now - caller.since} ms,`
+    const waited = this.waited(caller)
+    const who = `${caller.number}, which has waited ${waited} ms,`
     if (Cause.isInterruptedOnly(exit.cause)) {
       if (!caller.interrupted) this.wrong("R12", `${who} ends as if interrupted`)
       return
@@ -344,14 +418,13 @@ export class PoolWorld {
     const failure = caller.failure
     if (failure === "body") return
     if (wasHolding) return this.wrong("R12", `${who} fails in its use: ${Cause.pretty(exit.cause)}`)
-    const waited = this.now - caller.since
     const { acquireTimeout, connectTimeout, maxwait, outageTimeout, retries } = this.options
-    // R18: fails with the last connect error, whatever that was.
-    const outlasted = waited >= Math.max(outageTimeout, acquireTimeout ?? maxwait) || retries < Infinity
-    if (failure === undefined) return outlasted && !isTimeout(exit.cause) ? undefined : this.failedHard(exit.cause)
+    if (failure === undefined) return this.failedHard(exit.cause)
     switch (failure._tag) {
       case "PoolClosed":
-        if (this.closingAt === undefined) this.wrong("R13", `${who} fails with PoolClosed`)
+        if (this.closingAt === undefined && this.stats.state !== "draining") {
+          this.wrong("R13", `${who} fails with PoolClosed`)
+        }
         break
       case "PoolQueueFull":
         if (!wasFull || waited > 0) this.wrong("R4", `${who} fails with PoolQueueFull`)
@@ -360,14 +433,18 @@ export class PoolWorld {
         const isOwed = acquireTimeout === undefined && failure.stats.waiting === 1 &&
           failure.stats.opening + failure.stats.maxoverflow - failure.stats.size > 0
         const least = acquireTimeout ?? maxwait + (isOwed ? connectTimeout : 0)
-        const isGivenUp = retries < Infinity && failure.cause instanceof Cause.TimeoutException
+        const isGivenUp = retries < Infinity && failure.cause !== undefined
         if (waited < least && !isGivenUp) this.wrong("R4", `${who} fails with PoolExhausted, but may wait ${least} ms`)
+        const isOutage = failure.cause instanceof Refused && failure.cause.kind === "transient"
+        if (isOutage && waited < outageTimeout && !isGivenUp) this.wrong("R18", `${who} does not outlast the outage`)
         break
       }
       case "Refused":
-        if (outlasted) return
-        if (failure.transient) this.wrong("R18", `${who} fails with a transient failure`)
-        else this.failedHard(exit.cause)
+        if (failure.kind === "transient") this.wrong("R18", `${who} fails with a transient failure`)
+        else if (failure.kind === "other") this.failedHard(exit.cause)
+        else if (this.conns.some(({ holder, openedAt }) => holder !== undefined && openedAt < this.now)) {
+          this.wrong("R18", `${who} fails although there are good connections`)
+        }
     }
   }
 
@@ -378,6 +455,12 @@ export class PoolWorld {
     }
   }
 
+  /** How long somebody has waited, but for the time in which the pool was suspended. */
+  private waited({ since }: Caller): number {
+    const stoodStill = this.suspensions.map(({ from, to }) => Math.min(to, this.now) - Math.max(from, since))
+    return this.now - since - stoodStill.reduce((sum, millis) => sum + Math.max(0, millis), 0)
+  }
+
   // --- resources -------------------------------------------------------------------------------------------------
 
   private readonly acquire = Effect.uninterruptibleMask((restore) =>
@@ -386,6 +469,7 @@ export class PoolWorld {
       const conn = new Conn(this.conns.length, this.now, plan)
       conn.askedAt = this.now + (this.closingAt === undefined ? this.options.connectTimeout : 0)
       if ((this.closingAt ?? this.now) < this.now) this.wrong("R13", `#${conn.id} is dialled after the close`)
+      for (const eviction of this.evictions) conn.evict(eviction)
       this.conns.push(conn)
       const mask = plan.uninterruptible ? <A, E, R>(effect: Effect.Effect<A, E, R>) => effect : restore
       return mask(Effect.zipRight(pause(plan), this.outcome(conn))).pipe(
@@ -399,9 +483,11 @@ export class PoolWorld {
   private outcome(conn: Conn): Effect.Effect<void, Refused> {
     switch (conn.plan.end) {
       case "error":
-        return new Refused({ id: conn.id, transient: false })
+        return new Refused({ id: conn.id, kind: "other" })
       case "transient":
-        return new Refused({ id: conn.id, transient: true })
+        return new Refused({ id: conn.id, kind: "transient" })
+      case "permanent":
+        return new Refused({ id: conn.id, kind: "permanent" })
       case "die":
         return Effect.die(new Error(`#${conn.id} died`))
       case "selfInterrupt":
@@ -413,7 +499,7 @@ export class PoolWorld {
 
   private connected(conn: Conn, exit: Exit.Exit<void, Refused>): void {
     const inTime = this.now < conn.askedAt
-    if (!inTime) this.badAt = Math.max(this.badAt, conn.askedAt)
+    if (!inTime) this.badAt = this.otherBadAt = Math.max(this.badAt, conn.askedAt)
     if (Exit.isSuccess(exit)) {
       conn.phase = "open"
       conn.openedAt = conn.provenAt = this.now
@@ -426,8 +512,12 @@ export class PoolWorld {
     }
     conn.phase = "closed"
     if (!inTime) return
+    if (conn.plan.end !== "permanent") this.otherBadAt = this.now
     if (conn.plan.end === "transient") this.badAt = this.now
-    else {
+    else if (conn.plan.end === "permanent") {
+      this.badAt = this.permanentAt = this.now
+      this.quietUntil = Math.max(this.quietUntil, this.now) + quietTime
+    } else {
       this.hardFailures++
       // A successor that can't be opened is tried again like after a transient failure (R9).
       if (this.options.minsize > 0) this.badAt = this.now
@@ -503,6 +593,14 @@ export class PoolWorld {
     if (!this.isReady) return
     const { last, stats } = this
     const { busy, checking, closing, idle, maxoverflow, maxsize, opening, size, waiting } = stats
+    if (stats.state === "suspended" && last.state !== "suspended") {
+      this.suspensions.push({ from: this.now, to: Infinity })
+      this.evicted(0)
+    }
+    if (stats.state !== "suspended" && last.state === "suspended") this.suspensions.at(-1)!.to = this.now
+    if (stats.state === "suspended") {
+      this.expect(opening <= last.opening, "suspend", () => "a connect starts while the pool is suspended")
+    }
     this.last = stats
     this.expect(opening + idle + busy + checking + closing === size, "I1", () => "the states don't add up to size")
     this.expect(Math.min(opening, idle, busy, checking, closing, waiting) >= 0, "I1", () => "a count is negative")
@@ -526,12 +624,14 @@ export class PoolWorld {
   /** Whether somebody is due: below maxsize at once, else after maxwait (R3, R4). "auto" has to see somebody wait. */
   private mayOpen(last: PoolStats, { maxsize, size }: PoolStats): boolean {
     const { minsize, warm } = this.options
-    if (minsize > 0 || warm > 0 || this.hasResized || this.badAt > -Infinity || this.hardFailures > 0) return true
+    if (
+      minsize > 0 || warm > 0 || this.hasResized || this.evictions.length > 0 || this.badAt > -Infinity ||
+      this.hardFailures > 0
+    ) return true
     const isYoung = this.conns.every((conn) => conn.phase !== "connecting" || conn.startedAt + youngFor > this.now)
     if (!isYoung || size <= maxsize) return true
     const least = this.options.isAuto ? 0 : this.options.maxwait
-    const hasWaited = ({ since, state }: Caller) => state === "waiting" && since + least <= this.now
-    return this.callers.some(hasWaited)
+    return this.callers.some((caller) => caller.state === "waiting" && this.waited(caller) >= least)
   }
 
   /** What holds when all is quiet until time passes or somebody does something. */
@@ -559,25 +659,36 @@ export class PoolWorld {
     }
     const late = this.callers.find(({ interrupted, state }) => interrupted && state !== "done" && state !== "lingering")
     this.expect(late === undefined, "R12", () => `${late?.number} was interrupted and goes on`)
-    const closed = Object.values(stats.closed).reduce((sum, n) => sum + n, 0)
-    this.expect(closed + stats.size === conns.length, "I4", () => `${closed} were closed, ${conns.length} dialled`)
+    this.expect(
+      this.dialled === conns.length,
+      "I4",
+      () => `${this.dialled} are open or closed, ${conns.length} dialled`
+    )
     if (this.closingAt !== undefined) {
       this.expect(stats.waiting === 0, "R13", () => "somebody waits while the pool closes")
       if (this.closeFiber?.unsafePoll() !== null) this.nothingIsLeft()
       return
     }
+    const old = conns.find((conn) => conn.phase === "open" && conn.holder === undefined && conn.evictedAt <= now)
+    // Its successor may be opening.
+    const mayIdle = old === undefined || isWorking(old) || (options.minsize > 0 && stats.opening > 0)
+    this.expect(mayIdle, "R19", () => `#${old?.id} was evicted and idles`)
     this.expect(stats.opened === this.successes, "I4", () => `${this.successes} were opened`)
-    for (const conn of conns) if (conn.phase === "connecting" && conn.askedAt === now) this.badAt = now
+    for (const conn of conns) {
+      if (conn.phase === "connecting" && conn.askedAt === now) this.badAt = this.otherBadAt = now
+    }
 
     // Promptness (I2, I6).
     const waiting = this.callers.filter(({ state }) => state === "waiting")
-    const cover = count((conn) => isOpening(conn) && now - conn.startedAt < Math.min(youngFor, connectTimeout))
+    const isYoung = (conn: Conn) => now - conn.startedAt < Math.min(youngFor, connectTimeout) && !conn.isOutdated
+    const cover = count((conn) => isOpening(conn) && isYoung(conn))
     this.expect(cover <= connectConcurrency, "R6", () => `${cover} connects are under way`)
     const isOutage = this.badAt >= this.goodAt && this.badAt > -Infinity
-    const mayConnect = stats.size < stats.maxoverflow &&
-      (isOutage ? cover === 0 && now - this.badAt >= retryDelay : cover < connectConcurrency)
+    const mayRetry = cover === 0 && now - Math.max(this.badAt, this.quietUntil) >= retryDelay
+    const mayConnect = stats.size < stats.maxoverflow && stats.state !== "suspended" &&
+      (isOutage ? mayRetry : cover < connectConcurrency)
     if (mayConnect) {
-      const due = waiting.filter(({ since }) => since + options.maxwait <= now).length
+      const due = waiting.filter((caller) => this.waited(caller) >= options.maxwait).length
       this.expect(due <= cover, "I6", () => `${due} have waited for maxwait, ${cover} connects are under way`)
       const isShort = stats.size < stats.maxsize && waiting.length > cover + stats.checking
       this.expect(!isShort, "R3", () => `${cover} connects are under way`)
@@ -591,9 +702,20 @@ export class PoolWorld {
     }
     const { acquireTimeout = options.maxwait + connectTimeout, outageTimeout } = options
     const outageUntil = this.badAt === -Infinity ? -Infinity : isOutage ? Infinity : this.goodAt
-    for (const { number, since } of waiting) {
-      const limit = since <= outageUntil ? Math.max(outageTimeout, acquireTimeout) : acquireTimeout
-      this.expect(now - since < limit, "I6", () => `${number} waits for ${now - since} ms, the limit is ${limit}`)
+    for (const caller of waiting) {
+      const sawOutage = caller.since <= outageUntil || this.suspensions.length > 0
+      const limit = sawOutage ? Math.max(outageTimeout, acquireTimeout) : acquireTimeout
+      const waited = this.waited(caller)
+      this.expect(
+        waited < limit || stats.state === "suspended",
+        "I6",
+        () => `${caller.number} waits for ${waited} ms, the limit is ${limit}`
+      )
+    }
+    const isRefused = this.permanentAt > Math.max(this.goodAt, this.otherBadAt) &&
+      now < this.permanentAt + quietTime && stats.size === stats.opening
+    if (isRefused && stats.state !== "suspended") {
+      this.expect(waiting.length === 0, "R18", () => "somebody waits for what was refused for good")
     }
   }
 
@@ -612,9 +734,13 @@ export class PoolWorld {
     this.throwWrongs()
   }
 
-  /** I8: the pool can serve `maxoverflow` at once. */
+  /** I8: the pool can serve `maxoverflow` at once; a drained one has come to its end. */
   servesMaxoverflow(): void {
-    const { maxoverflow } = this.stats
+    const { maxoverflow, size, state } = this.stats
+    if (state === "draining") {
+      this.expect(size === 0 && this.drainFiber?.unsafePoll() !== null, "drain", () => "the drain does not end")
+      return
+    }
     const callers: Array<Caller> = []
     for (let i = 0; i < maxoverflow; i++) {
       callers.push(this.take({ by: i % 2 === 0 ? "use" : "get" }))
@@ -675,8 +801,6 @@ export class PoolWorld {
     this.expect(this.sim.timersSet === 0, "I5", () => `${this.sim.timersSet} timers are left after the close`)
   }
 }
-
-const isTimeout = (cause: Cause.Cause<unknown>): boolean => Cause.squash(cause) instanceof Cause.TimeoutException
 
 /** What takes for ever but can't be interrupted takes long instead, so that it can be seen what comes after it. */
 const pause = (plan: ConnectPlan | WorkPlan): Effect.Effect<void> =>

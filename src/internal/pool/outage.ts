@@ -6,11 +6,12 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { PoolExhausted } from "../../PoolError.js"
-import type { PoolStats } from "../../PoolStats.js"
 import type { Fork } from "./alarm.js"
 import type { Resource } from "./settings.js"
 import { connectTimedOut } from "./slot.js"
+
+/** In milliseconds: no more than two logins a second that are refused for good (R18). */
+const perRefusedLogin = 500
 
 /**
  * What is known of a time in which connects fail: that it lasts, the failure, and when the next connect may be tried.
@@ -19,7 +20,7 @@ import { connectTimedOut } from "./slot.js"
  * @internal
  */
 export class Outage<E> {
-  /** Whether the last connect failed in a way that time may heal. */
+  /** Whether the last connect failed in a way that the next one has to wait for. */
   active = false
   /** A connect may be tried again: no delay of `connectRetry` is running. */
   mayRetry = true
@@ -27,6 +28,10 @@ export class Outage<E> {
   until = -Infinity
   /** Of the connects since the last one that succeeded. */
   lastFailure: Cause.Cause<E> | undefined = undefined
+  /** The last failure, if time does not heal it. */
+  private permanent: Cause.Cause<E> | undefined = undefined
+  /** Logins that were refused since the last delay began. */
+  private refusedLogins = 0
   private retry: Fiber.RuntimeFiber<unknown> | undefined = undefined
   private delays: Schedule.ScheduleDriver<unknown, unknown> | undefined = undefined
 
@@ -39,9 +44,11 @@ export class Outage<E> {
   ) {}
 
   /** A connect failed: the next one is tried after a delay. */
-  begin(cause: Cause.Cause<unknown> | undefined): void {
+  begin(cause: Cause.Cause<E>, isPermanent: boolean): void {
     this.active = true
     this.until = Infinity
+    this.permanent = isPermanent ? cause : undefined
+    if (isPermanent) this.refusedLogins++
     if (!this.mayRetry) return
     this.mayRetry = false
     this.retry = this.fork(
@@ -50,7 +57,9 @@ export class Outage<E> {
           ? Effect.map(Schedule.driver(this.connectRetry), (delays) => this.delays = delays)
           : Effect.succeed(this.delays)
       ).pipe(
-        Effect.flatMap((delays) => delays.next(cause)),
+        Effect.flatMap((delays) => Effect.zip(Effect.exit(delays.next(cause)), this.quiet, { concurrent: true })),
+        // More may have been refused since.
+        Effect.flatMap(([delay]) => Effect.zipRight(this.quiet, delay)),
         // Where the schedule has no delays, and connects fail on the spot, timers must have their turn all the same.
         Effect.zipRight(Effect.sleep(0)),
         Effect.withClock(this.ioClock),
@@ -68,19 +77,23 @@ export class Outage<E> {
     this.end(now)
   }
 
-  /** What a caller hears who has waited for too long: while connects fail that says more than that the pool has nothing. */
-  refusal(exhausted: { readonly stats: PoolStats; readonly waited: number }): Cause.Cause<E | PoolExhausted> {
-    const failure = this.lastFailure
-    if (this.active && failure !== undefined && failure !== connectTimedOut) return failure
-    const cause = failure === undefined ? undefined : Cause.squash(failure)
-    return Cause.fail(new PoolExhausted({ ...exhausted, cause }))
+  /** Why nobody needs to wait for a connect now: it was refused for good, a moment ago. */
+  get verdict(): Cause.Cause<E> | undefined {
+    return this.mayRetry ? undefined : this.permanent
   }
+
+  private readonly quiet: Effect.Effect<void> = Effect.suspend(() => {
+    const millis = this.refusedLogins * perRefusedLogin
+    this.refusedLogins = 0
+    return millis === 0 ? Effect.void : Effect.zipRight(Effect.sleep(millis), this.quiet)
+  })
 
   /** It is taken for over. */
   end(now: number): void {
     if (!this.active) return
     this.active = false
     this.until = now
+    this.permanent = undefined
     this.delays = undefined
   }
 
@@ -94,22 +107,25 @@ export class Outage<E> {
   }
 }
 
-/**
- * Why a connect failed, and whether time may heal it.
- *
- * @internal
- */
+/** Why a connect failed, and what becomes of the next one (R18). */
+interface ConnectFailure<E> {
+  readonly failure: Cause.Cause<E>
+  readonly kind: "transient" | "permanent" | "other"
+}
+
+/** @internal */
 export const classify = <E>(
   cause: Cause.Cause<E>,
-  { isTransient }: Pick<Resource<never, E>, "isTransient">
-): { readonly failure: Cause.Cause<E>; readonly isTransient: boolean } => {
+  { isPermanent, isTransient }: Pick<Resource<never, E>, "isPermanent" | "isTransient">
+): ConnectFailure<E> => {
   const failure = withoutInterrupts(cause)
   const error = Cause.failureOption(failure)
-  if (Option.isNone(error)) return { failure, isTransient: failure === connectTimedOut }
+  if (Option.isNone(error)) return { failure, kind: failure === connectTimedOut ? "transient" : "other" }
   try {
-    return { failure, isTransient: isTransient(error.value) }
+    const kind = isTransient(error.value) ? "transient" : isPermanent(error.value) ? "permanent" : "other"
+    return { failure, kind }
   } catch (defect) {
-    return { failure: Cause.die(defect), isTransient: false }
+    return { failure: Cause.die(defect), kind: "other" }
   }
 }
 

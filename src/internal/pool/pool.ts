@@ -4,21 +4,21 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import type { PoolError } from "../../PoolError.js"
-import { PoolClosed, PoolQueueFull } from "../../PoolError.js"
+import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
 import type { CloseReason, PoolStats } from "../../PoolStats.js"
-import { leaveAfter } from "./deadlines.js"
+import { Connections } from "./connections.js"
+import { Demand } from "./demand.js"
 import type { Patience } from "./forecast.js"
 import { makePatience } from "./forecast.js"
+import { Lifecycle } from "./lifecycle.js"
 import { classify, Outage } from "./outage.js"
 import { Permits } from "./permits.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import { Sharing } from "./sharing.js"
 import type { Deadlines, Order, Owner, State } from "./slot.js"
 import { life, Slot } from "./slot.js"
-import { renewedAfter, Sweeper } from "./sweeper.js"
+import { Sweeper } from "./sweeper.js"
 import { Tally } from "./tally.js"
 import { Timekeeper } from "./timekeeper.js"
 import { Waiter, Waiters } from "./waiters.js"
@@ -26,33 +26,25 @@ import { Waiter, Waiters } from "./waiters.js"
 /**
  * The state machine. Every method runs to its end without suspending, so each is a critical section. They stand in the
  * order of a request's life: take, wait, connect, hand over, release, retire; then what time does: waiters' deadlines,
- * the sweep; then close.
+ * the sweep; then what its owner does: resize, evict, drain and the like.
  *
  * @internal
  */
 export class ElasticPoolState<A, E> implements Owner<A, E> {
-  private readonly slots = new Set<Slot<A>>()
-  private readonly byValue = new Map<A, Slot<A>>()
-  /** What was said to be broken before its connect was known to have succeeded. */
-  private readonly stillborn = new WeakSet<object>()
-  /** Ready connections; the last was used last. */
-  private readonly idle: Array<Slot<A>> = []
+  private readonly connections = new Connections<A>()
+  private readonly idle = this.connections.idle
   private readonly waiters: Waiters<A, E | PoolError>
   private readonly sharing: Sharing<A>
   private readonly tally = new Tally()
   private readonly count = this.tally.in
-  /** Connects in flight that a due waiter can rely on. */
-  private cover = 0
-  /** Whether connections are opened for `warm`. */
-  private isWarming: boolean
-  private isClosing = false
-  private readonly emptied = Deferred.unsafeMake<void>(FiberId.none)
   private readonly permits: Permits
   private readonly deadlines: Deadlines
   readonly outage: Outage<E>
+  private readonly demand: Demand<A>
   private readonly patience: Patience
   private readonly timekeeper: Timekeeper<A, E | PoolError>
   private readonly sweeper: Sweeper<A>
+  readonly lifecycle: Lifecycle
 
   constructor(
     readonly settings: Settings,
@@ -62,23 +54,33 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.waiters = new Waiters(settings.share)
     this.sharing = new Sharing(settings.share, (slot, now) => this.mayShare(slot, now))
     this.permits = new Permits(settings.maxsize, settings.maxoverflow)
-    this.isWarming = settings.warm > 0
     this.deadlines = { ...settings, ioClock: env.ioClock }
     this.outage = new Outage(settings.connectRetry, env.ioClock, env.fork, () => this.serve(), () => this.giveUp())
+    this.demand = new Demand(settings, this.waiters, this.tally, this.outage)
     this.patience = makePatience(settings, env)
     this.timekeeper = new Timekeeper(this.waiters, this.outage, this.patience, settings, env, {
       serve: (now) => this.serve(now),
-      owed: () => this.room(settings.maxoverflow),
+      owed: () => this.demand.room(settings.maxoverflow),
       refuse: (waiter, now) => this.refuse(waiter, now)
     })
     this.sweeper = new Sweeper(settings, this.patience, env, {
       idle: this.idle,
-      inUse: () => [...this.slots].filter(({ state }) => state === "busy" || state === "checking"),
+      inUse: () => this.connections.inUse,
       retire: (slot, reason) => this.retire(slot, reason),
       serve: (now) => this.serve(now),
-      hasPermit: () => this.hasPermit,
-      mayConnect: () => this.mayConnect,
+      hasPermit: () => this.demand.hasPermit,
+      mayConnect: () => this.demand.mayConnect,
       connect: (old) => this.connect(old)
+    })
+    this.lifecycle = new Lifecycle(settings, env, {
+      isEmpty: () => this.tally.size === 0,
+      hasWaiters: () => this.waiters.size > 0,
+      suspend: () => this.suspend(),
+      resume: (suspendedAt, now) => this.resume(suspendedAt, now),
+      drain: () => this.drain(),
+      stop: () => [this.timekeeper, this.sweeper, this.outage].forEach((timer) => timer.stop()),
+      close: () => this.close(),
+      closeBusy: () => this.closeBusy()
     })
   }
 
@@ -113,7 +115,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   /** A ready connection, a refusal, or nothing: then one has to wait. */
   private takeNow(now: number, shares: boolean): Exit.Exit<Slot<A>, PoolError> | undefined {
-    if (this.isClosing) return Exit.fail(new PoolClosed({ stats: this.stats() }))
+    if (!this.lifecycle.admits) return Exit.fail(new PoolClosed({ stats: this.stats() }))
     this.patience.asked(now)
     // What others share is of no use to those who wait for one of their own: they are not passed (R11).
     const mayJoin = shares && this.waiters.sharer === undefined
@@ -122,15 +124,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       this.lend(ready, shares)
       return Exit.succeed(ready)
     }
-    if (this.waiters.size - this.room(this.settings.maxsize) >= this.settings.maxWaiting) {
+    if (this.waiters.size - this.demand.room(this.settings.maxsize) >= this.settings.maxWaiting) {
       return Exit.fail(new PoolQueueFull({ stats: this.stats(), maxWaiting: this.settings.maxWaiting }))
     }
-  }
-
-  /** For how many there will be a connection without a wait for others, if up to `limit` are opened. */
-  private room(limit: number): number {
-    const { checking, opening } = this.count
-    return (opening + checking + Math.max(0, limit - this.tally.size)) * this.settings.share
   }
 
   /** The idle connection that was used last and needs no check. Expired ones met on the way are retired. */
@@ -139,7 +135,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     if (this.waiters.size > 0) return undefined
     for (let i = this.idle.length - 1; i >= 0; i--) {
       const slot = this.idle[i]
-      if (slot.expiresAt <= now) this.retire(slot, "expired")
+      if (slot.expiresAt <= now) this.retire(slot, slot.expiry)
       else if (!this.needsCheck(slot, now)) {
         this.idle.splice(i, 1)
         return slot
@@ -152,7 +148,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private mayShare(slot: Slot<A>, now: number): boolean {
-    return this.resource.canShare(slot.value) && this.unfit(slot, now) === undefined
+    return !slot.suspect && this.resource.canShare(slot.value) && this.unfit(slot, now) === undefined
   }
 
   private lend(slot: Slot<A>, shares: boolean): void {
@@ -170,7 +166,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const waiter = new Waiter(now, shares, end)
     this.waiters.push(waiter)
     this.serve(now)
-    if (waiter.queued) this.timekeeper.watch(waiter)
+    if (waiter.queued && this.lifecycle.serves) this.timekeeper.watch(waiter)
     return waiter
   }
 
@@ -179,11 +175,13 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.waiters.remove(waiter)
     if (waiter.slot !== undefined) this.release(waiter.slot)
     this.serveSharers()
+    this.lifecycle.look()
   }
 
   private fail(waiter: Waiter<A, E | PoolError>, cause: Cause.Cause<E | PoolError>): void {
     this.waiters.remove(waiter)
     waiter.end(Exit.failCause(cause))
+    this.lifecycle.look()
   }
 
   /**
@@ -191,26 +189,32 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    * connects. Whatever changes supply or demand ends here, and so does the making of the pool: `warm` is demand.
    */
   serve(now = this.env.now()): void {
-    if (this.isClosing) return
+    if (!this.lifecycle.serves) return
     while (this.waiters.needed > this.count.checking && this.idle.length > 0) {
       const slot = this.idle[this.idle.length - 1]
-      if (slot.expiresAt <= now) this.retire(slot, "expired")
+      if (slot.expiresAt <= now) this.retire(slot, slot.expiry)
       else {
         this.idle.pop()
         this.instruct(slot, "check")
       }
     }
+    const { verdict } = this.outage
+    if (verdict !== undefined && this.tally.open === 0) this.failAll(verdict)
     const { checking } = this.count
     this.waiters.makeDue(this.patience.due(
       this.waiters.size - checking * this.settings.share,
       this.tally.borrowers + checking
     ))
-    while (this.wantsConnect() && this.mayConnect) {
+    while (this.demand.wantsConnect && this.demand.mayConnect) {
       const waiter = this.waiters.uncovered()
       const slot = this.connect()
       if (waiter !== undefined) waiter.connect = slot
     }
-    this.sweeper.renew()
+    if (this.lifecycle.state === "open") this.sweeper.renew()
+  }
+
+  private failAll(cause: Cause.Cause<E | PoolError>): void {
+    while (this.waiters.head !== undefined) this.fail(this.waiters.head, cause)
   }
 
   /** Hands a connection to the oldest waiter (R5, R11). Others may share it, or one that needs to run dry no more. */
@@ -238,40 +242,11 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   // --- connect ---------------------------------------------------------------------------------------------------
 
-  /**
-   * Whether due waiters outnumber the connects that cover them (R6). Below `maxsize` a waiter is due at once (R3),
-   * unless a check is under way that will have a connection ready sooner than a connect would: then only `maxwait`
-   * makes it due. Else each check of a lone caller's connection would open a second one.
-   */
-  private wantsConnect(): boolean {
-    const { count, settings, waiters } = this
-    while (
-      waiters.neededByDue <= this.cover && this.tally.size < settings.maxsize &&
-      waiters.needed - waiters.neededByDue > count.checking
-    ) waiters.makeNextDue()
-    return waiters.neededByDue > this.cover || (this.isWarming && this.tally.size < this.warm)
-  }
-
-  /** How many `warm` asks for. It can't be more than are kept, also after a shrink. */
-  private get warm(): number {
-    return Math.min(this.settings.warm, this.settings.maxsize)
-  }
-
-  private get hasPermit(): boolean {
-    return this.tally.size < this.settings.maxoverflow
-  }
-
-  private get mayConnect(): boolean {
-    if (!this.hasPermit) return false
-    if (this.outage.active) return this.outage.mayRetry && this.cover === 0
-    return this.cover < this.settings.connectConcurrency
-  }
-
   private connect(successorOf?: Slot<A>): Slot<A> {
     const slot = new Slot<A>(successorOf)
-    this.slots.add(slot)
+    this.connections.all.add(slot)
     this.tally.add(slot)
-    this.cover++
+    this.demand.dialled()
     this.patience.dialled(slot)
     const connection = this.permits.hold(life(slot, this.resource, this.deadlines, this))
     slot.fiber = this.env.fork(Effect.ensuring(connection, Effect.sync(() => this.gone(slot))))
@@ -281,34 +256,28 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   opened(slot: Slot<A>, value: A): void {
     const now = this.env.now()
     const lifetime = this.settings.expires * (1 - this.settings.expiresJitter * this.env.random())
-    slot.value = value
-    slot.invalid = Predicate.isObject(value) && this.stillborn.delete(value)
+    this.connections.opened(slot, value)
     slot.provenAt = slot.lastUsedAt = now
-    slot.expiresAt = now + lifetime
-    slot.renewAt = now + lifetime * renewedAfter
-    this.byValue.set(value, slot)
+    slot.expire(now, lifetime)
     this.tally.opened++
     this.outage.healed(now)
-    this.uncover(slot)
+    this.demand.uncover(slot)
     this.patience.opened(slot, now)
     if (slot.successorOf !== undefined) this.sweeper.renewed(slot.successorOf)
     this.ready(slot)
-    if (this.tally.size - this.count.opening - this.count.closing >= this.warm) this.isWarming = false
+    this.demand.opened()
   }
 
   openFailed(slot: Slot<A>, cause: Cause.Cause<E>): void {
-    this.uncover(slot)
-    if (this.isClosing) return
-    const { failure, isTransient } = classify(cause, this.resource)
+    this.demand.uncover(slot)
+    if (this.lifecycle.state === "closing") return
+    const { failure, kind } = classify(cause, this.resource)
     this.outage.lastFailure = failure
-    if (isTransient) {
-      this.outage.begin(failure)
-    } else {
-      this.isWarming = false
-      const waiter = this.causeOf(slot)
-      if (waiter !== undefined) this.fail(waiter, failure)
-    }
-    if (slot.successorOf !== undefined && this.sweeper.failed(slot.successorOf)) this.outage.begin(failure)
+    if (kind !== "transient") this.demand.stopWarming()
+    const waiter = kind === "other" ? this.causeOf(slot) : undefined
+    if (waiter !== undefined) this.fail(waiter, failure)
+    const isToBeRenewed = slot.successorOf !== undefined && this.sweeper.failed(slot.successorOf)
+    if (kind !== "other" || isToBeRenewed) this.outage.begin(failure, kind === "permanent")
   }
 
   /** The waiter that caused this connect, if it still waits. */
@@ -319,14 +288,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   stale(slot: Slot<A>): void {
-    this.uncover(slot)
+    this.demand.uncover(slot)
     this.serve()
-  }
-
-  /** No waiter can rely on this connect any more. */
-  private uncover(slot: Slot<A>): void {
-    if (!slot.stale) this.cover--
-    slot.stale = true
   }
 
   // --- release ---------------------------------------------------------------------------------------------------
@@ -343,6 +306,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
     else if (this.resource.needsReset(slot.value)) this.instruct(slot, "reset")
+    else if (slot.suspect) this.instruct(slot, "check")
     else this.place(slot)
   }
 
@@ -358,9 +322,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private unfit(slot: Slot<A>, now: number): CloseReason | undefined {
-    if (this.isClosing) return "closed"
+    if (this.lifecycle.state === "closing") return "closed"
     if (slot.invalid) return "invalidated"
-    if (slot.expiresAt <= now) return "expired"
+    if (slot.expiresAt <= now) return slot.expiry
     if (slot.uses >= this.settings.maxUses) return "used"
     if (this.isOversize) return "surplus"
   }
@@ -372,6 +336,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private place(slot: Slot<A>): void {
     if (this.waiters.size > 0) this.handOver(slot)
+    else if (this.lifecycle.state === "draining") this.retire(slot, "closed")
     else if (this.idle.length < this.settings.maxsize || this.patience.linger > 0) this.rest(slot)
     else this.retire(slot, "surplus")
   }
@@ -389,14 +354,20 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   // --- retire ----------------------------------------------------------------------------------------------------
 
-  invalidate(value: A): void {
-    const slot = this.byValue.get(value)
-    if (slot === undefined) {
-      if (Predicate.isObject(value) && this.count.opening > 0) this.stillborn.add(value)
-      return
-    }
-    slot.invalid = true
-    if (slot.state === "idle") this.retire(slot, "invalidated")
+  /** Gives whether it was thought to be well. */
+  invalidate(value: A): boolean {
+    const slot = this.connections.invalidate(value, this.count.opening > 0)
+    if (slot?.state === "idle") this.retire(slot, "invalidated")
+    return slot !== undefined
+  }
+
+  /** A connection was lost: what ended it may have ended others (R19). */
+  lost(value: A): void {
+    if (this.invalidate(value) && this.resource.canCheck) this.connections.suspect()
+  }
+
+  unwell(slot: Slot<A>): void {
+    this.lost(slot.value)
   }
 
   private retire(slot: Slot<A>, reason: CloseReason): void {
@@ -408,9 +379,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   closing(slot: Slot<A>): void {
-    if (this.byValue.get(slot.value) === slot) this.byValue.delete(slot.value)
+    this.connections.closing(slot)
     if (slot.state === "closing") return
-    slot.closeReason = this.isClosing ? "closed" : slot.state === "checking" ? "dirty" : "failed"
+    slot.closeReason = this.lifecycle.state === "closing" ? "closed" : slot.state === "checking" ? "dirty" : "failed"
     this.enter(slot, "closing")
     this.serve()
   }
@@ -423,10 +394,10 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   /** The permit is back (R8). */
   private gone(slot: Slot<A>): void {
-    this.slots.delete(slot)
+    this.connections.all.delete(slot)
     this.tally.remove(slot)
-    if (this.isClosing && this.tally.size === 0) Deferred.unsafeDone(this.emptied, Exit.void)
     this.serve()
+    this.lifecycle.look()
   }
 
   /** One that nobody uses any more is not shared either, or by others. */
@@ -440,26 +411,28 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** A waiter has waited for as long as it may. */
   private refuse(waiter: Waiter<A, E | PoolError>, now: number): void {
     this.tally.timeouts++
-    this.fail(waiter, this.refusal(waiter, now))
+    this.fail(waiter, this.exhausted(waiter, now))
   }
 
-  private refusal({ since }: Waiter<A, E | PoolError>, now: number): Cause.Cause<E | PoolError> {
-    return this.outage.refusal({ stats: this.stats(), waited: now - since })
+  private exhausted({ since }: Waiter<A, E | PoolError>, now: number): Cause.Cause<PoolError> {
+    const { lastFailure } = this.outage
+    const cause = lastFailure === undefined ? undefined : Cause.squash(lastFailure)
+    return Cause.fail(new PoolExhausted({ stats: this.stats(), waited: now - since, cause }))
   }
 
   /** `connectRetry` has come to its end: nobody is made to wait for another try. */
   private giveUp(): void {
     const now = this.env.now()
     for (let waiter = this.waiters.head; waiter?.due === true; waiter = waiter.next) {
-      this.fail(waiter, this.refusal(waiter, now))
+      this.fail(waiter, this.exhausted(waiter, now))
     }
     this.sweeper.giveUp()
-    this.isWarming = false
+    this.demand.stopWarming()
     this.outage.end(-Infinity)
     this.serve(now)
   }
 
-  // --- resize, close ---------------------------------------------------------------------------------------------
+  // --- resize, evict, suspend, drain, close ---------------------------------------------------------------------------------------------
 
   /** Growing serves waiters at once; shrinking retires what is idle and lets the busy ones finish. */
   resize(maxsize: number, maxoverflow: number): void {
@@ -472,27 +445,52 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.serve()
   }
 
-  /** R13. Ends when nothing is left but what can't be ended. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    this.isClosing = true
-    for (const timer of [this.timekeeper, this.sweeper, this.outage]) timer.stop()
-    const refusal = Cause.fail(new PoolClosed({ stats: this.stats() }))
-    while (this.waiters.head !== undefined) this.fail(this.waiters.head, refusal)
-    for (const slot of this.slots) {
+  /**
+   * Those that are open, or opening, are to go: now, or on release, or when they have opened (R19). With a span of time
+   * each has a random part of it. What is opening for who waits is made up for at once.
+   */
+  evict(over = 0): void {
+    const now = this.env.now()
+    for (const slot of this.connections.all) {
+      slot.evict(now, over * this.env.random())
+      if (slot.state === "opening" && over === 0) this.demand.uncover(slot)
+      else if (slot.state === "idle" && slot.expiresAt <= now) this.retire(slot, slot.expiry)
+      else if (slot.state === "idle") this.sweeper.watch(slot)
+    }
+    this.serve(now)
+  }
+
+  private suspend(): void {
+    this.timekeeper.stop()
+    this.evict()
+  }
+
+  private resume(suspendedAt: number, now: number): void {
+    this.waiters.stoodStill(suspendedAt, now)
+    this.outage.until += now - suspendedAt
+    this.timekeeper.start(now)
+    this.serve(now)
+  }
+
+  private drain(): void {
+    this.demand.stopWarming()
+    while (this.idle.length > 0) this.retire(this.idle[0], "closed")
+  }
+
+  private close(): void {
+    this.failAll(Cause.fail(new PoolClosed({ stats: this.stats() })))
+    for (const slot of this.connections.all) {
       if (slot.state === "idle") this.retire(slot, "closed")
       else if (slot.state === "opening" || slot.state === "checking") slot.fiber?.unsafeInterruptAsFork(FiberId.none)
     }
-    if (this.tally.size === 0) return Effect.void
-    const emptied = Deferred.await(this.emptied)
-    return Effect.flatMap(leaveAfter(emptied, this.settings.closeTimeout, this.env.ioClock), (returned) => {
-      if (Option.isSome(returned)) return Effect.void
-      for (const slot of this.slots) if (slot.state === "busy") this.retire(slot, "closed")
-      return emptied
-    })
-  })
+  }
+
+  private closeBusy(): void {
+    for (const slot of this.connections.all) if (slot.state === "busy") this.retire(slot, "closed")
+  }
 
   stats(): PoolStats {
     const { maxoverflow, maxsize } = this.settings
-    return { maxsize, maxoverflow, waiting: this.waiters.size, ...this.tally.stats() }
+    return { state: this.lifecycle.state, maxsize, maxoverflow, waiting: this.waiters.size, ...this.tally.stats() }
   }
 }

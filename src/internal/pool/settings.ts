@@ -32,6 +32,7 @@ export interface Settings {
   readonly validateAfterIdle: number
   readonly cleanupTimeout: number
   readonly closeTimeout: number
+  readonly suspendTimeout: number
   readonly warm: number
   readonly leakThreshold: number
   /** How many borrowers may use one connection at the same time, of those who share. */
@@ -53,4 +54,5 @@ export interface Resource<A, E> extends Actions<A, E> {
   readonly canShare: (a: A) => boolean
   readonly needsReset: (a: A) => boolean
   readonly isTransient: (error: E) => boolean
+  readonly isPermanent: (error: E) => boolean
 }

@@ -11,6 +11,9 @@ import * as Scope from "effect/Scope"
 import type { CloseReason } from "../../PoolStats.js"
 import { awaitAtMost, leaveAfter } from "./deadlines.js"
 
+/** The part of a connection's life after which a successor is opened (R9). */
+const renewedAfter = 0.975
+
 /** @internal */
 export type State = "opening" | "idle" | "busy" | "checking" | "closing"
 
@@ -32,6 +35,8 @@ export class Slot<A> {
   /** When its connect began, or its loan. Only a forecast keeps it. */
   since = 0
   expiresAt = Infinity
+  /** When it has to go because of an `evict` (R19). It may still be opening. */
+  evictedAt = Infinity
   /** When a successor is opened, if this one is to be kept (R9). */
   renewAt = Infinity
   lastUsedAt = 0
@@ -40,6 +45,7 @@ export class Slot<A> {
   uses = 0
   /** How many use it now: more than one only where they share it. */
   borrowers = 0
+  /** It must be checked before its next use (R19). */
   suspect = false
   invalid = false
   private order = Deferred.unsafeMake<Order>(FiberId.none)
@@ -48,6 +54,23 @@ export class Slot<A> {
     /** The connection that this one was opened to renew. */
     readonly successorOf: Slot<A> | undefined
   ) {}
+
+  /** It opened at `now`. */
+  expire(now: number, lifetime: number): void {
+    this.expiresAt = Math.min(now + lifetime, this.evictedAt)
+    this.renewAt = now + (this.expiresAt - now) * renewedAfter
+  }
+
+  /** It is to go at `now + delay` at the latest. */
+  evict(now: number, delay: number): void {
+    this.evictedAt = Math.min(this.evictedAt, now + delay)
+    if (this.evictedAt < this.expiresAt) this.expire(now, Infinity)
+  }
+
+  /** Why it goes at `expiresAt`. */
+  get expiry(): CloseReason {
+    return this.expiresAt < this.evictedAt ? "expired" : "evicted"
+  }
 
   get isYoungConnect(): boolean {
     return this.state === "opening" && !this.stale
@@ -88,6 +111,8 @@ export interface Owner<A, E> {
   readonly openFailed: (slot: Slot<A>, cause: Cause.Cause<E>) => void
   /** A check or a reset has succeeded. */
   readonly ready: (slot: Slot<A>) => void
+  /** It was found dead or silent: others may be so too (R19). */
+  readonly unwell: (slot: Slot<A>) => void
   readonly closing: (slot: Slot<A>) => void
   /** It could not be ended in time and was left behind. */
   readonly abandoned: (slot: Slot<A>) => Effect.Effect<void>
@@ -175,7 +200,12 @@ const follow = <A, E>(
         awaitAtMost(work, cleanupTimeout, ioClock),
         () => Fiber.interruptFork(work)
       )
-      if (Option.isNone(exit) || Exit.isFailure(exit.value)) return yield* Fiber.interruptFork(work)
-      owner.ready(slot)
+      const isInTime = Option.isSome(exit)
+      if (isInTime && Exit.isSuccess(exit.value)) owner.ready(slot)
+      else {
+        // A reset that fails may be due to what its borrower did.
+        if (!isInTime || order === "check") owner.unwell(slot)
+        return yield* Fiber.interruptFork(work)
+      }
     }
   })

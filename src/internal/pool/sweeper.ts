@@ -6,9 +6,6 @@ import type { Patience } from "./forecast.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
 
-/** The part of a connection's life after which a successor is opened (R9). @internal */
-export const renewedAfter = 0.975
-
 /** What the sweeper asks of the pool. */
 interface Pool<A> {
   /** The idle connections; the last was used last. */
@@ -70,7 +67,7 @@ export class Sweeper<A> {
     const now = this.time.now()
     for (const { isKept, rank, slot } of this.byLastUse(now)) {
       if (isKept && slot.renewAt <= now && !this.renewals.has(slot)) this.renewals.set(slot, undefined)
-      if (slot.expiresAt <= now) this.pool.retire(slot, "expired")
+      if (slot.expiresAt <= now) this.pool.retire(slot, slot.expiry)
       else if (!isKept && this.unusedAt(slot, rank) <= now) {
         this.pool.retire(slot, rank < this.settings.maxsize ? "idle" : "surplus")
       }

@@ -18,6 +18,7 @@ export class Tally {
   timeouts = 0
   private readonly closed: { [reason in CloseReason]: number } = {
     expired: 0,
+    evicted: 0,
     renewed: 0,
     idle: 0,
     used: 0,
@@ -26,6 +27,11 @@ export class Tally {
     dirty: 0,
     closed: 0,
     failed: 0
+  }
+
+  /** How many are in service, or will be again after a check. */
+  get open(): number {
+    return this.in.idle + this.in.busy + this.in.checking
   }
 
   add(slot: Slot<unknown>): void {
@@ -58,7 +64,7 @@ export class Tally {
     this.closed[slot.closeReason]++
   }
 
-  stats(): Omit<PoolStats, "maxsize" | "maxoverflow" | "waiting"> {
+  stats(): Omit<PoolStats, "state" | "maxsize" | "maxoverflow" | "waiting"> {
     const { acquired, closed, opened, size, timeouts } = this
     return { size, ...this.in, acquired, opened, closed: { ...closed }, timeouts }
   }

@@ -44,6 +44,11 @@ export class Timekeeper<A, E> {
     this.alarm.stop()
   }
 
+  /** Goes on at `now`. */
+  start(now: number): void {
+    if (this.waiters.size > 0) this.alarm.arm(now)
+  }
+
   private ring(): number {
     const now = this.time.now()
     while (this.nextDueAt <= now) this.waiters.makeNextDue()

@@ -19,8 +19,8 @@ export class Waiter<A, E> {
   previous: Waiter<A, E> | undefined = undefined
 
   constructor(
-    /** When it began to wait, in milliseconds of the policy clock. */
-    readonly since: number,
+    /** When it began to wait, in milliseconds of the policy clock; later, if time has stood still since. */
+    public since: number,
     /** Whether it will do with a part of a connection. */
     readonly shares: boolean,
     /** Tells it how its wait has ended. */
@@ -97,6 +97,13 @@ export class Waiters<A, E> {
   /** The oldest `n` become due, if they are not. */
   makeDue(n: number): void {
     while (this.due < n && this.patient !== undefined) this.makeNextDue()
+  }
+
+  /** For those who wait, time has stood still. */
+  stoodStill(from: number, to: number): void {
+    for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) {
+      waiter.since += to - Math.max(waiter.since, from)
+    }
   }
 
   /** How many want a connection for themselves. */

@@ -111,8 +111,11 @@ export const lease = (state: Pool): Effect.Effect<Lease, SqlError | PoolError, S
     (session) => Effect.acquireRelease(Effect.sync(() => new Lease(session)), (lease) => Effect.sync(() => lease.end()))
   )
 
-/** What a pool can do for its client's users that is in no `PgClient`. */
-type Extra = "transaction" | "withConnection" | "listen"
+/** What a pool can do for its client's users, also what is in no `PgClient`. */
+interface Client extends Pick<PgPool, "client" | "transaction" | "withConnection" | "listen"> {
+  /** Ends all listeners, and their session. */
+  readonly closeListen: Effect.Effect<void>
+}
 
 /**
  * `SqlClient` and `PgClient` over a pool. Not `SqlClient.make`: it looks for the global transaction tag before it asks
@@ -125,11 +128,11 @@ export const makeClient = (
   state: Pool,
   target: Target,
   options: PgPoolOptions
-): Effect.Effect<Pick<PgPool, "client" | Extra>, never, Scope.Scope | Reactivity.Reactivity> =>
+): Effect.Effect<Client, never, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
     const reactivity = yield* Reactivity.Reactivity
     const closed = () => refused(new PoolClosed({ stats: state.stats() }))
-    const listen = yield* makeListen(target, state.settings, closed)
+    const { close: closeListen, listen } = yield* makeListen(target, state.settings, closed)
     const { transformJson, transformQueryNames, transformResultNames } = options
     const compiler = makeCompiler(transformQueryNames, transformJson)
     const transformRows = transformResultNames === undefined
@@ -177,7 +180,8 @@ export const makeClient = (
       client,
       transaction: withOptions(transactions),
       withConnection: makeWithConnection(transactions),
-      listen
+      listen,
+      closeListen
     }
   })
 

@@ -104,6 +104,14 @@ const transientCodes: ReadonlySet<string> = new Set([
 ])
 
 /**
+ * Refused logins, which would only be refused again (R18): wrong credentials, no such database.
+ *
+ * @internal
+ */
+export const isRefused = (cause: unknown): boolean =>
+  /^(28...|3D000)$/.test(codeOf(cause) ?? "") || isRefusedLogin(cause)
+
+/**
  * Connect failures that time may heal (R18): refused, reset, timed out, starting up, too many connections, a pooler
  * that has no session of the server, or the server went away in the middle of the handshake.
  *

@@ -48,6 +48,7 @@ const poolOptions = {
   multiplex: numberOrBoolean,
   cleanupTimeout: duration,
   closeTimeout: duration,
+  suspendTimeout: duration,
   queryTimeout: duration,
   statementTimeout: duration,
   lockTimeout: duration,

@@ -4,8 +4,8 @@ import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
 import { NoHost, OutcomeUnknown } from "../../PgError.js"
 import type { PoolError } from "../../PoolError.js"
-import { codeOf, ConnectFailed, isTransient, NoPassword } from "./codes.js"
-import { tlsAdvice, tlsReason } from "./tls.js"
+import { codeOf, ConnectFailed, isRefused, isTransient, NoPassword } from "./codes.js"
+import { isTlsFailure, tlsAdvice, tlsReason } from "./tls.js"
 
 /** @internal */
 export const connectError = (cause: unknown): SqlError =>
@@ -26,6 +26,12 @@ export const noAnswer = (millis: number): SqlError =>
 /** @internal */
 export const noPassword = (cause: unknown): SqlError =>
   new NoPassword({ cause, message: `Failed to connect: the password could not be had: ${describe(cause)}` })
+
+/** Whether a connect failed in a way that would only come again (R18). @internal */
+export const isPermanent = (error: SqlError): boolean => {
+  const cause = error.cause instanceof NoHost ? error.cause.cause : error.cause
+  return error instanceof NoPassword || isRefused(cause) || isTlsFailure(cause)
+}
 
 /** @internal */
 export const statementError = (cause: unknown): SqlError =>

@@ -5,6 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as RcRef from "effect/RcRef"
@@ -33,6 +34,13 @@ interface Channel {
   isReady: boolean
 }
 
+/** LISTEN for a pool. */
+interface Listen {
+  readonly listen: (channel: string) => Stream.Stream<ListenEvent, SqlError>
+  /** Ends all listeners and their session, for good. */
+  readonly close: Effect.Effect<void>
+}
+
 /** How long nothing may be heard of the server before it is asked, as its silence would not be noticed otherwise. */
 const heartbeat = "5 seconds"
 
@@ -50,29 +58,36 @@ export const makeListen = (
   settings: Settings,
   /** What listeners fail with when the pool closes. */
   poolClosed: () => SqlError
-): Effect.Effect<(channel: string) => Stream.Stream<ListenEvent, SqlError>, never, Scope.Scope> =>
+): Effect.Effect<Listen, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const shared = yield* RcRef.make({ acquire: open(target, settings, poolClosed) })
     let isClosed = false
-    yield* Effect.addFinalizer(() => Effect.sync(() => isClosed = true))
+    let endSession = Effect.void
+    const open = Effect.gen(function*() {
+      const switchboard = new Switchboard(target, settings)
+      const session = yield* Effect.forkScoped(Effect.interruptible(switchboard.run))
+      const giveUp = Effect.sync(() => switchboard.giveUp(poolClosed()))
+      yield* Effect.addFinalizer(() => giveUp)
+      endSession = Effect.zipRight(giveUp, Fiber.interrupt(session))
+      return switchboard
+    })
+    const shared = yield* RcRef.make({ acquire: open })
+    const close = Effect.suspend(() => {
+      isClosed = true
+      return endSession
+    })
+    yield* Effect.addFinalizer(() => close)
     const switchboard = Effect.suspend(() => isClosed ? Effect.fail(poolClosed()) : RcRef.get(shared))
-    return (channel) =>
-      Stream.unwrapScoped(
-        Effect.map(switchboard, (switchboard) =>
-          Stream.asyncPush<ListenEvent, SqlError>((listener) => switchboard.listen(channel, listener)))
-      )
-  })
-
-const open = (
-  target: Target,
-  settings: Settings,
-  poolClosed: () => SqlError
-): Effect.Effect<Switchboard, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const switchboard = new Switchboard(target, settings)
-    yield* Effect.forkScoped(Effect.interruptible(switchboard.run))
-    yield* Effect.addFinalizer(() => Effect.sync(() => switchboard.giveUp(poolClosed())))
-    return switchboard
+    return {
+      listen: (channel) =>
+        Stream.unwrapScoped(
+          Effect.map(
+            switchboard,
+            (switchboard) =>
+              Stream.asyncPush<ListenEvent, SqlError>((listener) => switchboard.listen(channel, listener))
+          )
+        ),
+      close
+    }
   })
 
 /**

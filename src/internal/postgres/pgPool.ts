@@ -18,7 +18,7 @@ import { decodeTarget } from "./config.js"
 import { connect, reset } from "./connect.js"
 import { Lease } from "./connection.js"
 import * as Env from "./env.js"
-import { asSqlError, connectError } from "./errors.js"
+import { asSqlError, connectError, isPermanent } from "./errors.js"
 import type { Pool } from "./pooled.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
@@ -88,16 +88,17 @@ const open = (
     const target: Target = { ...decoded, clock: yield* Effect.clock }
     const state: Pool = yield* makeState<Session, SqlError, never>({
       ...options,
-      acquire: connect(target, (session) => state.invalidate(session)),
+      acquire: connect(target, (session) => state.lost(session)),
       check: (session) => session.ping,
       reset: (session) => reset(target, session),
       needsReset: (session) => target.reset === "session" || !session.isClean,
       isTransient: ({ cause }) => isTransient(cause),
+      isPermanent,
       ioClock: realClock
     }, { share: target.multiplex, canShare: (session) => session.canShare })
-    const face = yield* makeClient(state, target, options)
+    const { closeListen, ...face } = yield* makeClient(state, target, options)
     if (options.eager === true) yield* connectOnce(state, target)
-    const { resize, stats } = fromState(state)
+    const { drain, evict, resize, resume, stats, suspend } = fromState(state)
     const get = lease(state)
     return {
       [TypeId]: TypeId,
@@ -109,8 +110,14 @@ const open = (
           return Effect.ensuring(Effect.suspend(() => f(connection)), Effect.sync(() => connection.end()))
         }),
       invalidate: (connection) =>
-        Effect.sync(() => connection instanceof Lease ? state.invalidate(connection.session) : undefined),
+        Effect.sync(() => {
+          if (connection instanceof Lease) state.invalidate(connection.session)
+        }),
       resize,
+      evict,
+      drain: Effect.zipRight(closeListen, drain, { concurrent: true }),
+      suspend,
+      resume,
       stats
     }
   })

@@ -1,0 +1,46 @@
+/** @internal */
+import * as Predicate from "effect/Predicate"
+import type { Slot } from "./slot.js"
+
+/**
+ * The pool's books of its connections: all that hold a permit, those that are ready, and which value is whose.
+ *
+ * @internal
+ */
+export class Connections<A> {
+  readonly all = new Set<Slot<A>>()
+  /** Ready connections; the last was used last. */
+  readonly idle: Array<Slot<A>> = []
+  private readonly byValue = new Map<A, Slot<A>>()
+  /** What was said to be broken before its connect was known to have succeeded. */
+  private readonly stillborn = new WeakSet<object>()
+
+  /** Those in service besides the idle ones. */
+  get inUse(): ReadonlyArray<Slot<A>> {
+    return [...this.all].filter(({ state }) => state === "busy" || state === "checking")
+  }
+
+  opened(slot: Slot<A>, value: A): void {
+    slot.value = value
+    slot.invalid = Predicate.isObject(value) && this.stillborn.delete(value)
+    this.byValue.set(value, slot)
+  }
+
+  closing(slot: Slot<A>): void {
+    if (this.byValue.get(slot.value) === slot) this.byValue.delete(slot.value)
+  }
+
+  /** Marks a connection as broken, and gives it if it was not known to be. */
+  invalidate(value: A, isOpening: boolean): Slot<A> | undefined {
+    const slot = this.byValue.get(value)
+    if (slot === undefined && isOpening && Predicate.isObject(value)) this.stillborn.add(value)
+    if (slot === undefined || slot.invalid) return undefined
+    slot.invalid = true
+    return slot
+  }
+
+  /** All that are open are to be checked before their next use (R19). */
+  suspect(): void {
+    for (const slot of this.all) slot.suspect = slot.state !== "opening"
+  }
+}

@@ -1,0 +1,81 @@
+/** @internal */
+import type { Outage } from "./outage.js"
+import type { Settings } from "./settings.js"
+import type { Slot } from "./slot.js"
+import type { Tally } from "./tally.js"
+import type { Waiters } from "./waiters.js"
+
+/**
+ * Which connects are wanted, and which may be begun.
+ *
+ * @internal
+ */
+export class Demand<A> {
+  /** Connects in flight that a due waiter can rely on. */
+  private cover = 0
+  /** Whether connections are opened for `warm`. */
+  private isWarming: boolean
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly waiters: Waiters<A, never>,
+    private readonly tally: Tally,
+    private readonly outage: Outage<unknown>
+  ) {
+    this.isWarming = settings.warm > 0
+  }
+
+  /** For how many there will be a connection without a wait for others, if up to `limit` are opened. */
+  room(limit: number): number {
+    const { checking, opening } = this.tally.in
+    return (opening + checking + Math.max(0, limit - this.tally.size)) * this.settings.share
+  }
+
+  /**
+   * Whether due waiters outnumber the connects that cover them (R6). Below `maxsize` a waiter is due at once (R3),
+   * unless a check is under way that will have a connection ready sooner than a connect would: then only `maxwait`
+   * makes it due. Else each check of a lone caller's connection would open a second one.
+   */
+  get wantsConnect(): boolean {
+    const { settings, tally, waiters } = this
+    while (
+      waiters.neededByDue <= this.cover && tally.size < settings.maxsize &&
+      waiters.needed - waiters.neededByDue > tally.in.checking
+    ) waiters.makeNextDue()
+    return waiters.neededByDue > this.cover || (this.isWarming && tally.size < this.warm)
+  }
+
+  get hasPermit(): boolean {
+    return this.tally.size < this.settings.maxoverflow
+  }
+
+  get mayConnect(): boolean {
+    if (!this.hasPermit) return false
+    if (this.outage.active) return this.outage.mayRetry && this.cover === 0
+    return this.cover < this.settings.connectConcurrency
+  }
+
+  /** How many `warm` asks for. It can't be more than are kept, also after a shrink. */
+  private get warm(): number {
+    return Math.min(this.settings.warm, this.settings.maxsize)
+  }
+
+  dialled(): void {
+    this.cover++
+  }
+
+  /** No waiter can rely on this connect any more. */
+  uncover(slot: Slot<A>): void {
+    if (!slot.stale) this.cover--
+    slot.stale = true
+  }
+
+  opened(): void {
+    if (this.tally.open >= this.warm) this.isWarming = false
+  }
+
+  /** What `warm` asked for is not opened any more. */
+  stopWarming(): void {
+    this.isWarming = false
+  }
+}
