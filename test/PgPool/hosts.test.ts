@@ -12,9 +12,10 @@ import { connectError } from "../../src/internal/postgres/errors.js"
 import { Memory } from "../../src/internal/postgres/hostMemory.js"
 import type { Hosts } from "../../src/internal/postgres/hosts.js"
 import { decodeHosts } from "../../src/internal/postgres/hosts.js"
-import { makePool, promptly, serverUrl } from "../support/pgPool.js"
+import { makePool, pidOf, promptly, serverUrl } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
 import * as Proxy from "../support/proxy.js"
+import { startWithTls } from "../support/sockets.js"
 import { traced } from "../support/spans.js"
 
 type Options = PgPool.PgPoolOptions
@@ -387,6 +388,24 @@ describe("a pool with several hosts", () => {
       assert.match(error.message, /127.0.0.1:\d+: password authentication failed.*; 127.0.0.1:\d+: password/)
       assert.deepStrictEqual(PgError.sqlState(error), PgError.sqlState({ severity: "FATAL", code: "28P01" }))
       assert.isFalse(PgError.isRetryable(error))
+    }))
+
+  it.scopedLive("TLS looks for the name of the host that is dialled, and so does a cancel", () =>
+    Effect.gen(function*() {
+      const postgres = yield* startWithTls
+      if (postgres === undefined) {
+        return console.warn("SKIPPED: there is no openssl to make a certificate for localhost")
+      }
+      const options = { ...through(), ssl: { ca: postgres.certificate }, cleanupTimeout: 10_000 }
+      const { sql } = yield* makePool({
+        ...options,
+        hosts: [`127.0.0.1:${postgres.port}`, `localhost:${postgres.port}`]
+      })
+      const pid = yield* pidOf(sql)
+      yield* Effect.timeoutOption(sql`SELECT pg_sleep(60)`, 100)
+      assert.strictEqual(yield* pidOf(sql), pid)
+      const wrong = yield* makePool({ ...options, hosts: [`127.0.0.1:${postgres.port}`] })
+      assert.include((yield* promptly(Effect.flip(wrong.sql`SELECT 1`))).message, "127.0.0.1")
     }))
 
   it.scopedLive("has all of them in the attributes of its spans, and a port where it is that of all", () =>
