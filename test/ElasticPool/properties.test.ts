@@ -274,6 +274,24 @@ const found: { readonly [whatWasWrong: string]: ReadonlyArray<Schedule> } = {
     ],
     ending: "calm"
   }],
+  "an outage that was over had those refused who waited when connectRetry came to its end": [{
+    options: {
+      ...base,
+      maxoverflow: 3,
+      maxUses: 1,
+      retries: 0,
+      connects: [{ ...well, closeDelay: 31 }, well, { ...well, end: "transient" }]
+    },
+    commands: [
+      [take, Infinity],
+      [{ do: "interrupt", caller: 0 }, Infinity],
+      [take, Infinity],
+      [take, Infinity],
+      [take, Infinity],
+      [advance(4000), Infinity]
+    ],
+    ending: "calm"
+  }],
   "a connect for warm that had hung was made up for when the pool had long come to rest": [{
     options: { ...base, maxUses: 2, warm: 1, connects: [{ ...well, end: "never" }] },
     commands: [[resize(1, 3), Infinity], [take, Infinity], [take, Infinity], [take, Infinity]],

@@ -65,7 +65,8 @@ export class Outage<E> {
         Effect.withClock(this.ioClock),
         Effect.matchCause({
           onSuccess: () => this.resume(this.tryAgain),
-          onFailure: () => this.resume(this.giveUp)
+          // A dial that was under way may have succeeded.
+          onFailure: () => this.resume(this.active ? this.giveUp : this.tryAgain)
         })
       )
     )

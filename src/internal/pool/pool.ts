@@ -423,9 +423,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** `connectRetry` has come to its end: nobody is made to wait for another try. */
   private giveUp(): void {
     const now = this.env.now()
-    for (let waiter = this.waiters.head; waiter?.due === true; waiter = waiter.next) {
-      this.fail(waiter, this.exhausted(waiter, now))
-    }
+    const head = this.lifecycle.serves ? this.waiters.head : undefined
+    for (let waiter = head; waiter?.due === true; waiter = waiter.next) this.fail(waiter, this.exhausted(waiter, now))
     this.sweeper.giveUp()
     this.demand.stopWarming()
     this.outage.end(-Infinity)
