@@ -1,0 +1,13 @@
+/**
+ * What a busy machine is granted, in one place: all limits of the cases are as they should be for users, and are
+ * checked with this. A pool that loses a permit, waits for a timeout of its own or dials in step is far outside.
+ */
+
+/** The full rate is this part of what it was before: other programs run on the same cores. */
+export const fullRate = 0.8
+
+/** A rate is looked at in windows of so many milliseconds. */
+export const window = 100
+
+/** Added to limits of time: a window, and a scheduler that lets this process or the server wait. Milliseconds. */
+export const slack = 250
