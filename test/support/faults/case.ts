@@ -20,12 +20,16 @@ export interface Case {
   readonly through?: "proxy"
   /** Whether the steady load runs through it; else the case makes its own calls. */
   readonly isIdle?: boolean
+  /** Whether the load begins only when it is broken. */
+  readonly isCold?: boolean
   /** The server can't have noticed the end of all connections. */
   readonly surplus?: boolean
   /** The case itself closes the pool. */
   readonly isClosed?: boolean
   /** Why it can't be played here. */
   readonly missing?: () => string | undefined
+  /** Why `multiplex` has nothing to do with it. */
+  readonly plainOnly?: string
   /** Before the pool is made. */
   readonly arrange?: (stage: Omit<Stage, "contender" | "load">) => Effect.Effect<unknown, unknown, Scope.Scope>
   readonly break: (stage: Stage) => Effect.Effect<unknown, unknown, Scope.Scope>
@@ -45,8 +49,11 @@ export interface Seen {
   readonly refused: number
   /** Callers whose own deadline passed. */
   readonly deadlines: number
+  /** From the heal to the first answer after it. */
+  readonly first: number
   readonly before: number
   readonly during: number
+  readonly after: number
   /** From the heal to the full rate. */
   readonly recovery: number
   /** In a second, while it was broken. */
@@ -99,17 +106,19 @@ export const play = (one: Case, name: Name): Effect.Effect<Report, unknown> =>
   Effect.gen(function*() {
     const stage = yield* make(one, name)
     const { contender: { sockets }, figures, ledger, load } = stage
-    if (one.isIdle !== true) {
+    const { isCold = false, isIdle = false } = one
+    if (!isIdle && !isCold) {
       yield* load.start
       yield* Effect.sleep(warmUp + measured)
     }
     const struck = performance.now()
     yield* one.break(stage)
+    if (isCold) yield* load.start
     yield* Effect.sleep(one.lasts ?? 0)
     const broken = performance.now()
     yield* one.heal?.(stage) ?? Effect.void
     const healed = performance.now()
-    if (one.isIdle !== true) yield* Effect.sleep(afterwards)
+    if (!isIdle) yield* Effect.sleep(afterwards)
     const stuck = yield* load.stop
     const aftermath = yield* check(stage, one)
     const before = load.rate(struck - measured, struck)
@@ -121,8 +130,11 @@ export const play = (one: Case, name: Name): Effect.Effect<Report, unknown> =>
       unknown,
       refused,
       deadlines: load.count("deadline"),
+      first: Math.min(...load.calls.filter(({ end, outcome }) => outcome === "ok" && end >= healed).map(({ end }) => end)) -
+        healed,
       before,
       during: load.rate(struck, broken),
+      after: isIdle ? 0 : load.rate(healed + afterwards - measured, healed + afterwards),
       recovery: load.recovery(healed, before),
       dials: 1000 * sockets.dialsBetween(struck, broken) / Math.max(1000, broken - struck),
       late: Math.max(0, ...load.calls.map(({ late }) => late)),

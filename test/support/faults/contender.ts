@@ -1,7 +1,7 @@
 /** What is put under a fault: a pool, by what a service does with it. */
 import { Reactivity } from "@effect/experimental"
 import { PgClient } from "@effect/sql-pg"
-import { Duration, Effect, Exit, Redacted, Scope } from "effect"
+import { Duration, Effect, Exit, Redacted, Scope, Stream } from "effect"
 import { PgPool } from "effect-pgpool"
 import * as pg from "pg"
 import { Sockets } from "./sockets.js"
@@ -12,6 +12,8 @@ export interface Contender {
   /** Rows of a single statement. */
   readonly query: (...statement: Statement) => Effect.Effect<ReadonlyArray<any>, unknown>
   readonly transaction: (statements: ReadonlyArray<Statement>) => Effect.Effect<unknown, unknown>
+  /** All rows, one after the other. */
+  readonly stream?: (text: string, onRow: Effect.Effect<unknown>, take?: number) => Effect.Effect<unknown, unknown>
   readonly sockets: Sockets
   readonly close: Effect.Effect<void>
   /** Only of ours: what the others don't have. */
@@ -30,11 +32,13 @@ export interface Connecting {
 
 type Make = (connecting: Connecting) => Effect.Effect<Contender, unknown, Scope.Scope>
 
-const overSqlClient = (sql: PgClient.PgClient): Pick<Contender, "query" | "transaction"> => {
+const overSqlClient = (sql: PgClient.PgClient): Pick<Contender, "query" | "transaction" | "stream"> => {
   const query: Contender["query"] = (text, params) => sql.unsafe<any>(text, params as Array<unknown>)
   return {
     query,
-    transaction: (statements) => sql.withTransaction(Effect.forEach(statements, (one) => query(...one)))
+    transaction: (statements) => sql.withTransaction(Effect.forEach(statements, (one) => query(...one))),
+    stream: (text, onRow, take = Infinity) =>
+      sql.unsafe(text).stream.pipe(Stream.take(take), Stream.runForEach(() => onRow))
   }
 }
 

@@ -12,7 +12,7 @@ export const callers = 32
  * So long does a query keep its connection, in milliseconds. So the rate tells how many connections are at work, and not
  * how fast this machine is at the moment.
  */
-const service = 10
+const service = 20
 
 /** A service that has failed does not come again at once. Milliseconds. */
 const pause = 20

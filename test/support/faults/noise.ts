@@ -11,3 +11,6 @@ export const window = 100
 
 /** Added to limits of time: a window, and a scheduler that lets this process or the server wait. Milliseconds. */
 export const slack = 250
+
+/** What a rate is compared with that lasts for seconds: the machine may be slower now than it was before. */
+export const unhurried = (before: number, after: number): number => Math.min(before, after)

@@ -8,11 +8,11 @@ export class Sockets {
   most = 0
   /** Dials so far: when each began. */
   readonly dials: Array<number> = []
-  private readonly sessions = new Set<Socket>()
+  private readonly sessions = new Map<Socket, number>()
 
   /** Destroyed is closed for the system; the event comes later. */
   get open(): number {
-    for (const socket of this.sessions) if (socket.destroyed) this.sessions.delete(socket)
+    for (const socket of this.sessions.keys()) if (socket.destroyed) this.sessions.delete(socket)
     return this.sessions.size
   }
 
@@ -20,10 +20,16 @@ export class Sockets {
   readonly make = (): Socket => {
     const socket = new Socket()
     if (isForCancel()) return socket
-    this.sessions.add(socket)
+    const now = performance.now()
+    this.sessions.set(socket, now)
     this.most = Math.max(this.most, this.open)
-    this.dials.push(performance.now())
+    this.dials.push(now)
     return socket
+  }
+
+  /** Milliseconds since the dial of the oldest that is open. */
+  get age(): number {
+    return this.open === 0 ? 0 : performance.now() - Math.min(...this.sessions.values())
   }
 
   dialsBetween(from: number, to: number): number {

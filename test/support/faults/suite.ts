@@ -15,6 +15,7 @@ const line = ({ faults: _, figures, ...seen }: Report) =>
 export const suite = (title: string, cases: ReadonlyArray<Case>): void =>
   describe.each(ours)(`%s: ${title}`, (name) => {
     for (const one of cases) {
+      if (one.plainOnly !== undefined && name !== "effect-pgpool") continue
       it.live(one.name, (context) =>
         Effect.gen(function*() {
           const missing = one.missing?.()
