@@ -15,6 +15,7 @@ import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
 import { inOnePiece } from "./portal.js"
 import type { Query } from "./prepared.js"
 import { NamedQuery, PreparedStatements, queryOf } from "./prepared.js"
+import { watchProtocol } from "./protocol.js"
 
 /**
  * What happens to a statement whose caller is interrupted: it is cancelled on the server, or left to end by itself
@@ -106,6 +107,10 @@ export class Session {
     client.on("end", () => {
       this.loss ??= new Error("Connection terminated")
       this.end()
+    })
+    watchProtocol(client.connection as never, (error) => {
+      this.loss ??= error
+      this.destroy()
     })
   }
 
