@@ -1,8 +1,8 @@
 /** What must hold after every case. */
 import { Effect } from "effect"
 import type { Case } from "./case.js"
-import type { Stage } from "./stage.js"
 import { slack } from "./noise.js"
+import type { Stage } from "./stage.js"
 
 export interface Aftermath {
   /** Connections that could be used at the same time within a second. */

@@ -4,6 +4,7 @@ import type { Scope } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { check } from "./aftermath.js"
 import type { Name } from "./contender.js"
+import { multiplex } from "./contender.js"
 import { callers } from "./load.js"
 import { slack } from "./noise.js"
 import type { Stage, Vault } from "./stage.js"
@@ -62,6 +63,8 @@ export interface Seen {
   readonly late: number
   /** How many statements can be on their way at the same time. */
   readonly inFlight: number
+  /** The same on one connection. */
+  readonly share: number
   readonly stuck: number
   readonly sockets: number
   readonly usable: number
@@ -83,7 +86,8 @@ export const atLeast = (what: string, is: number, atLeast: number): Limit => ({ 
 /** Milliseconds, with what a busy machine is granted. */
 export const soon = (what: string, is: number, millis: number): Limit => atMost(what, is, millis + slack)
 
-export const fullRateWithin = (millis: number) => ({ recovery }: Seen): Limit => soon("ms to the full rate", recovery, millis)
+export const fullRateWithin = (millis: number) => ({ recovery }: Seen): Limit =>
+  soon("ms to the full rate", recovery, millis)
 
 export const nobodyFails = ({ deadlines, failed }: Seen): Limit => atMost("callers who failed", failed + deadlines, 0)
 
@@ -106,6 +110,7 @@ export const play = (one: Case, name: Name): Effect.Effect<Report, unknown> =>
   Effect.gen(function*() {
     const stage = yield* make(one, name)
     const { contender: { sockets }, figures, ledger, load } = stage
+    const share = name === "effect-pgpool, multiplex" ? multiplex : 1
     const { isCold = false, isIdle = false } = one
     if (!isIdle && !isCold) {
       yield* load.start
@@ -130,15 +135,21 @@ export const play = (one: Case, name: Name): Effect.Effect<Report, unknown> =>
       unknown,
       refused,
       deadlines: load.count("deadline"),
-      first: Math.min(...load.calls.filter(({ end, outcome }) => outcome === "ok" && end >= healed).map(({ end }) => end)) -
+      first: Math.min(
+        ...load.calls.filter(({ end, outcome }) => outcome === "ok" && end >= healed).map(({ end }) => end)
+      ) -
         healed,
       before,
       during: load.rate(struck, broken),
       after: isIdle ? 0 : load.rate(healed + afterwards - measured, healed + afterwards),
       recovery: load.recovery(healed, before),
       dials: 1000 * sockets.dialsBetween(struck, broken) / Math.max(1000, broken - struck),
-      late: Math.max(0, ...load.calls.map(({ late }) => late)),
-      inFlight: name === "effect-pgpool, multiplex" ? callers : stage.size,
+      late: Math.max(
+        0,
+        ...load.calls.map(({ late }) => late)
+      ),
+      inFlight: share > 1 ? callers : stage.size,
+      share,
       stuck,
       sockets: sockets.most,
       usable: aftermath.usable,

@@ -30,6 +30,9 @@ export interface Connecting {
   readonly ours?: PgPool.PgPoolOptions | undefined
 }
 
+/** So many statements share a connection, of the contender for which they do. */
+export const multiplex = 8
+
 type Make = (connecting: Connecting) => Effect.Effect<Contender, unknown, Scope.Scope>
 
 const overSqlClient = (sql: PgClient.PgClient): Pick<Contender, "query" | "transaction" | "stream"> => {
@@ -37,7 +40,7 @@ const overSqlClient = (sql: PgClient.PgClient): Pick<Contender, "query" | "trans
   return {
     query,
     transaction: (statements) => sql.withTransaction(Effect.forEach(statements, (one) => query(...one))),
-    stream: (text, onRow, take = Infinity) =>
+    stream: (text, onRow, take = Number.MAX_SAFE_INTEGER) =>
       sql.unsafe(text).stream.pipe(Stream.take(take), Stream.runForEach(() => onRow))
   }
 }
@@ -115,7 +118,7 @@ const makePgPool: Make = ({ applicationName, deadline, size, url }) =>
 
 export const contenders = {
   "effect-pgpool": make({}),
-  "effect-pgpool, multiplex": make({ multiplex: 8 }),
+  "effect-pgpool, multiplex": make({ multiplex }),
   "@effect/sql-pg": makeStock,
   "pg.Pool": makePgPool
 }

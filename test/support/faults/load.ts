@@ -45,7 +45,8 @@ export class Load {
 
   /** Calls that went well, in a second of that time. */
   rate(from: number, to: number): number {
-    return 1000 * this.calls.filter(({ end, outcome }) => outcome === "ok" && end >= from && end < to).length / (to - from)
+    return 1000 * this.calls.filter(({ end, outcome }) => outcome === "ok" && end >= from && end < to).length /
+      (to - from)
   }
 
   /** Milliseconds from a moment until the load had its full rate again; `Infinity` where it never had. */
@@ -75,10 +76,13 @@ export class Load {
   private readonly ask: Effect.Effect<Call> = Effect.suspend(() => {
     const n = ++this.questions
     const { contender } = this
-    return this.record("query", Effect.flatMap(
-      contender.query(`SELECT $1::int AS n, pg_sleep(${service / 1000})`, [n]),
-      (rows) => rows[0]?.n === n ? Effect.void : Effect.die(new Error("an answer that was not its own"))
-    ))
+    return this.record(
+      "query",
+      Effect.flatMap(
+        contender.query(`SELECT $1::int AS n, pg_sleep(${service / 1000})`, [n]),
+        (rows) => rows[0]?.n === n ? Effect.void : Effect.die(new Error("an answer that was not its own"))
+      )
+    )
   })
 
   private readonly transact: Effect.Effect<Call> = Effect.suspend(() => {

@@ -34,4 +34,3 @@ export const freeze = (pids: ReadonlyArray<number>, millis: number): Effect.Effe
 export const all = (server: { readonly pid: number }): Array<number> => [server.pid, ...childrenOf(server.pid)]
 
 export const kill = (pid: number): Effect.Effect<void> => Effect.sync(() => send([pid], "SIGKILL"))
-

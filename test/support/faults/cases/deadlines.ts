@@ -18,8 +18,12 @@ const askAll = ({ contender, load }: Stage) =>
 const common: Pick<Case, "deadline" | "isIdle" | "expect"> = {
   deadline: 300,
   isIdle: true,
-  expect: ({ deadlines, failed, ok }) => [atMost("calls that ended otherwise than by their deadline", failed + ok, 0),
-    atMost("deadlines missing", 3 - deadlines, 0)]
+  expect: (
+    { deadlines, failed, ok }
+  ) => [
+    atMost("calls that ended otherwise than by their deadline", failed + ok, 0),
+    atMost("deadlines missing", 3 - deadlines, 0)
+  ]
 }
 
 const running: Case = { ...common, name: "deadline 300 ms: running", break: askAll }
@@ -28,12 +32,14 @@ const waiting: Case = {
   ...common,
   name: "deadline 300 ms: waiting for a connect",
   through: "proxy",
-  surplus: true,
   break: (stage) =>
-    Effect.gen(function*() {
-      stage.proxy.blackhole()
-      yield* askAll(stage)
-      stage.proxy.heal()
+    Effect.suspend(() => {
+      stage.proxy.connectDelay = 800
+      return askAll(stage)
+    }),
+  heal: ({ proxy }) =>
+    Effect.sync(() => {
+      proxy.connectDelay = 0
     })
 }
 

@@ -50,7 +50,10 @@ const idle = (millis: number): Case => ({
 })
 
 /** Kills again and again, and counts who was hit: those who were at work. */
-const busy = (name: string, often: { readonly every: number; readonly rounds: number; readonly which: string }): Case => ({
+const busy = (
+  name: string,
+  often: { readonly every: number; readonly rounds: number; readonly which: string }
+): Case => ({
   name,
   deadline: 3000,
   break: (stage) =>

@@ -1,9 +1,9 @@
 /** Servers that are full, or know another password. */
 import { Effect, Redacted } from "effect"
 import * as pg from "pg"
+import { within } from "../aftermath.js"
 import type { Case, Seen } from "../case.js"
 import { atLeast, atMost, fullRateWithin, nobodyFails, soon } from "../case.js"
-import { within } from "../aftermath.js"
 import type { Stage } from "../stage.js"
 
 /** Sessions of somebody else's. */
@@ -42,7 +42,8 @@ const full: Case = {
   ]
 }
 
-const change = ({ admin }: Pick<Stage, "admin">, password: string) => admin.query(`ALTER ROLE app PASSWORD '${password}'`)
+const change = ({ admin }: Pick<Stage, "admin">, password: string) =>
+  admin.query(`ALTER ROLE app PASSWORD '${password}'`)
 
 /** Logins in a second, but not the first ones, after which the pool has to know. */
 const countLogins = ({ contender: { sockets }, figures }: Stage) =>
@@ -113,7 +114,7 @@ const outdated: Case = {
   heal: (stage) => change(stage, stage.vault.password),
   expect: (seen) => [
     fewLogins(seen),
-    atMost("callers who failed", seen.failed, seen.figures.kills * seen.inFlight / 10),
+    atMost("callers who failed", seen.failed, seen.figures.kills * seen.share),
     atMost("callers whose deadline passed", seen.deadlines, 0),
     atLeast("calls in a second that three connections serve", seen.during, seen.before * 0.2),
     fullRateWithin(1000)(seen)

@@ -32,7 +32,9 @@ const down: Case = {
   break: ({ server }) => server.stop("fast"),
   lasts: 5000,
   heal: ({ server }) => server.start,
-  expect: (seen) => [...onlyWhatWasInFlight(seen), atMost("dials in a second", seen.dials, 20), fullRateWithin(1000)(seen)]
+  expect: (
+    seen
+  ) => [...onlyWhatWasInFlight(seen), atMost("dials in a second", seen.dials, 20), fullRateWithin(1000)(seen)]
 }
 
 const frozenServer: Case = {

@@ -53,8 +53,8 @@ const reset: Case = {
         figures.slowest = Math.max(figures.slowest, load.recovery(now, before))
       }
     }),
-  expect: ({ deadlines, failed, figures, inFlight }) => [
-    atMost("callers who failed", failed, figures.resets * inFlight / 10),
+  expect: ({ deadlines, failed, figures, share }) => [
+    atMost("callers who failed", failed, figures.resets * share),
     atMost("callers whose deadline passed", deadlines, 0),
     soon("ms to the full rate", figures.slowest, 300)
   ]
