@@ -104,7 +104,7 @@ export interface Report extends Seen {
 /** Milliseconds to warm up, to measure the rate that is the full one, and to look at what comes after. */
 const warmUp = 700
 const measured = 1000
-const afterwards = 2500
+const afterwards = 2000
 
 export const play = (one: Case, name: Name): Effect.Effect<Report, unknown> =>
   Effect.gen(function*() {

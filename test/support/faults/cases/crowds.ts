@@ -16,7 +16,8 @@ const hold = ({ contender, size }: Stage, seconds: number) =>
 
 const inOrder: Case = {
   name: "10,000 waiters: in order",
-  deadline: 30_000,
+  deadline: 100_000,
+  ours: () => ({ acquireTimeout: "2 minutes" }),
   isIdle: true,
   break: (stage) =>
     Effect.gen(function*() {
@@ -44,20 +45,23 @@ const inOrder: Case = {
 
 const atDeadline: Case = {
   name: "10,000 waiters: each at its deadline",
-  deadline: 1000,
+  deadline: 5000,
   isIdle: true,
+  plainOnly: "they wait for connections that nobody shares",
   break: (stage) =>
     Effect.gen(function*() {
       const { contender, load } = stage
-      yield* hold(stage, 5)
-      // They come over two seconds: else all deadlines were one.
+      yield* hold(stage, 10)
+      // They come one after the other: else all deadlines were one.
       const come = (n: number) =>
-        Effect.delay(load.record("transaction", contender.transaction([["SELECT 1", []]])), n * 2000 / waiters)
+        Effect.delay(load.record("query", contender.query("SELECT 1", [])), n * 4000 / waiters)
       yield* Effect.forEach(Array.from({ length: waiters }, (_, n) => n), come, {
         concurrency: "unbounded",
         discard: true
       })
     }),
+  heal: ({ admin, app }) =>
+    admin.query("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = $1", [app]),
   expect: ({ deadlines }) => [atMost("waiters who were not told", waiters - deadlines, 0)]
 }
 

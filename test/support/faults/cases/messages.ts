@@ -4,7 +4,7 @@ import type { Socket } from "node:net"
 import type { Case } from "../case.js"
 import { atLeast, atMost, fullRateWithin } from "../case.js"
 
-const rounds = 10
+const rounds = 5
 
 /** What one chunk of the server's becomes, again and again; afterwards all is well. */
 const mangled = (name: string, mangle: (chunk: Buffer, client: Socket) => Buffer | undefined): Case => ({
