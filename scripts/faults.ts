@@ -12,12 +12,12 @@ import type { Case, Report } from "../test/support/faults/case.js"
 import { cases } from "../test/support/faults/cases.js"
 import type { Name } from "../test/support/faults/contender.js"
 
-const usage = `Usage: npm run faults -- [--only TEXT] [--out faults.md]
+const usage = `Usage: npm run faults -- [--only TEXT,...] [--out faults.md]
 
 Plays the cases of \`npm run test:faults\` with this pool and its peers, each in a process of its own, in turn, and
 writes a table of what became of their callers.
 
-  --only TEXT  only cases with this in their names, such as "blackhole"`
+  --only TEXT,...  only cases with one of these in their names, such as "blackhole"`
 
 const contenders: ReadonlyArray<Name> = ["effect-pgpool", "@effect/sql-pg", "pg.Pool"]
 
@@ -112,7 +112,7 @@ const program = Effect.gen(function*() {
   }).values
   if (help) return yield* Console.log(usage)
   const sections: Array<string> = []
-  for (const one of cases.filter(({ name }) => name.includes(only))) {
+  for (const one of cases.filter(({ name }) => only.split(",").some((text) => name.includes(text)))) {
     const missing = one.missing?.()
     sections.push(missing === undefined ? yield* section(one) : `### ${one.name}\n\nSkipped: ${missing}`)
     // After each: a later one may fail.

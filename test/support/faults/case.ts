@@ -5,7 +5,6 @@ import type { PgPool } from "effect-pgpool"
 import { check } from "./aftermath.js"
 import type { Name } from "./contender.js"
 import { multiplex } from "./contender.js"
-import { callers } from "./load.js"
 import { slack } from "./noise.js"
 import type { Stage, Vault } from "./stage.js"
 import { make } from "./stage.js"
@@ -70,6 +69,8 @@ export interface Seen {
   readonly usable: number
   readonly surplus: number
   readonly acknowledged: number
+  /** What ten connects without any pool took before. */
+  readonly bare: number
   readonly figures: Readonly<Record<string, number>>
 }
 
@@ -84,10 +85,11 @@ export const atMost = (what: string, is: number, atMost: number): Limit => ({ wh
 export const atLeast = (what: string, is: number, atLeast: number): Limit => ({ what, is, atLeast })
 
 /** Milliseconds, with what a busy machine is granted. */
-export const soon = (what: string, is: number, millis: number): Limit => atMost(what, is, millis + slack)
+export const soon = ({ bare }: Seen, what: string, is: number, millis: number): Limit =>
+  atMost(what, is, Math.round(millis + slack + bare))
 
-export const fullRateWithin = (millis: number) => ({ recovery }: Seen): Limit =>
-  soon("ms to the full rate", recovery, millis)
+export const fullRateWithin = (millis: number) => (seen: Seen): Limit =>
+  soon(seen, "ms to the full rate", seen.recovery, millis)
 
 export const nobodyFails = ({ deadlines, failed }: Seen): Limit => atMost("callers who failed", failed + deadlines, 0)
 
@@ -148,13 +150,14 @@ export const play = (one: Case, name: Name): Effect.Effect<Report, unknown> =>
         0,
         ...load.calls.map(({ late }) => late)
       ),
-      inFlight: share > 1 ? callers : stage.size,
+      inFlight: stage.size * share,
       share,
       stuck,
       sockets: sockets.most,
       usable: aftermath.usable,
       surplus: aftermath.surplus,
       acknowledged: ledger.acknowledged,
+      bare: stage.bare,
       figures
     }
     const limits = [...one.expect(seen), atMost("callers stuck", stuck, 0)]

@@ -6,7 +6,7 @@ import type { Contender } from "./contender.js"
 import type { Ledger } from "./ledger.js"
 import { fullRate, window } from "./noise.js"
 
-export const callers = 32
+const callers = 32
 
 /**
  * So long does a query keep its connection, in milliseconds. So the rate tells how many connections are at work, and not

@@ -9,7 +9,10 @@ export const fullRate = 0.8
 /** A rate is looked at in windows of so many milliseconds. */
 export const window = 100
 
-/** Added to limits of time: a window, and a scheduler that lets this process or the server wait. Milliseconds. */
+/**
+ * Added to limits of time, and so is what ten connects without any pool took just before: a window, and a scheduler that
+ * lets this process or the server wait. Milliseconds.
+ */
 export const slack = 250
 
 /** What a rate is compared with that lasts for seconds: the machine may be slower now than it was before. */

@@ -1,10 +1,12 @@
 /** What a case is played on: a server of its own, a way to it that can be broken, a pool and its load. */
 import { Effect, Redacted } from "effect"
 import type { Scope } from "effect"
+import * as pg from "pg"
 import * as Postgres from "../postgres.js"
 import * as Proxy from "../proxy.js"
 import { uniqueName } from "../server.js"
 import { Admin } from "./admin.js"
+import { within } from "./aftermath.js"
 import type { Case } from "./case.js"
 import type { Contender, Name } from "./contender.js"
 import { contenders } from "./contender.js"
@@ -29,6 +31,8 @@ export interface Stage {
   readonly app: string
   /** Its connections at most. */
   readonly size: number
+  /** Milliseconds that ten connects take without any pool, on this machine at this moment. */
+  readonly bare: number
   readonly ledger: Ledger
   readonly load: Load
   /** What the case itself has counted or measured. */
@@ -36,6 +40,19 @@ export interface Stage {
 }
 
 const connections = 10
+
+const bareConnects = (url: string, application_name: string): Effect.Effect<number> =>
+  Effect.promise(async () => {
+    const since = performance.now()
+    const clients = Array.from(
+      { length: connections },
+      () => new pg.Client({ connectionString: url, application_name })
+    )
+    await Promise.all(clients.map((client) => client.connect()))
+    const took = performance.now() - since
+    await Promise.all(clients.map((client) => client.end()))
+    return took
+  })
 
 export const make = (one: Case, name: Name): Effect.Effect<Stage, unknown, Scope.Scope> =>
   Effect.gen(function*() {
@@ -51,7 +68,9 @@ export const make = (one: Case, name: Name): Effect.Effect<Stage, unknown, Scope
     const direct = Redacted.make(url.href)
     const proxy = yield* Proxy.start(direct)
     const app = uniqueName()
-    const before = { server, admin, proxy, vault, url: direct, app, size: connections, ledger, figures: {} }
+    const bare = yield* bareConnects(url.href, app)
+    yield* within(2000, admin.sessions(app), ({ length }) => length === 0)
+    const before = { server, admin, proxy, vault, url: direct, app, size: connections, bare, ledger, figures: {} }
     yield* one.arrange?.(before) ?? Effect.void
     const contender = yield* contenders[name]({
       url: one.through === "proxy" ? proxy.url : direct,

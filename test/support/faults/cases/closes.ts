@@ -19,7 +19,7 @@ const close = ({ contender, figures }: Stage) =>
 /** The load would only go on to be refused. */
 const closeAndStop = (stage: Stage) => Effect.zipRight(close(stage), stage.load.stop)
 
-const inTime = ({ figures }: Seen) => soon("ms to close", figures.closing, grace + 500)
+const inTime = (seen: Seen) => soon(seen, "ms to close", seen.figures.closing, grace + 500)
 
 const underLoad: Case = {
   name: "close under load",
@@ -70,8 +70,8 @@ const connecting: Case = {
       proxy.heal()
     }),
   expect: (seen) => [
-    soon("ms to close", seen.figures.closing, 500),
-    soon("ms until its waiters were told", seen.figures.waiters, 0),
+    soon(seen, "ms to close", seen.figures.closing, 500),
+    soon(seen, "ms until its waiters were told", seen.figures.waiters, 0),
     atMost("waiters who were not refused", 20 - seen.refused, 0)
   ]
 }

@@ -51,7 +51,7 @@ const atDeadline: Case = {
   break: (stage) =>
     Effect.gen(function*() {
       const { contender, load } = stage
-      yield* hold(stage, 10)
+      yield* hold(stage, 60)
       // They come one after the other: else all deadlines were one.
       const come = (n: number) =>
         Effect.delay(load.record("query", contender.query("SELECT 1", [])), n * 4000 / waiters)

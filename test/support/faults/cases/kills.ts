@@ -68,8 +68,8 @@ const busy = (
       stage.figures.kills = kills
     }),
   expect: (seen) => [
-    // Of those who share a session one fails; the others are sent once more, and may meet the next kill.
-    atMost("callers who failed", seen.failed, seen.figures.kills * Math.min(2, seen.share)),
+    // Of those who share a session one fails; the others are sent once more, and may meet the next kill there.
+    atMost("callers who failed", seen.failed, seen.figures.kills * seen.share),
     atMost("callers whose deadline passed", seen.deadlines, 0),
     fullRateWithin(1000)(seen)
   ]

@@ -38,7 +38,7 @@ const full: Case = {
     nobodyFails(seen),
     atMost("dials in a second", seen.dials, 20),
     atLeast("sessions after the release", seen.figures.grown, 10),
-    soon("ms until they were there", seen.figures.growth, 1000)
+    soon(seen, "ms until they were there", seen.figures.growth, 1000)
   ]
 }
 
@@ -74,7 +74,7 @@ const wrongPassword: Case = {
     atLeast("callers who were refused", seen.refused, 1),
     atMost("other failures", seen.failed - seen.refused + seen.deadlines, 0),
     atMost("unclear errors", seen.figures.unclear, 0),
-    soon("ms to the first answer with the right one", seen.first, 1000)
+    soon(seen, "ms to the first answer with the right one", seen.first, 1000)
   ]
 }
 

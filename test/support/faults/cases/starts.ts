@@ -11,10 +11,10 @@ const down: Case = {
   break: () => Effect.void,
   lasts: 3000,
   heal: ({ server }) => server.start,
-  expect: ({ deadlines, dials, failed, first }) => [
-    atMost("callers who failed", failed + deadlines, 0),
-    atMost("dials in a second", dials, 20),
-    soon("ms to the first answer", first, 1000)
+  expect: (seen) => [
+    atMost("callers who failed", seen.failed + seen.deadlines, 0),
+    atMost("dials in a second", seen.dials, 20),
+    soon(seen, "ms to the first answer", seen.first, 1000)
   ]
 }
 
@@ -33,11 +33,11 @@ const silent: Case = {
       figures.age = contender.sockets.age
       proxy.heal()
     }),
-  expect: ({ dials, failed, figures, first }) => [
-    atMost("callers who failed otherwise than by their deadline", failed, 0),
-    soon("ms that a dial takes", figures.age, 5000),
-    atMost("dials in a second", dials, 20),
-    soon("ms to the first answer", first, 1000)
+  expect: (seen) => [
+    atMost("callers who failed otherwise than by their deadline", seen.failed, 0),
+    soon(seen, "ms that a dial takes", seen.figures.age, 5000),
+    atMost("dials in a second", seen.dials, 20),
+    soon(seen, "ms to the first answer", seen.first, 1000)
   ]
 }
 

@@ -34,10 +34,10 @@ const killed: Case = {
       figures.told = end - struck
       figures.back = yield* idleAgain(stage)
     }),
-  expect: ({ failed, figures }) => [
-    soon("ms to its error", figures.told, 1000),
-    soon("ms until its permit was back", figures.back, 1000),
-    atMost("streams that did not fail", 1 - failed, 0)
+  expect: (seen) => [
+    soon(seen, "ms to its error", seen.figures.told, 1000),
+    soon(seen, "ms until its permit was back", seen.figures.back, 1000),
+    atMost("streams that did not fail", 1 - seen.failed, 0)
   ]
 }
 
@@ -60,11 +60,11 @@ const slow: Case = {
       figures.rows = seen
       figures.growth = inMegabytes(most - before)
     }),
-  expect: ({ failed, figures }) => [
-    atMost("failures", failed, 0),
-    atMost("rows missing", 5000 - figures.rows, 0),
-    atMost("MB of growth", figures.growth, 50),
-    soon("ms until its permit was back", figures.back, 1000)
+  expect: (seen) => [
+    atMost("failures", seen.failed, 0),
+    atMost("rows missing", 5000 - seen.figures.rows, 0),
+    atMost("MB of growth", seen.figures.growth, 50),
+    soon(seen, "ms until its permit was back", seen.figures.back, 1000)
   ]
 }
 
