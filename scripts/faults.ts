@@ -36,7 +36,7 @@ const start = (title: string, name: Name) =>
   )
 
 /** Of an error that nobody has caught, what it says. */
-const lastWords = (stderr: string) => stderr.split("\n").find((line) => /^\S*Error: /.test(line.trim()))?.trim() ?? "?"
+const lastWords = (stderr: string) => stderr.split("\n").find((line) => /^\S*error: /i.test(line.trim()))?.trim() ?? "?"
 
 const playWith = (title: string, name: Name): Effect.Effect<Result> =>
   Effect.gen(function*() {
