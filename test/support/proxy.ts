@@ -20,8 +20,15 @@ export interface Proxy {
   refusing: boolean
   /** Looks at each chunk of a client before it is passed on. */
   onRequest: (chunk: Buffer) => void
+  /** What passes instead of each chunk of the server's. It may also deal with the client itself, and give nothing. */
+  onAnswer: (chunk: Buffer, client: Socket) => Buffer | undefined
   /** From now on nothing passes in that direction, or in none, and nobody is told. Also on new connections. */
   readonly blackhole: (direction?: "requests" | "answers") => void
+  /**
+   * Nothing passes any more on the connections that there are, and nobody is told: neither side of what the other does.
+   * New ones are well.
+   */
+  readonly halfOpen: () => void
   /** Ends the black hole. What was swallowed stays lost. */
   readonly heal: () => void
   /** Ends all connections in an orderly way. */
@@ -45,9 +52,12 @@ class BreakableProxy implements Proxy {
   connectDelay = 0
   refusing = false
   onRequest: Proxy["onRequest"] = () => {}
+  onAnswer: Proxy["onAnswer"] = (chunk) => chunk
   private readonly swallowed = { requests: false, answers: false }
   /** With whom each client is connected, or will be. */
   private readonly pairs = new Map<Socket, Socket | undefined>()
+  /** Those of `halfOpen`: both ends of each. */
+  private readonly silent = new Set<Socket>()
   private readonly server = createServer((client) => this.accept(client))
 
   private constructor(private readonly target: URL) {}
@@ -78,6 +88,10 @@ class BreakableProxy implements Proxy {
     if (direction !== "requests") this.swallowed.answers = true
   }
 
+  readonly halfOpen = (): void => {
+    for (const pair of this.pairs) for (const end of pair) if (end !== undefined) this.silent.add(end)
+  }
+
   readonly heal = (): void => {
     this.swallowed.requests = this.swallowed.answers = false
   }
@@ -95,6 +109,7 @@ class BreakableProxy implements Proxy {
       client.destroy()
       server?.destroy()
     }
+    for (const end of this.silent) end.destroy()
     return new Promise<void>((resolve) => this.server.close(() => resolve()))
   })
 
@@ -119,12 +134,14 @@ class BreakableProxy implements Proxy {
   private pass(from: Socket, to: Socket, direction: "requests" | "answers"): void {
     from.setNoDelay(true)
     from.on("error", () => {})
-    from.on("close", () => to.destroy())
-    from.on("end", () => to.end())
+    from.on("close", () => this.silent.has(from) || to.destroy())
+    from.on("end", () => this.silent.has(from) || to.end())
     from.on("data", (chunk) => {
       if (direction === "requests") this.onRequest(chunk)
       const send = () => {
-        if (!this.swallowed[direction] && to.writable) to.write(chunk)
+        if (this.swallowed[direction] || this.silent.has(from) || !to.writable) return
+        const passed = direction === "requests" ? chunk : this.onAnswer(chunk, to)
+        if (passed !== undefined) to.write(passed)
       }
       if (this.delay > 0) setTimeout(send, this.delay)
       else send()

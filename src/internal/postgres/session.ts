@@ -16,6 +16,7 @@ import { heldBack } from "./pooler.js"
 import { inOnePiece } from "./portal.js"
 import type { Query } from "./prepared.js"
 import { NamedQuery, PreparedStatements, queryOf } from "./prepared.js"
+import { watchProtocol } from "./protocol.js"
 import type { Reported } from "./roles.js"
 import { askRole, isForReading, isForWriting, roleOf, watchRole } from "./roles.js"
 
@@ -114,6 +115,10 @@ export class Session {
     client.on("end", () => {
       this.loss ??= new Error("Connection terminated")
       this.end()
+    })
+    watchProtocol(client.connection as never, (error) => {
+      this.loss ??= error
+      this.destroy()
     })
   }
 

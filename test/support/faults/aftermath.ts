@@ -1,0 +1,76 @@
+/** What must hold after every case. */
+import { Effect } from "effect"
+import type { Case } from "./case.js"
+import { coldCode, slack } from "./noise.js"
+import type { Stage } from "./stage.js"
+
+export interface Aftermath {
+  /** Connections that could be used at the same time within a second. */
+  readonly usable: number
+  /** Sessions that the server had when the pool had closed their sockets. */
+  readonly surplus: number
+  readonly faults: ReadonlyArray<string>
+}
+
+/** What an effect gives as soon as that is as it should be, or at the end of so many milliseconds. */
+export const within = <A>(millis: number, effect: Effect.Effect<A>, holds: (a: A) => boolean): Effect.Effect<A> =>
+  Effect.gen(function*() {
+    const end = performance.now() + millis
+    while (true) {
+      const last = yield* effect
+      if (holds(last) || performance.now() > end) return last
+      yield* Effect.sleep(20)
+    }
+  })
+
+/** How many sessions can be seen to sleep at the same time. */
+const usable = ({ admin, app, contender, size }: Stage): Effect.Effect<number> =>
+  Effect.gen(function*() {
+    const sleepers = yield* Effect.forEach(
+      Array.from({ length: size }),
+      // In a transaction each has a connection to itself.
+      () => Effect.forkDaemon(contender.transaction([["SELECT pg_sleep(30) AS permit", []]]))
+    )
+    const asleep = Effect.map(
+      admin.sessions(app),
+      (all) => all.filter(({ query, state }) => state === "active" && query.includes("AS permit"))
+    )
+    const seen = yield* within(1000 + slack, asleep, ({ length }) => length === size)
+    // By the server, since not every pool ends them when they are interrupted.
+    for (const { pid } of yield* asleep) yield* admin.query("SELECT pg_cancel_backend($1)", [pid])
+    for (const sleeper of sleepers) sleeper.unsafeInterruptAsFork(sleeper.id())
+    yield* within(1000, asleep, ({ length }) => length === 0)
+    return seen.length
+  })
+
+const isAtRest = ({ state }: { readonly state: string }) => state === "idle"
+
+/** To be called when the load has ended; closes the pool. */
+export const check = (stage: Stage, { surplus: mayHaveSurplus = false, ...limits }: Case): Effect.Effect<Aftermath> =>
+  Effect.gen(function*() {
+    const { admin, app, contender: { close, sockets }, ledger, load, size } = stage
+    const faults: Array<string> = []
+    const demand = (holds: boolean, fault: string) => holds || faults.push(fault)
+
+    const equal = (all: ReadonlyArray<unknown>) => all.length === sockets.open
+    const sessions = yield* within(2000 + slack, admin.sessions(app), (all) => equal(all) && all.every(isAtRest))
+    const surplus = sessions.length - sockets.open
+    demand(surplus === 0 || (mayHaveSurplus && surplus > 0), `${sessions.length} sessions, ${sockets.open} sockets`)
+    for (const { query, state } of mayHaveSurplus ? [] : sessions) {
+      demand(state === "idle", `a session was left ${state}: ${query}`)
+    }
+
+    const permits = limits.isClosed === true ? size : yield* usable(stage)
+    demand(permits === size, `${permits} of ${size} connections could be used`)
+    demand(sockets.most <= size, `${sockets.most} sockets of ${size}`)
+    demand(load.count("untyped") === 0, `untyped: ${load.calls.find(({ outcome }) => outcome === "untyped")?.error}`)
+    const late = Math.max(0, ...load.calls.map(({ late }) => late))
+    demand(late <= 100 + coldCode, `a caller was ${late.toFixed(0)} ms later than its deadline`)
+
+    yield* Effect.timeoutOption(Effect.disconnect(close), 10_000)
+    yield* Effect.sleep(300)
+    const left = (yield* admin.sessions(app)).length
+    demand(left <= surplus, `${left} sessions were left after the close`)
+    for (const fault of yield* ledger.faults) faults.push(fault)
+    return { usable: permits, surplus, faults }
+  })
