@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Redacted } from "effect"
 import type { PgPool } from "effect-pgpool"
-import { codeOf, eventually, isSleeping, makePool, nobodySleeps, promptly, watch } from "../support/pgPool.js"
+import { eventually, isSleeping, makePool, nobodySleeps, promptly, watch } from "../support/pgPool.js"
 import { startOnUnixSocket } from "../support/sockets.js"
 
 const credentials = { username: "postgres", password: Redacted.make("postgres"), database: "postgres" }
@@ -61,7 +61,6 @@ describe("a Unix socket", () => {
       const options = { url: undefined, path: "/nowhere", acquireTimeout: 50, outageTimeout: 200 }
       const { sql } = yield* makePool({ ...options, ...credentials })
       const error = yield* Effect.flip(sql`SELECT 1`)
-      assert.strictEqual(codeOf(error), "ENOENT")
-      assert.include(error.message, "/nowhere/.s.PGSQL.5432")
+      assert.include(error.message, "ENOENT /nowhere/.s.PGSQL.5432")
     }))
 })
