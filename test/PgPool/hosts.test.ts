@@ -1,7 +1,7 @@
 import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import type { Scope } from "effect"
-import { Cause, Config, ConfigProvider, Context, Effect, Either, Exit, Layer, Random, Redacted } from "effect"
+import { Cause, Config, ConfigProvider, Context, Effect, Either, Exit, Layer, Option, Random, Redacted } from "effect"
 import { PgError, PgPool, PgPoolLayer } from "effect-pgpool"
 import Dns from "node:dns"
 import { inject, vi } from "vitest"
@@ -338,6 +338,21 @@ describe("a dial", () => {
       assert.include(message, "nowhere:5432: getaddrinfo ENOTFOUND nowhere")
       assert.include(message, "db:5432 (10.0.0.1): refused")
       assert.include(message, "other:5432 (10.0.1.1): the server is a primary")
+    }))
+
+  it.scopedLive("R18 fails at once where the server of a name refuses, and there is none at its other address", () =>
+    Effect.gen(function*() {
+      // Nobody listens on the first one.
+      yield* resolving({ db: ["127.0.0.2", "127.0.0.1"] })
+      const postgres = yield* Postgres.start()
+      const { sql } = yield* makePool({
+        ...through(),
+        hosts: [`db:${postgres.port}`],
+        password: Redacted.make("s3cret")
+      })
+      const error = yield* promptly(Effect.flip(sql`SELECT 1`))
+      assert.deepStrictEqual(PgError.sqlState(error), Option.some("28P01"))
+      assert.isFalse(PgError.isRetryable(error))
     }))
 
   it.scopedLive("goes to the address while the name stays the host, for a certificate to be for", () =>

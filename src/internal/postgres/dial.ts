@@ -10,7 +10,7 @@ import * as Scope from "effect/Scope"
 import Dns from "node:dns"
 import { isIP } from "node:net"
 import { WrongRole } from "../../PgError.js"
-import { connectError, noAnswer, noHost } from "./errors.js"
+import { connectError, isPermanent, noAnswer, noHost } from "./errors.js"
 import type { Host, Hosts } from "./hosts.js"
 import { labelOf } from "./hosts.js"
 import type { Role } from "./roles.js"
@@ -95,14 +95,8 @@ class Dial<A> {
         Effect.flatMap(this.placesOf(host, until), (places) => {
           // Where nothing else is left to be tried, the pool watches over `connectTimeout`.
           const isOnly = list.length === 1 && places.length === 1
-          return this.firstOf(
-            places,
-            role,
-            until,
-            0,
-            labelOfPlace,
-            (place, until) => this.attempt(place, role, isOnly ? Infinity : until)
-          )
+          const tryPlace = (place: Place, until: number) => this.attempt(place, role, isOnly ? Infinity : until)
+          return Effect.mapError(this.firstOf(places, role, until, 0, labelOfPlace, tryPlace), thatCount)
         })
     )
   }
@@ -167,6 +161,12 @@ class Dial<A> {
       )
     ).pipe(Effect.mapError((error) => [{ place: labelOfPlace(place), error }]))
   }
+}
+
+/** Where a server has refused for good, there need not be one at each address of its name: `localhost` has two. */
+const thatCount = (failures: ReadonlyArray<Failure>): ReadonlyArray<Failure> => {
+  const refusals = failures.filter(({ error }) => isPermanent(error))
+  return refusals.length > 0 ? refusals : failures
 }
 
 const now = (): number => realClock.unsafeCurrentTimeMillis()
