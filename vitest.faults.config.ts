@@ -5,7 +5,9 @@ import base from "./vitest.config.js"
 export default defineConfig({
   ...base,
   test: {
+    ...base.test,
     include: ["test/faults/*.test.ts"],
+    exclude: [],
     // Times are measured: the machine is for one case at a time.
     fileParallelism: false,
     // The figures of each case are its output.
