@@ -1,7 +1,7 @@
 /** What must hold after every case. */
 import { Effect } from "effect"
 import type { Case } from "./case.js"
-import { coldCode, slack } from "./noise.js"
+import { pauses, slack } from "./noise.js"
 import type { Stage } from "./stage.js"
 
 export interface Aftermath {
@@ -65,7 +65,7 @@ export const check = (stage: Stage, { surplus: mayHaveSurplus = false, ...limits
     demand(sockets.most <= size, `${sockets.most} sockets of ${size}`)
     demand(load.count("untyped") === 0, `untyped: ${load.calls.find(({ outcome }) => outcome === "untyped")?.error}`)
     const late = Math.max(0, ...load.calls.map(({ late }) => late))
-    demand(late <= 100 + coldCode, `a caller was ${late.toFixed(0)} ms later than its deadline`)
+    demand(late <= 100 + pauses, `a caller was ${late.toFixed(0)} ms later than its deadline`)
 
     yield* Effect.timeoutOption(Effect.disconnect(close), 10_000)
     yield* Effect.sleep(300)

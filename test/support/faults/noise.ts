@@ -18,8 +18,11 @@ export const slack = 250
 /** What a rate is compared with that lasts for seconds: the machine may be slower now than it was before. */
 export const unhurried = (before: number, after: number): number => Math.min(before, after)
 
-/** Added to the 100 ms that a caller may be later than its deadline: the first call of all compiles what it runs through. */
-export const coldCode = 50
+/**
+ * Added to the 100 ms that a caller may be later than its deadline: the first call of all compiles what it runs through,
+ * and the garbage of ten thousand is collected.
+ */
+export const pauses = 100
 
 /** Added to a difference of two parts of so many calls, which is partly chance: two standard deviations. */
 export const chance = (part: number, calls: number): number => 2 * Math.sqrt(2 * part * (1 - part) / calls)

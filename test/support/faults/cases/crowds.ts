@@ -24,22 +24,25 @@ const inOrder: Case = {
       const { contender, figures, load } = stage
       yield* hold(stage, 2)
       let served = 0
-      let displaced = 0
+      const displaced: Array<number> = []
       const wait = (n: number) =>
         Effect.tap(load.record("query", contender.query("SELECT 1", [])), () =>
-          Effect.sync(() => {
-            displaced = Math.max(displaced, Math.abs(served++ - n))
-          }))
-      yield* Effect.forEach(Array.from({ length: waiters }, (_, n) => n), wait, {
-        concurrency: "unbounded",
-        discard: true
-      })
-      figures.displaced = displaced
+          Effect.sync(() => displaced.push(Math.abs(served++ - n))))
+      yield* Effect.forEach(
+        Array.from({ length: waiters }, (_, n) =>
+          n),
+        wait,
+        {
+          concurrency: "unbounded",
+          discard: true
+        }
+      )
+      figures.displaced = displaced.sort((a, b) => a - b)[Math.floor(waiters * 0.99)]
     }),
   expect: ({ failed, figures, inFlight, ok }) => [
     atMost("waiters who were not served", failed + waiters - ok, 0),
-    // Answers of different connections may overtake each other.
-    atMost("places that one was served before or after his turn", figures.displaced, 8 * inFlight)
+    // Answers of different connections may overtake each other, and one that the system holds up is passed by many.
+    atMost("places that 99 of 100 were served before or after their turn", figures.displaced, 2 * inFlight)
   ]
 }
 

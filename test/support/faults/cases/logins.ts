@@ -37,8 +37,11 @@ const full: Case = {
   expect: (seen) => [
     nobodyFails(seen),
     atMost("dials in a second", seen.dials, 20),
-    atLeast("sessions after the release", seen.figures.grown, 10),
-    soon(seen, "ms until they were there", seen.figures.growth, 1000)
+    // Where statements share connections fewer may do.
+    ...(seen.share > 1 ? [] : [
+      atLeast("sessions after the release", seen.figures.grown, 10),
+      soon(seen, "ms until they were there", seen.figures.growth, 1000)
+    ])
   ]
 }
 
