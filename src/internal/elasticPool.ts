@@ -10,6 +10,7 @@ import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../ElasticPool.js"
 import type { PoolError } from "../PoolError.js"
+import { finallyDo } from "./lean.js"
 import type { BadOption } from "./options.js"
 import { decodeLimits, decodePool } from "./options.js"
 import { ElasticPoolState } from "./pool/pool.js"
@@ -138,17 +139,7 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
         (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<Slot<A>, E3>,
         (slot) => {
           const giveBack = lend(state, slot, fiber)
-          // What `Effect.onExit` does, without a mask of its own: nothing here can be interrupted but `f`.
-          return Effect.matchCauseEffect(restore(Effect.suspend(() => f(slot.value, giveBack))), {
-            onFailure: (cause) => {
-              giveBack()
-              return Effect.failCause(cause)
-            },
-            onSuccess: (b) => {
-              giveBack()
-              return Effect.succeed(b)
-            }
-          })
+          return finallyDo(restore(Effect.suspend(() => f(slot.value, giveBack))), giveBack)
         }
       )
     })

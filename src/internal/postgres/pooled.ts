@@ -7,6 +7,7 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Predicate from "effect/Predicate"
 import { lend } from "../elasticPool.js"
+import { awaiting } from "../lean.js"
 import type { ElasticPoolState } from "../pool/pool.js"
 import type { Slot } from "../pool/slot.js"
 import { asSqlError, queryTimedOut } from "./errors.js"
@@ -26,10 +27,10 @@ export type Pool = ElasticPoolState<Session, SqlError>
  */
 export const pooled = <A>(pool: Pool, query: Query): Effect.Effect<A, SqlError> =>
   Effect.withFiberRuntime((fiber) =>
-    Effect.async<A, SqlError>((resume) => {
+    awaiting<A, SqlError>((resume) => {
       const run = new PooledStatement<A>(pool, query, fiber, resume)
       run.take()
-      return Effect.sync(() => run.interrupt())
+      return () => run.interrupt()
     })
   )
 

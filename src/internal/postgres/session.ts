@@ -7,6 +7,7 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
+import { awaiting } from "../lean.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { cancelRequest } from "./cancel.js"
 import { isServerError, isSessionLost, isWriteError, leavesOutcomeOpen } from "./codes.js"
@@ -172,21 +173,24 @@ export class Session {
     return Effect.suspend(() => {
       if (!this.isAlive) return Effect.fail(this.notSent())
       if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt, hooks))
-      return Effect.async<A, SqlError>((resume) => {
+      return awaiting<A, SqlError>((resume) => {
         const refusal = hooks?.refusal?.()
-        if (refusal !== undefined) return resume(Effect.fail(refusal))
+        if (refusal !== undefined) {
+          resume(Effect.fail(refusal))
+          return
+        }
         let isCutOff = false
         const request = this.send<A>(query, { ...hooks, onInterrupt }, (answer) => {
           if (isCutOff) hooks?.onLateAnswer?.(answer)
           else resume(answer)
         })
-        return Effect.sync(() => {
+        return () => {
           isCutOff = true
           hooks?.onCutOff?.()
           request.abandon()
           // Its caller has not heard it, and never will.
           if (request.answer !== undefined) hooks?.onLateAnswer?.(request.answer)
-        })
+        }
       })
     })
   }
@@ -282,12 +286,12 @@ export class Session {
   }
 
   /** Waits until nothing is in flight and no cancel is under way (R16). */
-  readonly settled: Effect.Effect<void> = Effect.async<void>((resume) => {
+  readonly settled: Effect.Effect<void> = awaiting<void, never>((resume) => {
     const listener = () => resume(Effect.void)
     this.onceSettled(listener)
-    return Effect.sync(() => {
+    return () => {
       this.whenSettled = this.whenSettled.filter((other) => other !== listener)
-    })
+    }
   })
 
   /**
