@@ -104,9 +104,10 @@ const open = (
       ...face,
       get,
       use: (f) =>
-        use(state, (session) => {
+        use(state, (session, loan) => {
           const connection = new Lease(session)
-          return Effect.ensuring(Effect.suspend(() => f(connection)), Effect.sync(() => connection.end()))
+          loan.onEnd = () => connection.end()
+          return f(connection)
         }),
       invalidate: (connection) =>
         Effect.sync(() => connection instanceof Lease ? state.invalidate(connection.session) : undefined),
