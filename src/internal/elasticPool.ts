@@ -10,6 +10,7 @@ import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../ElasticPool.js"
 import type { PoolError } from "../PoolError.js"
+import { finallyDo } from "./lean.js"
 import type { BadOption } from "./options.js"
 import { decodeLimits, decodeOver, decodePool } from "./options.js"
 import { ElasticPoolState } from "./pool/pool.js"
@@ -119,21 +120,21 @@ export const get = <A, E>(state: ElasticPoolState<A, E>): Effect.Effect<A, E | P
   Effect.withFiberRuntime((fiber) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(state.take(restore), (slot) => {
-        const giveBack = lend(state, slot, fiber)
-        return Effect.as(Effect.addFinalizer(() => Effect.sync(giveBack)), slot.value)
+        const loan = new Loan(state, slot, fiber)
+        return Effect.as(Effect.addFinalizer(() => Effect.sync(() => loan.end())), slot.value)
       })
     )
   )
 
 /**
- * `f` may give the resource back before it ends, once it has done with it. `asError` is what a caller gets who got no
+ * `f` may end the loan before it ends itself, once it has done with the resource. `asError` is what a caller gets who got no
  * resource: only that, and never an error of `f`.
  *
  * @internal
  */
 export const use = <A, E, B, E2, R, E3 = E | PoolError>(
   state: ElasticPoolState<A, E>,
-  f: (a: A, giveBack: () => void) => Effect.Effect<B, E2, R>,
+  f: (a: A, loan: Loan<A, E>) => Effect.Effect<B, E2, R>,
   asError?: (error: E | PoolError) => E3
 ): Effect.Effect<B, E2 | E3, R> =>
   Effect.withFiberRuntime((fiber) =>
@@ -142,40 +143,38 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
       return Effect.flatMap(
         (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<Slot<A>, E3>,
         (slot) => {
-          const giveBack = lend(state, slot, fiber)
-          // What `Effect.onExit` does, without a mask of its own: nothing here can be interrupted but `f`.
-          return Effect.matchCauseEffect(restore(Effect.suspend(() => f(slot.value, giveBack))), {
-            onFailure: (cause) => {
-              giveBack()
-              return Effect.failCause(cause)
-            },
-            onSuccess: (b) => {
-              giveBack()
-              return Effect.succeed(b)
-            }
-          })
+          const loan = new Loan(state, slot, fiber)
+          return finallyDo(restore(Effect.suspend(() => f(slot.value, loan))), () => loan.end())
         }
       )
     })
   )
 
 /**
- * Gives what ends the lease; a second time it does nothing (I4). Meanwhile its length may be watched.
+ * A resource in somebody's hands. A second end does nothing (I4). Meanwhile its length may be watched.
  *
  * @internal
  */
-export const lend = <A, E>(
-  state: ElasticPoolState<A, E>,
-  slot: Slot<A>,
-  borrower: Fiber.RuntimeFiber<unknown, unknown>
-): () => void => {
-  const watch = state.settings.leakThreshold === Infinity ? undefined : watchLeak(state, borrower)
-  let isOver = false
-  return () => {
-    if (isOver) return
-    isOver = true
-    watch?.unsafeInterruptAsFork(FiberId.none)
-    state.release(slot)
+export class Loan<A, E> {
+  /** Told of the end, just before the resource is given back. */
+  onEnd: (() => void) | undefined = undefined
+  private isOver = false
+  private readonly watch: Fiber.RuntimeFiber<void> | undefined
+
+  constructor(
+    private readonly state: ElasticPoolState<A, E>,
+    private readonly slot: Slot<A>,
+    borrower: Fiber.RuntimeFiber<unknown, unknown>
+  ) {
+    this.watch = state.settings.leakThreshold === Infinity ? undefined : watchLeak(state, borrower)
+  }
+
+  end(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.onEnd?.()
+    this.watch?.unsafeInterruptAsFork(FiberId.none)
+    this.state.release(this.slot)
   }
 }
 

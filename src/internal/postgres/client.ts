@@ -22,10 +22,9 @@ import { makeListen } from "./listen.js"
 import type { Pool } from "./pooled.js"
 import { pooled } from "./pooled.js"
 import type { Query } from "./prepared.js"
-import type { Session } from "./session.js"
 import * as SessionStream from "./stream.js"
-import type { Level, Transactions } from "./transaction.js"
-import { makeTransaction, makeWithConnection, withOptions } from "./transaction.js"
+import type { Transactions } from "./transaction.js"
+import { Level, makeTransaction, makeWithConnection, withOptions } from "./transaction.js"
 import { makeTransforms } from "./transforms.js"
 
 let clients = 0
@@ -37,19 +36,16 @@ let clients = 0
 class Router extends Statements {
   /** A tag of its own for each client: nobody else's transaction is taken for ours. */
   private readonly tag = Context.GenericTag<Level>(`effect-pgpool/Transaction/${++clients}`)
-  /** For libraries that carry only the tag of `@effect/sql` along. */
-  private readonly levels = new WeakMap<Connection, Level>()
 
   constructor(private readonly pool: Pool) {
     super()
   }
 
-  readonly enter = (level: Level) => <R>(context: Context.Context<R>): Context.Context<R> => {
+  readonly enter = <R>(level: Level, context: Context.Context<R>): Context.Context<R> => {
     const entered = Context.add(context, this.tag, level)
     if (!level.isTransaction) return entered as Context.Context<R>
-    this.levels.set(level.lease, level)
     // Libraries tell transactions apart by it, and batch their queries by that.
-    return Context.add(entered, SqlClient.TransactionConnection, [level.lease, level.depth]) as Context.Context<R>
+    return Context.add(entered, SqlClient.TransactionConnection, [level, level.depth]) as Context.Context<R>
   }
 
   /**
@@ -59,29 +55,34 @@ class Router extends Statements {
   readonly current = (context: Context.Context<never>): Level | undefined => {
     let level = context.unsafeMap.get(this.tag.key) as Level | undefined
     if (level === undefined) {
+      // For libraries that carry only the tag of `@effect/sql` along.
       const foreign = context.unsafeMap.get(SqlClient.TransactionConnection.key) as
         | readonly [Connection, number]
         | undefined
-      if (foreign !== undefined) level = this.levels.get(foreign[0])
+      if (foreign?.[0] instanceof Level && foreign[0].client === this) level = foreign[0]
     }
-    while (level?.lease.hasEnded === true) level = level.outer
+    while (level?.hasEnded === true) level = level.outer
     return level
   }
 
   /** A session that was lost after it was handed over is as good as none. */
-  readonly withPooled = <A, E, R>(
-    f: (session: Session) => Effect.Effect<A, E, R>
+  readonly withLevel = <A, E, R>(
+    f: (level: Level) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | SqlError, R> =>
-    pool.use(this.pool, (session, giveBack): Effect.Effect<A, E | SqlError, R> => {
-      if (session.isAlive) return f(session)
-      giveBack()
-      return this.withPooled(f)
+    pool.use(this.pool, (session, loan): Effect.Effect<A, E | SqlError, R> => {
+      if (session.isAlive) {
+        const level = Level.on(this, session)
+        loan.onEnd = () => level.end()
+        return f(level)
+      }
+      loan.end()
+      return this.withLevel(f)
     }, asSqlError)
 
   run<A>(statement: Query): Effect.Effect<A, SqlError> {
     return Effect.withFiberRuntime((fiber) => {
       const level = this.current(fiber.currentContext)
-      return level === undefined ? pooled(this.pool, statement) : level.lease.run(statement)
+      return level === undefined ? pooled(this.pool, statement) : level.run(statement)
     })
   }
 
@@ -91,10 +92,10 @@ class Router extends Statements {
     return Stream.unwrapScoped(Effect.withFiberRuntime((fiber) => {
       const level = this.current(fiber.currentContext)
       return level !== undefined
-        ? Effect.succeed(level.lease.executeStream(sql, params, transformRows))
+        ? Effect.succeed(level.executeStream(sql, params, transformRows))
         : Effect.map(
           Effect.mapError(pool.get(this.pool), asSqlError),
-          (session) => SessionStream.cursor({ session, sql, params, transformRows, inTurn: (page) => page, hooks: {} })
+          (session) => SessionStream.cursor({ session, sql, params, transformRows, inTurn: (page) => page })
         )
     }))
   }
@@ -142,7 +143,7 @@ export const makeClient = (
     const router = new Router(state)
     const transactions: Transactions = {
       spanAttributes,
-      withSession: router.withPooled,
+      withLevel: router.withLevel,
       current: router.current,
       enter: router.enter,
       report: (event) => void state.env.fork(event),

@@ -2,13 +2,15 @@
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import type * as Pg from "pg"
 import { LeaseEnded, TransactionDoomed } from "../../PgError.js"
 import type { PgConnection } from "../../PgPool.js"
+import { finallyDo } from "../lean.js"
 import { statementError } from "./errors.js"
 import type { Query } from "./prepared.js"
-import type { Hooks, Session } from "./session.js"
+import type { Sender, Session } from "./session.js"
 import * as SessionStream from "./stream.js"
 import type { Holder, Restore } from "./turn.js"
 import { Turn } from "./turn.js"
@@ -60,7 +62,7 @@ export abstract class Statements implements Connection {
  *
  * @internal
  */
-export class Lease extends Statements implements PgConnection {
+export class Lease extends Statements implements PgConnection, Sender {
   /** Its own user is done, whatever has become of what is around it. */
   hasEnded = false
   private doom: TransactionDoomed | undefined = undefined
@@ -69,7 +71,7 @@ export class Lease extends Statements implements PgConnection {
   constructor(
     readonly session: Session,
     /** What a transaction was begun on: a connection, or the transaction around it. */
-    private readonly outer?: Lease
+    protected readonly outer?: Lease
   ) {
     super()
     this.turn = new Turn(session.target)
@@ -107,22 +109,30 @@ export class Lease extends Statements implements PgConnection {
   }
 
   /**
-   * Has the connection for `holder` alone, once it is its turn, until the effect that it gives is run. Must run
-   * uninterruptibly: only the wait is restored.
+   * Has the connection for `holder` alone from the moment that it is its turn until `release`. It takes it on the spot if
+   * it can. Must run uninterruptibly: only the wait is restored.
    */
   take(holder: Holder, restore: Restore): Effect.Effect<void, SqlError> {
-    return Effect.flatMap(this.turn.take(holder, restore), () => {
-      const { refusal } = this
-      if (refusal === undefined) return Effect.void
-      this.turn.release()
-      return Effect.fail(refusal)
-    })
+    return this.turn.takeNow(holder)
+      ? this.begin()
+      : Effect.flatMap(this.turn.wait(holder, restore), () => this.begin())
   }
 
-  readonly release: Effect.Effect<void> = Effect.sync(() => this.turn.release())
+  private begin(): Exit.Exit<void, SqlError> {
+    const { refusal } = this
+    if (refusal === undefined) return Exit.void
+    this.release()
+    return Exit.fail(refusal)
+  }
+
+  release(): void {
+    this.turn.release()
+  }
 
   /** Who had its turn has ended, and what it did is being undone until the release. */
-  readonly beginUndo: Effect.Effect<void> = Effect.sync(() => this.turn.holder = "rollback")
+  beginUndo(): void {
+    this.turn.holder = "rollback"
+  }
 
   get isUndoing(): boolean {
     return this.turn.holder === "rollback"
@@ -130,32 +140,22 @@ export class Lease extends Statements implements PgConnection {
 
   private inTurn<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError> {
     return Effect.uninterruptibleMask((restore) =>
-      Effect.zipRight(this.take("statement", restore), Effect.ensuring(restore(effect), this.release))
+      Effect.zipRight(this.take("statement", restore), finallyDo(restore(effect), () => this.release()))
     )
   }
 
   run<A>(statement: Query): Effect.Effect<A, SqlError> {
-    return this.inTurn(this.session.statement<A>(statement, this.hooks))
-  }
-
-  /** What runs a transaction on this connection. It ends by itself, whoever is interrupted (R22). */
-  send<A>(text: string, hooks?: Hooks): Effect.Effect<A, SqlError> {
-    return this.session.query(text, "leave", { ...hooks, refusal: () => this.refusal })
-  }
-
-  private readonly hooks: Hooks = {
     // Between its turn and the moment of sending a statement may have to wait for a cancel to settle.
-    refusal: () => this.refusal,
-    onCutOff: () => this.cutOff()
+    return this.inTurn(this.session.statement<A>(statement, this))
   }
 
   /** A statement was interrupted after it was sent: nobody knows what it did. */
-  cutOff(): void {
+  onCutOff(): void {
     if (this.outer !== undefined) this.doom ??= new TransactionDoomed({ reason: "StatementInterrupted" })
   }
 
   executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
-    const rows = { session: this.session, sql, params, transformRows, hooks: this.hooks }
+    const rows = { session: this.session, sql, params, transformRows, sender: this }
     const portal = SessionStream.portal({ ...rows, inTurn: (page) => this.inTurn(page) })
     if (this.outer !== undefined) return portal
     const cursor = SessionStream.cursor({ ...rows, inTurn: (page) => Effect.suspend(() => this.refusal ?? page) })
@@ -164,9 +164,9 @@ export class Lease extends Statements implements PgConnection {
         Effect.flatMap(this.take("stream", restore), () =>
           // A transaction that the user began by hand.
           this.session.isInTransaction
-            ? Effect.as(this.release, portal)
+            ? Effect.sync(() => (this.release(), portal))
             // Outside a transaction a portal ends with its request, so nothing may come in between.
-            : Effect.as(Effect.addFinalizer(() => this.release), cursor))
+            : Effect.as(Effect.addFinalizer(() => Effect.sync(() => this.release())), cursor))
       )
     )
   }

@@ -105,9 +105,10 @@ const open = (
       ...face,
       get,
       use: (f) =>
-        use(state, (session) => {
+        use(state, (session, loan) => {
           const connection = new Lease(session)
-          return Effect.ensuring(Effect.suspend(() => f(connection)), Effect.sync(() => connection.end()))
+          loan.onEnd = () => connection.end()
+          return f(connection)
         }),
       invalidate: (connection) =>
         Effect.sync(() => {

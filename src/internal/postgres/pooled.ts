@@ -6,7 +6,8 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Predicate from "effect/Predicate"
-import { lend } from "../elasticPool.js"
+import { Loan } from "../elasticPool.js"
+import { awaiting } from "../lean.js"
 import type { ElasticPoolState } from "../pool/pool.js"
 import type { Slot } from "../pool/slot.js"
 import { asSqlError, queryTimedOut } from "./errors.js"
@@ -26,10 +27,10 @@ export type Pool = ElasticPoolState<Session, SqlError>
  */
 export const pooled = <A>(pool: Pool, query: Query): Effect.Effect<A, SqlError> =>
   Effect.withFiberRuntime((fiber) =>
-    Effect.async<A, SqlError>((resume) => {
+    awaiting<A, SqlError>((resume) => {
       const run = new PooledStatement<A>(pool, query, fiber, resume)
       run.take()
-      return Effect.sync(() => run.interrupt())
+      return () => run.interrupt()
     })
   )
 
@@ -65,19 +66,19 @@ class PooledStatement<A> {
       this.pool.release(slot)
       return this.take()
     }
-    const giveBack = lend(this.pool, slot, this.caller)
+    const loan = new Loan(this.pool, slot, this.caller)
     const request = session.send<A>(
       session.prepared(this.query),
       { onInterrupt: "cancel", isShared: this.shares },
       (answer) => {
-        giveBack()
+        loan.end()
         this.answered(answer)
       }
     )
     this.leave = () => {
       request.abandon()
       // The connection's own fiber sees to what is still in flight (R16); but others may be behind it on a shared one.
-      if (!this.shares) giveBack()
+      if (!this.shares) loan.end()
     }
     const { queryTimeout } = session.target
     if (queryTimeout < Infinity) this.watch(queryTimeout)

@@ -7,6 +7,7 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
+import { awaiting } from "../lean.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { cancelRequest } from "./cancel.js"
 import { isHeldBack, isReadOnly, isServerError, isSessionLost, isWriteError, leavesOutcomeOpen } from "./codes.js"
@@ -28,18 +29,18 @@ import { askRole, isForReading, isForWriting, roleOf, watchRole } from "./roles.
  */
 export type OnInterrupt = "cancel" | "leave"
 
-/** What a borrower has to say to a query. @internal */
-export interface Hooks {
+/** Whom a query is sent for. @internal */
+export interface Sender {
   /** Why it must not be sent any more; asked at the very moment. */
-  readonly refusal?: () => SqlError | undefined
+  readonly refusal: SqlError | undefined
   /** Told when the caller is interrupted after it was sent, and before it has heard the answer. */
-  readonly onCutOff?: () => void
+  onCutOff(): void
   /** Told the answer after that. */
-  readonly onLateAnswer?: (answer: Exit.Exit<unknown, SqlError>) => void
+  onLateAnswer?(answer: Exit.Exit<unknown, SqlError>): void
 }
 
 /** How a query is sent. @internal */
-export interface Manner extends Pick<Hooks, "refusal"> {
+export interface Manner {
   readonly onInterrupt: OnInterrupt
   /** Others are on their way at the same time, each for itself (`pg` calls that its pipeline mode). */
   readonly isShared?: boolean
@@ -51,6 +52,15 @@ export interface Request<A> {
   readonly answer: Exit.Exit<A, SqlError> | undefined
   /** Nobody waits for the answer any more. It is told all the same. */
   readonly abandon: () => void
+}
+
+/**
+ * A class although it has one use: V8 comes to allocate object literals that outlive a few collections among the old
+ * objects, where each would keep all that its query was made of until the next major collection.
+ */
+class Sent<A> implements Request<A> {
+  answer: Exit.Exit<A, SqlError> | undefined = undefined
+  constructor(readonly abandon: () => void) {}
 }
 
 /** `pg`'s client, with the parts that are not in its types. @internal */
@@ -157,8 +167,8 @@ export class Session {
   }
 
   /** A borrower's statement. It is cancelled when its caller is interrupted or `queryTimeout` has passed. */
-  statement<A>(statement: Query, hooks?: Hooks): Effect.Effect<A, SqlError> {
-    return this.inTime(Effect.suspend(() => this.query<A>(this.prepared(statement), "cancel", hooks)))
+  statement<A>(statement: Query, sender?: Sender): Effect.Effect<A, SqlError> {
+    return this.inTime(Effect.suspend(() => this.query<A>(this.prepared(statement), "cancel", sender)))
   }
 
   /** What is sent for a statement: prepared if that is asked for. One without parameters may be several in one. */
@@ -181,25 +191,29 @@ export class Session {
   }
 
   /** Sends one query and gives its result, once the session is settled again. */
-  query<A>(query: unknown, onInterrupt: OnInterrupt, hooks?: Hooks): Effect.Effect<A, SqlError> {
+  query<A>(query: unknown, onInterrupt: OnInterrupt, sender?: Sender): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
       if (!this.isAlive) return Effect.fail(this.notSent())
-      if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt, hooks))
-      return Effect.async<A, SqlError>((resume) => {
-        const refusal = hooks?.refusal?.()
-        if (refusal !== undefined) return resume(Effect.fail(refusal))
+      if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt, sender))
+      return awaiting<A, SqlError>((resume) => {
+        const refusal = sender?.refusal
+        if (refusal !== undefined) {
+          resume(Effect.fail(refusal))
+          return
+        }
         let isCutOff = false
-        const request = this.send<A>(query, { ...hooks, onInterrupt }, (answer) => {
-          if (isCutOff) hooks?.onLateAnswer?.(answer)
+        const onAnswer = (answer: Exit.Exit<A, SqlError>) => {
+          if (isCutOff) sender?.onLateAnswer?.(answer)
           else resume(answer)
-        })
-        return Effect.sync(() => {
+        }
+        const request = this.send(query, { onInterrupt }, onAnswer, sender)
+        return () => {
           isCutOff = true
-          hooks?.onCutOff?.()
+          sender?.onCutOff()
           request.abandon()
           // Its caller has not heard it, and never will.
-          if (request.answer !== undefined) hooks?.onLateAnswer?.(request.answer)
-        })
+          if (request.answer !== undefined) sender?.onLateAnswer?.(request.answer)
+        }
       })
     })
   }
@@ -208,19 +222,21 @@ export class Session {
    * Sends a query in this moment, and tells its answer. The session is settled again then; if others share it, that
    * query alone is done with.
    */
-  send<A>(query: unknown, how: Manner, onAnswer: (answer: Exit.Exit<A, SqlError>) => void): Request<A> {
+  send<A>(
+    query: unknown,
+    how: Manner,
+    onAnswer: (answer: Exit.Exit<A, SqlError>) => void,
+    sender?: Sender
+  ): Request<A> {
     let isAnswered = false
     let isAbandoned = false
-    const request: { -readonly [K in keyof Request<A>]: Request<A>[K] } = {
-      answer: undefined,
-      abandon: () => {
-        // With the answer the session may have gone to somebody else.
-        if (isAnswered || how.onInterrupt === "leave") return
-        isAbandoned = true
-        this.abandoned++
-        this.cancelAbandoned()
-      }
-    }
+    const request = new Sent<A>(() => {
+      // With the answer the session may have gone to somebody else.
+      if (isAnswered || how.onInterrupt === "leave") return
+      isAbandoned = true
+      this.abandoned++
+      this.cancelAbandoned()
+    })
     const submit = (query: unknown) => {
       isAnswered = false
       this.unanswered++
@@ -231,7 +247,7 @@ export class Session {
         this.answered(isAbandoned)
         const hasFailed = error !== null && error !== undefined
         const tell = () => {
-          const again = hasFailed && !isAbandoned ? this.again(query, how) : undefined
+          const again = hasFailed && !isAbandoned ? this.again(query, sender) : undefined
           if (again !== undefined) return submit(again)
           request.answer = hasFailed ? Exit.fail(this.failure(error)) : Exit.succeed(result as A)
           onAnswer(request.answer)
@@ -250,9 +266,11 @@ export class Session {
    * A statement that failed because the server knows it no more, or not as it is now, is sent once more, outside a
    * transaction: the server had not come to execute it. Inside one, that is aborted now, and its caller has to know.
    */
-  private again(query: unknown, { refusal }: Manner): Query | undefined {
+  private again(query: unknown, sender?: Sender): Query | undefined {
     const isStale = query instanceof NamedQuery && query.isStale
-    return isStale && this.isAlive && !this.isInTransaction && refusal?.() === undefined ? query.statement : undefined
+    return isStale && this.isAlive && !this.isInTransaction && sender?.refusal === undefined
+      ? query.statement
+      : undefined
   }
 
   /** Sends a query; the session is settled again when the server is ready. */
@@ -299,12 +317,12 @@ export class Session {
   }
 
   /** Waits until nothing is in flight and no cancel is under way (R16). */
-  readonly settled: Effect.Effect<void> = Effect.async<void>((resume) => {
+  readonly settled: Effect.Effect<void> = awaiting<void, never>((resume) => {
     const listener = () => resume(Effect.void)
     this.onceSettled(listener)
-    return Effect.sync(() => {
+    return () => {
       this.whenSettled = this.whenSettled.filter((other) => other !== listener)
-    })
+    }
   })
 
   /**

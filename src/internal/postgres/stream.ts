@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import { SafeCursor } from "./cursor.js"
 import { statementError } from "./errors.js"
 import { Portal, prepareValues } from "./portal.js"
-import type { Hooks, Session } from "./session.js"
+import type { Sender, Session } from "./session.js"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
@@ -19,7 +19,7 @@ interface Rows {
   readonly sql: string
   readonly params: ReadonlyArray<unknown>
   readonly transformRows: TransformRows
-  readonly hooks: Hooks
+  readonly sender?: Sender
   /** Gives each page its turn on the session. */
   readonly inTurn: (page: Page) => Page
 }
@@ -34,7 +34,7 @@ const pageSize = 128
  * @internal
  */
 export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
-  const { hooks, params, session, sql } = rows
+  const { params, sender, session, sql } = rows
   const submit = Effect.try({
     try: () => {
       const cursor = new SafeCursor(sql, [...params])
@@ -43,7 +43,7 @@ export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
     },
     catch: statementError
   })
-  const open = Effect.suspend(() => hooks.refusal?.() ?? (session.isAlive ? submit : session.notSent()))
+  const open = Effect.suspend(() => sender?.refusal ?? (session.isAlive ? submit : session.notSent()))
   const close = (cursor: SafeCursor) => Effect.sync(() => session.isSettled ? undefined : cursor.leave())
   // What is acquired can't be interrupted, but the wait for a cancel must be.
   return Stream.unwrapScoped(Effect.map(
@@ -75,7 +75,7 @@ export const portal = (rows: Rows): Stream.Stream<any, SqlError> => {
   const close = (portal: Portal) =>
     Effect.sync(() =>
       session.onceSettled(() => {
-        if (portal.isOpen && rows.hooks.refusal?.() === undefined) {
+        if (portal.isOpen && rows.sender?.refusal === undefined) {
           session.submit(portal.closing, { onInterrupt: "leave" })
         }
       })
@@ -86,8 +86,8 @@ export const portal = (rows: Rows): Stream.Stream<any, SqlError> => {
   ))
 }
 
-const turnPage = ({ hooks, session }: Rows, portal: Portal): Page =>
-  Effect.suspend(() => portal.isExhausted ? Effect.succeed([]) : session.query(portal, "cancel", hooks))
+const turnPage = ({ sender, session }: Rows, portal: Portal): Page =>
+  Effect.suspend(() => portal.isExhausted ? Effect.succeed([]) : session.query(portal, "cancel", sender))
 
 /** An empty page is the end. */
 const pageByPage = ({ inTurn, session, transformRows }: Rows, page: Page): Stream.Stream<any, SqlError> =>

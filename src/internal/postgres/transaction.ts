@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Tracer from "effect/Tracer"
 import type * as Pg from "pg"
 import { CommitOutcomeUnknown, isDeadlock, isOutcomeUnknown, isSerializationFailure } from "../../PgError.js"
 import type { TransactionOptions } from "../../PgPool.js"
@@ -18,25 +19,30 @@ import { leaveAfter } from "../pool/deadlines.js"
 import { codeOf, isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
 import { statementError } from "./errors.js"
-import type { Session } from "./session.js"
+import type { Sender, Session } from "./session.js"
 import { realClock } from "./session.js"
 import type { Holder, Restore } from "./turn.js"
 import { unbatched } from "./unbatched.js"
 
 /** What a fiber's statements run on: a connection that was kept for it, or a transaction. @internal */
-export class Level {
-  private constructor(
-    readonly lease: Lease,
-    readonly outer: Level | undefined,
-    /** 0 for a transaction, more for nested ones, less for a connection outside of any. */
-    readonly depth: number
-  ) {}
-
+export class Level extends Lease {
+  declare readonly outer: Level | undefined
   /** Numbers the savepoints of a transaction. */
   private savepoints = 0
 
-  static on(session: Session): Level {
-    return new Level(new Lease(session), undefined, -1)
+  private constructor(
+    /** Whose it is. */
+    readonly client: object,
+    session: Session,
+    outer: Level | undefined,
+    /** 0 for a transaction, more for nested ones, less for a connection outside of any. */
+    readonly depth: number
+  ) {
+    super(session, outer)
+  }
+
+  static on(client: object, session: Session): Level {
+    return new Level(client, session, undefined, -1)
   }
 
   nextSavepoint(): number {
@@ -49,17 +55,18 @@ export class Level {
 
   /** A transaction on this level. Its statements take turns among themselves; meanwhile it has this level's turn. */
   below(): Level {
-    return new Level(new Lease(this.lease.session, this.lease), this, this.depth + 1)
+    return new Level(this.client, this.session, this, this.depth + 1)
   }
 }
 
 /** What transactions need of the client that they belong to. @internal */
 export interface Transactions {
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
-  readonly withSession: <A, E, R>(f: (session: Session) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
+  /** Lends a level of its own to an effect. */
+  readonly withLevel: <A, E, R>(f: (level: Level) => Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
   /** The level in force, and a context with another one. */
   readonly current: (context: Context.Context<never>) => Level | undefined
-  readonly enter: (level: Level) => <R>(context: Context.Context<R>) => Context.Context<R>
+  readonly enter: <R>(level: Level, context: Context.Context<R>) => Context.Context<R>
   /** Runs what is to be told about what nobody waits for any more. */
   readonly report: (event: Effect.Effect<void>) => void
   readonly cleanupTimeout: number
@@ -76,21 +83,20 @@ export const makeWithConnection =
   (self: Transactions) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
     Effect.withFiberRuntime<A, E | SqlError, R>((fiber) =>
       self.current(fiber.currentContext) === undefined
-        ? onConnection(self, (level) => run(self, level, effect))
+        ? self.withLevel((level) => run(self, level, effect))
         : effect
     )
 
-const onConnection = <A, E, R>(
+const run = <A, E, R>(
   self: Transactions,
-  f: (level: Level) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | SqlError, R> =>
-  self.withSession((session) => {
-    const level = Level.on(session)
-    return Effect.ensuring(f(level), Effect.sync(() => level.lease.end()))
+  level: Level,
+  effect: Effect.Effect<A, E, R>,
+  span?: Tracer.Span
+): Effect.Effect<A, E, R> =>
+  Effect.mapInputContext(effect, (context: Context.Context<R>) => {
+    const entered = self.enter(level, context)
+    return span === undefined ? entered : Context.add(entered, Tracer.ParentSpan, span)
   })
-
-const run = <A, E, R>(self: Transactions, level: Level, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.mapInputContext(effect, (context: Context.Context<R>) => self.enter(level)(context))
 
 /**
  * `withTransaction` of one client, with the spans and events of `@effect/sql`. Waiting for a connection can be
@@ -98,25 +104,23 @@ const run = <A, E, R>(self: Transactions, level: Level, effect: Effect.Effect<A,
  *
  * @internal
  */
-export const makeTransaction =
-  (self: Transactions) =>
-  (options: TransactionOptions) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-    Effect.useSpan(
-      "sql.transaction",
-      { kind: "client", captureStackTrace: false },
-      (span) =>
-        Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
-          for (const [key, value] of self.spanAttributes) span.attribute(key, value)
-          const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-          const mark: Mark = (event) => span.event(`db.transaction.${event}`, clock.unsafeCurrentTimeNanos())
-          const body = (level: Level) => Effect.withParentSpan(run(self, level, unbatched(effect)), span)
-          const outer = self.current(fiber.currentContext)
-          if (outer?.isTransaction === true) return transact(self, outer, savepoint(outer), mark, body)
-          const top = (connection: Level) => transact(self, connection, transaction(options), mark, body)
-          return outer === undefined ? onConnection(self, top) : top(outer)
-        })
-    )
+export const makeTransaction = (self: Transactions) => (options: TransactionOptions) => {
+  const kind = transaction(options)
+  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+    Effect.useSpan("sql.transaction", spanOptions, (span) =>
+      Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
+        for (const [key, value] of self.spanAttributes) span.attribute(key, value)
+        const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+        const mark: Mark = (event) => span.event(`db.transaction.${event}`, clock.unsafeCurrentTimeNanos())
+        const body = (level: Level) => run(self, level, unbatched(effect), span)
+        const outer = self.current(fiber.currentContext)
+        if (outer?.isTransaction === true) return transact(self, outer, savepoint(outer), mark, body)
+        const top = (connection: Level) => transact(self, connection, kind, mark, body)
+        return outer === undefined ? self.withLevel(top) : top(outer)
+      }))
+}
+
+const spanOptions: Tracer.SpanOptions = { kind: "client", captureStackTrace: false }
 
 /** How a transaction of one kind begins and ends. */
 interface Kind {
@@ -124,7 +128,7 @@ interface Kind {
   readonly begin: string
   readonly rollback: string
   readonly event: "commit" | "savepoint"
-  readonly commit: (self: Transactions, lease: Lease, onCutOff: () => void) => Effect.Effect<void, SqlError>
+  readonly commit: (self: Transactions, order: Order) => Effect.Effect<void, SqlError>
 }
 
 const transaction = ({ deferrable, isolation, readOnly }: TransactionOptions): Kind => ({
@@ -147,11 +151,35 @@ const savepoint = (outer: Level): Kind => {
     begin: `SAVEPOINT ${name}`,
     rollback: `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`,
     event: "savepoint",
-    commit: (_, lease, onCutOff) => {
+    commit: (_, order) => {
       // What is around it must not keep what was said to be interrupted.
-      const hooks = { onCutOff: () => (lease.cutOff(), onCutOff()) }
-      return lease.session.inTime(lease.send(`RELEASE SAVEPOINT ${name}`, hooks))
+      order.dooms = true
+      return order.give(`RELEASE SAVEPOINT ${name}`)
     }
+  }
+}
+
+/** What runs a transaction on its connection. Once it is sent it ends by itself, whoever is interrupted (R22). */
+class Order implements Sender {
+  isCutOff = false
+  /** Whether the connection's own transaction can't be committed if nobody knows what became of this. */
+  dooms = false
+  onLateAnswer?: Required<Sender>["onLateAnswer"]
+
+  constructor(private readonly level: Level) {}
+
+  get refusal(): SqlError | undefined {
+    return this.level.refusal
+  }
+
+  onCutOff(): void {
+    this.isCutOff = true
+    if (this.dooms) this.level.onCutOff()
+  }
+
+  /** Gives it, within `queryTimeout`. */
+  give(text: string): Effect.Effect<unknown, SqlError> {
+    return this.level.session.inTime(this.level.session.query(text, "leave", this))
   }
 }
 
@@ -168,57 +196,53 @@ const transact = <A, E, R>(
 ): Effect.Effect<A, E | SqlError, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*(): Effect.fn.Return<A, E | SqlError, R> {
-      const { lease } = outer
-      yield* lease.take(kind.holder, restore)
-      let isCutOff = false
-      const onCutOff = () => {
-        isCutOff = true
-      }
-
-      const begun = yield* Effect.exit(restore(lease.session.inTime(lease.send(kind.begin, { onCutOff }))))
+      yield* outer.take(kind.holder, restore)
+      const begin = new Order(outer)
+      const begun = yield* Effect.exit(restore(begin.give(kind.begin)))
       if (Exit.isFailure(begun)) {
-        yield* isCutOff ? undo(self, lease, kind) : lease.release
+        if (begin.isCutOff) yield* undo(self, outer, kind)
+        else outer.release()
         return yield* Exit.failCause(begun.cause)
       }
 
       const exit = yield* runBody(restore, outer.below(), body)
       if (Exit.isFailure(exit)) {
         mark("rollback")
-        const undone = yield* undo(self, lease, kind)
+        const undone = yield* undo(self, outer, kind)
         if (!Cause.isInterruptedOnly(exit.cause)) yield* Effect.exit(restore(Fiber.await(undone)))
         return yield* exit
       }
 
       mark(kind.event)
-      isCutOff = false
-      const committed = yield* Effect.exit(restore(kind.commit(self, lease, onCutOff)))
+      const commit = new Order(outer)
+      const committed = yield* Effect.exit(restore(kind.commit(self, commit)))
       // What was sent takes its course: the server has committed or undone it, or will have.
-      yield* Exit.isSuccess(committed) || isCutOff ? lease.release : undo(self, lease, kind)
+      if (Exit.isSuccess(committed) || commit.isCutOff) outer.release()
+      else yield* undo(self, outer, kind)
       return yield* Exit.zipRight(committed, exit)
     })
   )
 
-/** Runs the body; afterwards nothing that it left behind can reach the session through its lease. */
+/** Runs the body; afterwards nothing that it left behind can reach the session through its level. */
 const runBody = <A, E, R>(
   restore: Restore,
   level: Level,
   body: (level: Level) => Effect.Effect<A, E, R>
 ): Effect.Effect<Exit.Exit<A, E | SqlError>, never, R> =>
   Effect.gen(function*() {
-    const { lease } = level
     const exit = yield* Effect.exit(restore(body(level)))
     // A nested transaction that was interrupted at the end must be undone before the COMMIT.
-    const isQuiet = Exit.isSuccess(exit) && lease.isUndoing
-      ? yield* Effect.exit(lease.take("statement", restore))
+    const isQuiet = Exit.isSuccess(exit) && level.isUndoing
+      ? yield* Effect.exit(level.take("statement", restore))
       : Exit.void
-    lease.end()
-    if (Exit.isSuccess(exit) && lease.doomed !== undefined) return Exit.fail(lease.doomed)
+    level.end()
+    if (Exit.isSuccess(exit) && level.doomed !== undefined) return Exit.fail(level.doomed)
     return Exit.zipRight(isQuiet, exit)
   })
 
-const commit: Kind["commit"] = (self, lease, onCutOff) => {
-  const onLateAnswer = (answer: Exit.Exit<unknown, SqlError>) => self.report(lateCommit(judge(answer)))
-  return judge(lease.session.inTime(lease.send("COMMIT", { onCutOff, onLateAnswer })))
+const commit: Kind["commit"] = (self, order) => {
+  order.onLateAnswer = (answer) => self.report(lateCommit(judge(answer)))
+  return judge(order.give("COMMIT"))
 }
 
 /** What the answer to a COMMIT means. */
@@ -259,11 +283,11 @@ const lateCommit = (outcome: Effect.Effect<void, SqlError>): Effect.Effect<void>
  * Undoes in a fiber of its own what was begun on this connection, and then lets others have their turn. It never fails:
  * the body's own failure is what counts. A session for which `cleanupTimeout` is not enough is given up.
  */
-const undo = (self: Transactions, lease: Lease, { rollback }: Kind): Effect.Effect<Fiber.Fiber<void>> => {
-  const { session } = lease
+const undo = (self: Transactions, level: Level, { rollback }: Kind): Effect.Effect<Fiber.Fiber<void>> => {
+  const { session } = level
   const rollBack = Effect.zipRight(
     session.settled,
-    Effect.suspend(() => session.isInTransaction ? lease.send(rollback) : Effect.void)
+    Effect.suspend(() => session.isInTransaction ? session.query(rollback, "leave", new Order(level)) : Effect.void)
   ).pipe(
     // There is no such savepoint: the transaction around it had failed before.
     Effect.catchIf(({ cause }) => codeOf(cause) === "3B001", () => Effect.void)
@@ -271,13 +295,14 @@ const undo = (self: Transactions, lease: Lease, { rollback }: Kind): Effect.Effe
   const undoing = leaveAfter(rollBack, self.cleanupTimeout, realClock).pipe(
     Effect.map((exit) => {
       // Whose lease has ended has left the rest to the connection's own fiber (R15), and a lost one to the server.
-      if (!lease.isAlive || !session.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
+      if (!level.isAlive || !session.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
       session.destroy()
       self.report(Effect.logWarning("A ROLLBACK failed or took longer than cleanupTimeout: its connection is closed"))
     }),
-    Effect.ensuring(lease.release)
+    Effect.ensuring(Effect.sync(() => level.release()))
   )
-  return Effect.zipRight(lease.beginUndo, Effect.forkDaemon(undoing))
+  level.beginUndo()
+  return Effect.forkDaemon(undoing)
 }
 
 /**

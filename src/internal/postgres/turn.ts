@@ -31,47 +31,52 @@ export interface Patience {
  */
 export class Turn {
   holder: Holder | undefined = undefined
-  private readonly waiters = new Map<Deferred.Deferred<void>, Holder>()
+  /** Made when somebody waits: most leases have one fiber only. */
+  private waiters: Map<Deferred.Deferred<void>, Holder> | undefined = undefined
 
   constructor(private readonly patience: Patience) {}
 
-  /** Must run uninterruptibly: only the wait is restored, and a turn that came all the same is given back. */
-  take(holder: Holder, restore: Restore): Effect.Effect<void, SqlError> {
-    return Effect.suspend(() => {
-      if (this.holder === undefined) {
-        this.holder = holder
-        return Effect.void
-      }
-      const turn = Deferred.unsafeMake<void>(FiberId.none)
-      this.waiters.set(turn, holder)
-      return Effect.onError(restore(this.wait(turn)), () => Effect.sync(() => this.leave(turn)))
-    })
+  takeNow(holder: Holder): boolean {
+    if (this.holder !== undefined) return false
+    this.holder = holder
+    return true
+  }
+
+  /**
+   * For who could not take it. Must run uninterruptibly: only the wait is restored, and a turn that came all the same is
+   * given back.
+   */
+  wait(holder: Holder, restore: Restore): Effect.Effect<void, SqlError> {
+    const turn = Deferred.unsafeMake<void>(FiberId.none)
+    this.waiters ??= new Map()
+    this.waiters.set(turn, holder)
+    return Effect.onError(restore(this.await(turn)), () => Effect.sync(() => this.leave(turn)))
   }
 
   release(): void {
-    const [next] = this.waiters
+    const next = this.waiters?.entries().next().value
     this.holder = next?.[1]
     if (next === undefined) return
-    this.waiters.delete(next[0])
+    this.waiters?.delete(next[0])
     Deferred.unsafeDone(next[0], Exit.void)
   }
 
   private leave(turn: Deferred.Deferred<void>): void {
-    if (!this.waiters.delete(turn)) this.release()
+    if (this.waiters?.delete(turn) !== true) this.release()
   }
 
-  private wait(turn: Deferred.Deferred<void>, waited = 0): Effect.Effect<void, SqlError> {
+  private await(turn: Deferred.Deferred<void>, waited = 0): Effect.Effect<void, SqlError> {
     const { clock, turnTimeout } = this.patience
     return Effect.interruptible(Deferred.await(turn)).pipe(
       // It ends also where the caller can't be interrupted.
       Effect.timeoutOption(turnTimeout),
       Effect.withClock(clock),
       Effect.flatMap((came) => {
-        if (Option.isSome(came) || !this.waiters.has(turn)) return Effect.void
+        if (Option.isSome(came) || this.waiters?.has(turn) !== true) return Effect.void
         const { holder } = this
         // These end by themselves: one may wait for many.
         if (holder === undefined || holder === "statement" || holder === "rollback") {
-          return this.wait(turn, waited + turnTimeout)
+          return this.await(turn, waited + turnTimeout)
         }
         const cause = new ConnectionBusy({ holder, waited: waited + turnTimeout })
         return Effect.fail(new SqlError({ cause, message: cause.message }))
