@@ -450,9 +450,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** `connectRetry` has come to its end: nobody is made to wait for another try. */
   private giveUp(): void {
     const now = this.env.now()
-    for (let waiter = this.waiters.head; waiter?.due === true; waiter = waiter.next) {
-      this.fail(waiter, this.refusal(waiter, now))
-    }
+    while (this.waiters.head?.due === true) this.fail(this.waiters.head, this.refusal(this.waiters.head, now))
     this.sweeper.giveUp()
     this.isWarming = false
     this.outage.end(-Infinity)
