@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, TestClock } from "effect"
 import { describe } from "vitest"
+import { Waiter, Waiters } from "../../src/internal/pool/waiters.js"
 import { Caller, fail, FakeResource, hang, slow } from "../support/fakeResource.js"
 import { fill, makePool } from "../support/testPool.js"
 
@@ -446,4 +447,15 @@ describe("R11 nobody barges", () => {
       yield* TestClock.adjust("100 millis")
       assert.deepInclude(yield* pool.stats, { checking: 0, idle: 1 })
     }))
+})
+
+it("who has left the queue keeps nobody else in memory", () => {
+  const queue = new Waiters<object, never>(1)
+  const [first, second, third] = [1, 2, 3].map((since) => new Waiter<object, never>(since, false, () => {}))
+  for (const waiter of [first, second, third]) queue.push(waiter)
+  queue.remove(second)
+  assert.deepStrictEqual([second.previous, second.next], [undefined, undefined])
+  queue.remove(first)
+  assert.isUndefined(first.next)
+  assert.deepStrictEqual([queue.head, third.previous], [third, undefined])
 })

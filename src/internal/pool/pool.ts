@@ -423,8 +423,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** `connectRetry` has come to its end: nobody is made to wait for another try. */
   private giveUp(): void {
     const now = this.env.now()
-    const head = this.lifecycle.serves ? this.waiters.head : undefined
-    for (let waiter = head; waiter?.due === true; waiter = waiter.next) this.fail(waiter, this.exhausted(waiter, now))
+    while (this.lifecycle.serves && this.waiters.head?.due === true) {
+      this.fail(this.waiters.head, this.exhausted(this.waiters.head, now))
+    }
     this.sweeper.giveUp()
     this.demand.stopWarming()
     this.outage.end(-Infinity)

@@ -66,7 +66,9 @@ export class Timekeeper<A, E> {
     const { acquireTimeout, outageTimeout, owedTimeout } = this.settings
     let owed = this.pool.owed()
     let next = Infinity
-    for (let waiter = this.waiters.head; waiter !== undefined; waiter = waiter.next) {
+    let behind: Waiter<A, E> | undefined
+    for (let waiter = this.waiters.head; waiter !== undefined; waiter = behind) {
+      behind = waiter.next
       const isOwed = owed > 0
       const sawOutage = waiter.since <= this.outage.until
       const limit = Math.max(isOwed ? owedTimeout : acquireTimeout, sawOutage ? outageTimeout : 0)

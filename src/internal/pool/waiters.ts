@@ -73,6 +73,8 @@ export class Waiters<A, E> {
     if (waiter.due) this.due--
     this.size--
     if (waiter.shares) this.removeSharer(waiter)
+    // One that waited long is among the garbage collector's old objects, and would keep all that came after it.
+    waiter.next = waiter.previous = undefined
   }
 
   /** The next sharer is looked for from here on: never twice past the same waiter. */
