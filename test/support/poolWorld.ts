@@ -120,6 +120,8 @@ export class Conn {
   dirty = false
   /** A check or a reset has failed. */
   dead = false
+  /** When it was told to end for that, or because it took too long. */
+  failedAt = -Infinity
   closes = 0
   constructor(readonly id: number, readonly startedAt: number, readonly plan: ConnectPlan) {}
 
@@ -557,8 +559,10 @@ export class PoolWorld {
         Effect.onExit((exit) =>
           Effect.sync(() => {
             conn.work = undefined
-            if (Exit.isFailure(exit) || this.now >= since + this.options.cleanupTimeout) conn.dead = true
-            else {
+            if (Exit.isFailure(exit) || this.now >= since + this.options.cleanupTimeout) {
+              conn.dead = true
+              conn.failedAt = Math.min(this.now, since + this.options.cleanupTimeout)
+            } else {
               conn.provenAt = this.now
               succeed()
             }
@@ -694,9 +698,15 @@ export class PoolWorld {
       this.expect(!isShort, "R3", () => `${cover} connects are under way`)
     }
     if (options.canCheck) {
+      for (const conn of conns) {
+        const givenUpAt = (conn.work?.since ?? Infinity) + cleanupTimeout
+        if (givenUpAt <= now) conn.failedAt = givenUpAt
+      }
+      // What was proven before another one failed is suspect (R19).
+      const suspectedAt = Math.max(...conns.map(({ failedAt }) => failedAt))
       const ready = conns.filter((conn) =>
         conn.phase === "open" && conn.holder === undefined && conn.work === undefined &&
-        now - conn.provenAt <= options.validateAfterIdle
+        now - conn.provenAt <= options.validateAfterIdle && conn.provenAt > suspectedAt
       )
       this.expect(waiting.length === 0 || ready.length === 0, "I2", () => `#${ready[0].id} needs no check`)
     }
