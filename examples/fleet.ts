@@ -5,7 +5,7 @@ import { Reactivity } from "@effect/experimental"
 import { Command } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
-import { Config, Console, Effect, Fiber, Option, Redacted, Ref, Schedule } from "effect"
+import { Config, Console, Effect, Fiber, Layer, Option, Redacted, Ref, Schedule } from "effect"
 import { PgPool } from "effect-pgpool"
 import * as PgBouncer from "../test/support/pgbouncer.js"
 import * as Postgres from "../test/support/postgres.js"
@@ -51,7 +51,7 @@ const start = (url: Redacted.Redacted) =>
     Command.stdout("inherit"),
     Command.stderr("inherit"),
     Command.exitCode,
-    Effect.filterOrFail((status) => status === 0, (status) => new Error(`A process ended with status ${status}`))
+    Effect.filterOrDieMessage((status) => status === 0, "A process of the fleet has failed")
   )
 
 const fleet = Effect.gen(function*() {
@@ -91,10 +91,4 @@ const fleet = Effect.gen(function*() {
 }).pipe(Effect.scoped)
 
 if (process.argv.includes("--member")) member.pipe(Effect.provide(PoolLive), NodeRuntime.runMain)
-else {
-  fleet.pipe(
-    Effect.provide(NodeContext.layer),
-    Effect.provide(Reactivity.layer),
-    NodeRuntime.runMain
-  )
-}
+else fleet.pipe(Effect.provide(Layer.merge(NodeContext.layer, Reactivity.layer)), NodeRuntime.runMain)
