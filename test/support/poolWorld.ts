@@ -203,6 +203,8 @@ export class PoolWorld {
   private hardFailures = 0
   private failedByConnect = 0
   private lastInterruptAt = -Infinity
+  /** When last a check failed, or a check or a reset took too long: what was open has to be proven anew (R19). */
+  private suspectedAt = -Infinity
 
   constructor(readonly options: WorldOptions) {
     this.sim = new Simulation(options.seed, () => this.atEveryTask(), () => this.whenQuiet())
@@ -541,11 +543,16 @@ export class PoolWorld {
     )
   }
 
-  private readonly check = (conn: Conn) => this.work(conn, this.options.checks[this.checksRun++], () => {})
+  private readonly check = (conn: Conn) => this.work(conn, "check", this.options.checks[this.checksRun++], () => {})
   private readonly reset = (conn: Conn) =>
-    this.work(conn, this.options.resets[this.resetsRun++], () => conn.dirty = false)
+    this.work(conn, "reset", this.options.resets[this.resetsRun++], () => conn.dirty = false)
 
-  private work(conn: Conn, planned: WorkPlan | undefined, succeed: () => void): Effect.Effect<void, string> {
+  private work(
+    conn: Conn,
+    kind: "check" | "reset",
+    planned: WorkPlan | undefined,
+    succeed: () => void
+  ): Effect.Effect<void, string> {
     const plan = (this.isHealed ? undefined : planned) ?? fine
     const effect = Effect.suspend(() => {
       if (conn.phase !== "open") this.wrong("R11", `#${conn.id} is checked or reset while it is ${conn.phase}`)
@@ -557,7 +564,10 @@ export class PoolWorld {
         Effect.onExit((exit) =>
           Effect.sync(() => {
             conn.work = undefined
-            if (Exit.isFailure(exit) || this.now >= since + this.options.cleanupTimeout) conn.dead = true
+            const deadline = since + this.options.cleanupTimeout
+            if (this.now >= deadline) this.suspectAt(deadline)
+            else if (kind === "check" && Exit.isFailure(exit)) this.suspectAt(this.now)
+            if (Exit.isFailure(exit) || this.now >= deadline) conn.dead = true
             else {
               conn.provenAt = this.now
               succeed()
@@ -567,6 +577,10 @@ export class PoolWorld {
       )
     })
     return plan.uninterruptible ? Effect.uninterruptible(effect) : effect
+  }
+
+  private suspectAt(time: number): void {
+    this.suspectedAt = Math.max(this.suspectedAt, time)
   }
 
   // --- the rules -------------------------------------------------------------------------------------------------
@@ -694,9 +708,13 @@ export class PoolWorld {
       this.expect(!isShort, "R3", () => `${cover} connects are under way`)
     }
     if (options.canCheck) {
+      // What can't be interrupted goes on when the pool has long given it up.
+      for (const { work } of conns) {
+        if (work !== undefined && work.since + cleanupTimeout <= now) this.suspectAt(work.since + cleanupTimeout)
+      }
       const ready = conns.filter((conn) =>
         conn.phase === "open" && conn.holder === undefined && conn.work === undefined &&
-        now - conn.provenAt <= options.validateAfterIdle
+        conn.provenAt > this.suspectedAt && now - conn.provenAt <= options.validateAfterIdle
       )
       this.expect(waiting.length === 0 || ready.length === 0, "I2", () => `#${ready[0].id} needs no check`)
     }
