@@ -487,6 +487,34 @@ describe("I6 what hangs holds up nobody else", () => {
       assert.isTrue(callers.every(({ value }) => value !== undefined))
     }))
 
+  it.scoped("R18 connects that have hung for two seconds give their permits to the next ones, but for the oldest", () =>
+    Effect.gen(function*() {
+      let isAway = true
+      const fake = new FakeResource({ connect: () => isAway ? hang : ok })
+      const limits = { maxsize: 4, maxoverflow: 4, connectTimeout: "1 minute" } as const
+      const pool = yield* makePool({ ...fake.options, ...limits })
+      const callers = yield* Caller.askTimes(pool, 4)
+      yield* TestClock.adjust("1 seconds")
+      assert.deepInclude(yield* pool.stats, { opening: 4, waiting: 4 })
+      yield* TestClock.adjust("9 seconds")
+      const { opening, size } = yield* pool.stats
+      assert.deepStrictEqual({ opening, size }, { opening: 4, size: 4 })
+      isAway = false
+      yield* TestClock.adjust("3 seconds")
+      assert.isTrue(callers.every(({ value }) => value !== undefined))
+    }))
+
+  it.scoped("R18 a server that lets each one in after three seconds is no server that is away", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow("3 seconds") })
+      const pool = yield* makePool({ ...fake.options, maxsize: 2, maxoverflow: 2, connectTimeout: "5 seconds" })
+      const callers = yield* Caller.askTimes(pool, 2)
+      yield* TestClock.adjust("3 seconds")
+      assert.isTrue(callers.some(({ value }) => value !== undefined))
+      yield* TestClock.adjust("5 seconds")
+      assert.isTrue(callers.every(({ value }) => value !== undefined))
+    }))
+
   it.scoped("I6 an acquire that can't be interrupted is left behind cleanupTimeout after connectTimeout", () =>
     withLogs((logs) =>
       Effect.gen(function*() {

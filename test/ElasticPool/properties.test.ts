@@ -296,6 +296,27 @@ const found: { readonly [whatWasWrong: string]: ReadonlyArray<Schedule> } = {
     options: { ...base, maxUses: 2, warm: 1, connects: [{ ...well, end: "never" }] },
     commands: [[resize(1, 3), Infinity], [take, Infinity], [take, Infinity], [take, Infinity]],
     ending: "calm"
+  }],
+  "an idle connection that had become suspect by a slow reset of another was thought to need no check": [{
+    options: {
+      ...base,
+      maxoverflow: 4,
+      acquireTimeout: 700,
+      validateAfterIdle: 300,
+      canCheck: true,
+      reset: "odd",
+      checks: [{ end: "never", delay: 0, uninterruptible: true }],
+      resets: [{ end: "ok", delay: 333, uninterruptible: false }]
+    },
+    commands: [
+      [take, Infinity],
+      [{ ...take, hold: 500, fails: true }, Infinity],
+      [{ ...take, hold: 500 }, Infinity],
+      [advance(1000), 0],
+      [{ do: "interrupt", caller: 0 }, Infinity],
+      [take, Infinity]
+    ],
+    ending: "calm"
   }]
 }
 

@@ -120,8 +120,6 @@ export class Conn {
   dirty = false
   /** A check or a reset has failed. */
   dead = false
-  /** When it was told to end for that, or because it took too long. */
-  failedAt = -Infinity
   closes = 0
   constructor(readonly id: number, readonly startedAt: number, readonly plan: ConnectPlan) {}
 
@@ -205,6 +203,8 @@ export class PoolWorld {
   private hardFailures = 0
   private failedByConnect = 0
   private lastInterruptAt = -Infinity
+  /** When last a check failed, or a check or a reset took too long: what was open has to be proven anew (R19). */
+  private suspectedAt = -Infinity
 
   constructor(readonly options: WorldOptions) {
     this.sim = new Simulation(options.seed, () => this.atEveryTask(), () => this.whenQuiet())
@@ -514,6 +514,7 @@ export class PoolWorld {
     }
     conn.phase = "closed"
     if (!inTime) return
+    if (Exit.isInterrupted(exit) && conn.plan.end !== "selfInterrupt") return this.givenUp(conn)
     if (conn.plan.end !== "permanent") this.otherBadAt = this.now
     if (conn.plan.end === "transient") this.badAt = this.now
     else if (conn.plan.end === "permanent") {
@@ -523,6 +524,27 @@ export class PoolWorld {
       this.hardFailures++
       // A successor that can't be opened is tried again like after a transient failure (R9).
       if (this.options.minsize > 0) this.badAt = this.now
+    }
+  }
+
+  private isHopeless(conn: Conn): boolean {
+    return conn.isOutdated || this.now - conn.startedAt >= youngFor
+  }
+
+  /** It hung, and its permit was lacking (R18). */
+  private givenUp(conn: Conn): void {
+    if (!this.isHopeless(conn)) this.wrong("R6", `#${conn.id} is given up though it may still be of use`)
+    conn.askedAt = Math.min(conn.askedAt, this.now)
+  }
+
+  /** Of one that can't be interrupted it can only be seen that fewer are opening. */
+  private noticeGivenUp(isOpening: (conn: Conn) => boolean): void {
+    while (this.stats.opening < this.conns.filter(isOpening).length) {
+      const stale = this.conns.filter((conn) => isOpening(conn) && this.isHopeless(conn))
+      const isOvertaken = (conn: Conn) => this.conns.some((other) => other.id > conn.id && other.openedAt <= this.now)
+      const conn = stale.find(isOvertaken) ?? stale[1]
+      if (conn === undefined) return
+      this.givenUp(conn)
     }
   }
 
@@ -543,11 +565,16 @@ export class PoolWorld {
     )
   }
 
-  private readonly check = (conn: Conn) => this.work(conn, this.options.checks[this.checksRun++], () => {})
+  private readonly check = (conn: Conn) => this.work(conn, "check", this.options.checks[this.checksRun++], () => {})
   private readonly reset = (conn: Conn) =>
-    this.work(conn, this.options.resets[this.resetsRun++], () => conn.dirty = false)
+    this.work(conn, "reset", this.options.resets[this.resetsRun++], () => conn.dirty = false)
 
-  private work(conn: Conn, planned: WorkPlan | undefined, succeed: () => void): Effect.Effect<void, string> {
+  private work(
+    conn: Conn,
+    kind: "check" | "reset",
+    planned: WorkPlan | undefined,
+    succeed: () => void
+  ): Effect.Effect<void, string> {
     const plan = (this.isHealed ? undefined : planned) ?? fine
     const effect = Effect.suspend(() => {
       if (conn.phase !== "open") this.wrong("R11", `#${conn.id} is checked or reset while it is ${conn.phase}`)
@@ -559,10 +586,11 @@ export class PoolWorld {
         Effect.onExit((exit) =>
           Effect.sync(() => {
             conn.work = undefined
-            if (Exit.isFailure(exit) || this.now >= since + this.options.cleanupTimeout) {
-              conn.dead = true
-              conn.failedAt = Math.min(this.now, since + this.options.cleanupTimeout)
-            } else {
+            const deadline = since + this.options.cleanupTimeout
+            if (this.now >= deadline) this.suspectAt(deadline)
+            else if (kind === "check" && Exit.isFailure(exit)) this.suspectAt(this.now)
+            if (Exit.isFailure(exit) || this.now >= deadline) conn.dead = true
+            else {
               conn.provenAt = this.now
               succeed()
             }
@@ -571,6 +599,10 @@ export class PoolWorld {
       )
     })
     return plan.uninterruptible ? Effect.uninterruptible(effect) : effect
+  }
+
+  private suspectAt(time: number): void {
+    this.suspectedAt = Math.max(this.suspectedAt, time)
   }
 
   // --- the rules -------------------------------------------------------------------------------------------------
@@ -644,6 +676,7 @@ export class PoolWorld {
     const { conns, now, options, stats } = this
     const { cleanupTimeout, connectConcurrency, connectTimeout } = options
     const isOpening = (conn: Conn) => conn.phase === "connecting" && now < conn.askedAt
+    if (this.closingAt === undefined) this.noticeGivenUp(isOpening)
     const isWorking = (conn: Conn) =>
       conn.phase === "open" && conn.work !== undefined && conn.work.since + cleanupTimeout > now
     const count = (is: (conn: Conn) => boolean) => conns.filter(is).length
@@ -698,15 +731,13 @@ export class PoolWorld {
       this.expect(!isShort, "R3", () => `${cover} connects are under way`)
     }
     if (options.canCheck) {
-      for (const conn of conns) {
-        const givenUpAt = (conn.work?.since ?? Infinity) + cleanupTimeout
-        if (givenUpAt <= now) conn.failedAt = givenUpAt
+      // What can't be interrupted goes on when the pool has long given it up.
+      for (const { work } of conns) {
+        if (work !== undefined && work.since + cleanupTimeout <= now) this.suspectAt(work.since + cleanupTimeout)
       }
-      // What was proven before another one failed is suspect (R19).
-      const suspectedAt = Math.max(...conns.map(({ failedAt }) => failedAt))
       const ready = conns.filter((conn) =>
         conn.phase === "open" && conn.holder === undefined && conn.work === undefined &&
-        now - conn.provenAt <= options.validateAfterIdle && conn.provenAt > suspectedAt
+        conn.provenAt > this.suspectedAt && now - conn.provenAt <= options.validateAfterIdle
       )
       this.expect(waiting.length === 0 || ready.length === 0, "I2", () => `#${ready[0].id} needs no check`)
     }

@@ -2,6 +2,9 @@
 import * as Predicate from "effect/Predicate"
 import type { Slot } from "./slot.js"
 
+/** A connect that takes longer is given up where its permit is lacking. In milliseconds. */
+const hopelessAfter = 2000
+
 /**
  * The pool's books of its connections: all that hold a permit, those that are ready, and which value is whose.
  *
@@ -14,13 +17,16 @@ export class Connections<A> {
   private readonly byValue = new Map<A, Slot<A>>()
   /** What was said to be broken before its connect was known to have succeeded. */
   private readonly stillborn = new WeakSet<object>()
+  /** Of the last connect that succeeded. Milliseconds by the clock of I/O. */
+  private success = { dialledAt: -Infinity, took: Infinity }
 
   /** Those in service besides the idle ones. */
   get inUse(): ReadonlyArray<Slot<A>> {
     return [...this.all].filter(({ state }) => state === "busy" || state === "checking")
   }
 
-  opened(slot: Slot<A>, value: A): void {
+  opened(slot: Slot<A>, value: A, ioNow: number): void {
+    this.success = { dialledAt: slot.dialledAt, took: ioNow - slot.dialledAt }
     slot.value = value
     slot.invalid = Predicate.isObject(value) && this.stillborn.delete(value)
     this.byValue.set(value, slot)
@@ -37,6 +43,18 @@ export class Connections<A> {
     if (slot === undefined || slot.invalid) return undefined
     slot.invalid = true
     return slot
+  }
+
+  /**
+   * A connect that hangs, and is to be given up for its permit: one that began later has succeeded in half the time, or
+   * there is an older one. The oldest is left alone: a server that is slow, and not away, has until `connectTimeout`.
+   */
+  hopeless(ioNow: number): Slot<A> | undefined {
+    const stale = [...this.all].filter(({ stale, state }) => stale && state === "opening")
+    const age = (slot: Slot<A>) => ioNow - slot.dialledAt
+    const { dialledAt, took } = this.success
+    return stale.find((slot) => slot.dialledAt < dialledAt && age(slot) > 2 * took) ??
+      stale.slice(1).find((slot) => age(slot) >= hopelessAfter)
   }
 
   /** All that are open are to be checked before their next use (R19). */

@@ -50,9 +50,18 @@ export class Demand<A> {
   }
 
   get mayConnect(): boolean {
-    if (!this.hasPermit) return false
-    if (this.outage.active) return this.outage.mayRetry && this.cover === 0
-    return this.cover < this.settings.connectConcurrency
+    return this.hasPermit && this.mayDial
+  }
+
+  private get mayDial(): boolean {
+    return this.outage.active
+      ? this.outage.mayRetry && this.cover === 0
+      : this.cover < this.settings.connectConcurrency
+  }
+
+  /** Whether a connect is to begin, and there is no permit for it, nor one on its way back. */
+  get lacksPermit(): boolean {
+    return !this.hasPermit && this.tally.in.closing === 0 && this.mayDial && this.wantsConnect
   }
 
   /** How many `warm` asks for. It can't be more than are kept, also after a shrink. */

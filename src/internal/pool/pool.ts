@@ -210,6 +210,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       const slot = this.connect()
       if (waiter !== undefined) waiter.connect = slot
     }
+    if (this.demand.lacksPermit) this.giveUpConnect()
     if (this.lifecycle.state === "open") this.sweeper.renew()
   }
 
@@ -244,6 +245,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private connect(successorOf?: Slot<A>): Slot<A> {
     const slot = new Slot<A>(successorOf)
+    slot.dialledAt = this.env.ioClock.unsafeCurrentTimeMillis()
     this.connections.all.add(slot)
     this.tally.add(slot)
     this.demand.dialled()
@@ -256,7 +258,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   opened(slot: Slot<A>, value: A): void {
     const now = this.env.now()
     const lifetime = this.settings.expires * (1 - this.settings.expiresJitter * this.env.random())
-    this.connections.opened(slot, value)
+    this.connections.opened(slot, value, this.env.ioClock.unsafeCurrentTimeMillis())
     slot.provenAt = slot.lastUsedAt = now
     slot.expire(now, lifetime)
     this.tally.opened++
@@ -270,7 +272,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   openFailed(slot: Slot<A>, cause: Cause.Cause<E>): void {
     this.demand.uncover(slot)
-    if (this.lifecycle.state === "closing") return
+    if (slot.state === "closing" || this.lifecycle.state === "closing") return
     const { failure, kind } = classify(cause, this.resource)
     this.outage.lastFailure = failure
     if (kind !== "transient") this.demand.stopWarming()
@@ -290,6 +292,14 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   stale(slot: Slot<A>): void {
     this.demand.uncover(slot)
     this.serve()
+  }
+
+  /** Connects that hang must not be in the way of the next one (R18). */
+  private giveUpConnect(): void {
+    const slot = this.connections.hopeless(this.env.ioClock.unsafeCurrentTimeMillis())
+    if (slot === undefined) return
+    this.enter(slot, "closing")
+    slot.fiber?.unsafeInterruptAsFork(FiberId.none)
   }
 
   // --- release ---------------------------------------------------------------------------------------------------
@@ -366,10 +376,6 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     if (this.invalidate(value) && this.resource.canCheck) this.connections.suspect()
   }
 
-  unwell(slot: Slot<A>): void {
-    this.lost(slot.value)
-  }
-
   private retire(slot: Slot<A>, reason: CloseReason): void {
     const at = slot.state === "idle" ? this.idle.indexOf(slot) : -1
     if (at >= 0) this.idle.splice(at, 1)
@@ -384,12 +390,6 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     slot.closeReason = this.lifecycle.state === "closing" ? "closed" : slot.state === "checking" ? "dirty" : "failed"
     this.enter(slot, "closing")
     this.serve()
-  }
-
-  abandoned(slot: Slot<A>): Effect.Effect<void> {
-    return Effect.logWarning(
-      `A connection could not be closed within cleanupTimeout (${slot.closeReason}) and was left behind`
-    )
   }
 
   /** The permit is back (R8). */
@@ -432,7 +432,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.serve(now)
   }
 
-  // --- resize, evict, suspend, drain, close ---------------------------------------------------------------------------------------------
+  // --- resize, evict, suspend, drain, close ----------------------------------------------------------------------
 
   /** Growing serves waiters at once; shrinking retires what is idle and lets the busy ones finish. */
   resize(maxsize: number, maxoverflow: number): void {

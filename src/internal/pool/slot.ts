@@ -32,6 +32,8 @@ export class Slot<A> {
   closeReason: CloseReason = "failed"
   /** Opening for longer than a caller should have to rely on (R6). */
   stale = false
+  /** When its connect began, by the clock of I/O. */
+  dialledAt = 0
   /** When its connect began, or its loan. Only a forecast keeps it. */
   since = 0
   expiresAt = Infinity
@@ -105,17 +107,15 @@ export interface Actions<A, E> {
  * @internal
  */
 export interface Owner<A, E> {
-  /** The connect takes so long that no caller should rely on it (R6). */
+  /** The connect takes so long that no caller should rely on it (R6): told each second. */
   readonly stale: (slot: Slot<A>) => void
   readonly opened: (slot: Slot<A>, value: A) => void
   readonly openFailed: (slot: Slot<A>, cause: Cause.Cause<E>) => void
   /** A check or a reset has succeeded. */
   readonly ready: (slot: Slot<A>) => void
   /** It was found dead or silent: others may be so too (R19). */
-  readonly unwell: (slot: Slot<A>) => void
+  readonly lost: (value: A) => void
   readonly closing: (slot: Slot<A>) => void
-  /** It could not be ended in time and was left behind. */
-  readonly abandoned: (slot: Slot<A>) => Effect.Effect<void>
 }
 
 /** Deadlines in milliseconds of the I/O clock. @internal */
@@ -165,9 +165,12 @@ export const life = <A, E>(
       const end = connect.unsafePoll() === null ? Fiber.interrupt(connect) : Effect.void
       const close = Effect.zipRight(end, Scope.close(scope, Exit.void))
       const closed = yield* leaveAfter(close, deadlines.cleanupTimeout, deadlines.ioClock)
-      if (Option.isNone(closed)) yield* owner.abandoned(slot)
+      if (Option.isNone(closed)) yield* leftBehind(slot)
     })
   )
+
+const leftBehind = <A>({ closeReason }: Slot<A>): Effect.Effect<void> =>
+  Effect.logWarning(`A connection could not be closed within cleanupTimeout (${closeReason}) and was left behind`)
 
 const awaitConnect = <A, E>(
   slot: Slot<A>,
@@ -177,9 +180,9 @@ const awaitConnect = <A, E>(
 ): Effect.Effect<A, E> =>
   Effect.gen(function*() {
     let exit = yield* awaitAtMost(connect, Math.min(youngFor, connectTimeout), ioClock)
-    if (Option.isNone(exit) && connectTimeout > youngFor) {
+    for (let left = connectTimeout - youngFor; Option.isNone(exit) && left > 0; left -= youngFor) {
       owner.stale(slot)
-      exit = yield* awaitAtMost(connect, connectTimeout - youngFor, ioClock)
+      exit = yield* awaitAtMost(connect, Math.min(youngFor, left), ioClock)
     }
     return yield* Option.getOrElse(exit, () => Exit.failCause(connectTimedOut))
   })
@@ -204,7 +207,7 @@ const follow = <A, E>(
       if (isInTime && Exit.isSuccess(exit.value)) owner.ready(slot)
       else {
         // A reset that fails may be due to what its borrower did.
-        if (!isInTime || order === "check") owner.unwell(slot)
+        if (!isInTime || order === "check") owner.lost(slot.value)
         return yield* Fiber.interruptFork(work)
       }
     }
