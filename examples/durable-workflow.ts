@@ -96,7 +96,7 @@ const startRunner = Command.make(process.execPath, ...process.execArgv, process.
 )
 
 const until = <A, E, R>(effect: Effect.Effect<A, E, R>, holds: (a: A) => boolean) =>
-  Effect.repeat(Effect.delay(effect, "100 millis"), { until: holds })
+  Effect.delay(effect, "100 millis").pipe(Effect.repeat({ until: holds }), Effect.timeout("1 minute"))
 
 const play = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
@@ -105,12 +105,15 @@ const play = Effect.gen(function*() {
   yield* Effect.acquireRelease(sql`CREATE SCHEMA example_workflow`, () => Effect.orDie(dropSchema))
   yield* sql`CREATE TABLE begun (activity text, runner int)`
 
-  const runners = yield* Effect.all([startRunner, startRunner])
   const locks = sql<{ runner: string; shards: number }>`
     SELECT application_name AS runner, count(*)::int AS shards FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE locktype = 'advisory' AND application_name IN ${sql.in(runners.map(({ pid }) => `runner ${pid}`))}
-    GROUP BY application_name`
-  // The first that is up takes all of them; each has its half when the second is.
+    WHERE locktype = 'advisory' AND application_name LIKE 'runner %' GROUP BY application_name`
+  // The first makes the cluster's tables and takes all shards. Two that begin at once may clash: one of two sessions
+  // that do the same CREATE TABLE IF NOT EXISTS at the same time can fail.
+  const first = yield* startRunner
+  yield* until(locks, (held) => held.some(({ shards }) => shards === 20))
+  const runners = [first, yield* startRunner]
+  // Each has its half when the second is up.
   for (const { runner, shards } of yield* until(locks, (held) => held.filter((a) => a.shards === 10).length === 2)) {
     yield* Console.log(`${runner} holds ${shards} of the 20 shards`)
   }
