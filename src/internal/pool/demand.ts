@@ -36,7 +36,7 @@ export class Demand<A> {
    * unless a check is under way that will have a connection ready sooner than a connect would: then only `maxwait`
    * makes it due. Else each check of a lone caller's connection would open a second one.
    */
-  get wantsConnect(): boolean {
+  wantsConnect(): boolean {
     const { settings, tally, waiters } = this
     while (
       waiters.neededByDue <= this.cover && tally.size < settings.maxsize &&
@@ -59,9 +59,10 @@ export class Demand<A> {
       : this.cover < this.settings.connectConcurrency
   }
 
-  /** Whether a connect is to begin, and there is no permit for it, nor one on its way back. */
-  get lacksPermit(): boolean {
-    return !this.hasPermit && this.tally.in.closing === 0 && this.mayDial && this.wantsConnect
+  /** Whether a connect is to begin that only one nobody relies on could give its permit to. */
+  lacksPermit(): boolean {
+    const { closing, opening } = this.tally.in
+    return opening > this.cover && closing === 0 && !this.hasPermit && this.mayDial && this.wantsConnect()
   }
 
   /** How many `warm` asks for. It can't be more than are kept, also after a shrink. */

@@ -205,12 +205,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       this.waiters.size - checking * this.settings.share,
       this.tally.borrowers + checking
     ))
-    while (this.demand.wantsConnect && this.demand.mayConnect) {
+    while (this.demand.wantsConnect() && this.demand.mayConnect) {
       const waiter = this.waiters.uncovered()
       const slot = this.connect()
       if (waiter !== undefined) waiter.connect = slot
     }
-    if (this.demand.lacksPermit) this.giveUpConnect()
+    if (this.demand.lacksPermit()) this.giveUpConnect()
     if (this.lifecycle.state === "open") this.sweeper.renew()
   }
 
