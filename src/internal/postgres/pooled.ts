@@ -11,7 +11,7 @@ import { awaiting } from "../lean.js"
 import type { ElasticPoolState } from "../pool/pool.js"
 import type { Slot } from "../pool/slot.js"
 import { asSqlError, queryTimedOut } from "./errors.js"
-import type { Query } from "./prepared.js"
+import type { Query } from "./query.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
 

@@ -1,19 +1,11 @@
 /** @internal */
 import { randomBytes } from "node:crypto"
-import Pg from "pg"
 import { isServerError } from "./codes.js"
 import type { Wire } from "./portal.js"
 import { prepareValues } from "./portal.js"
+import type { Query } from "./query.js"
+import { StatementQuery } from "./query.js"
 import type { Client } from "./session.js"
-
-/** One statement, as `pg` takes it. @internal */
-export interface Query {
-  readonly text: string
-  readonly values: ReadonlyArray<unknown>
-  readonly rowMode?: "array"
-  /** Never to be prepared. */
-  readonly isUnprepared?: boolean
-}
 
 /**
  * The prepared statements of one session: the server parses each text once and knows it by a name. No name is ever used
@@ -92,29 +84,18 @@ const noSuchStatement = "26000"
  */
 const heals = /^(26000|0A000|22|42)/
 
-/** The parts of `pg`'s query that are not in its types. */
-const Base = Pg.Query as unknown as new(text: string | object, values: ReadonlyArray<unknown>) => {
-  handleError(error: unknown, wire: Wire): void
-}
-
-/** An object is copied by `pg`, property by property, which takes longer than all the rest of making a query. */
-const textOf = ({ rowMode, text }: Query): string | object => rowMode === undefined ? text : { text, rowMode }
-
-/** The query of `pg` for a statement. @internal */
-export const queryOf = (statement: Query): unknown => new Base(textOf(statement), statement.values)
-
 /**
  * Unlike a query of `pg` that has a name, it leaves that out of `pg`'s own books, which know of no end of one.
  *
  * @internal
  */
-export class NamedQuery extends Base {
+export class NamedQuery extends StatementQuery {
   /** It failed because of its name: without one it may do better. */
   isStale = false
   private prepared: ReturnType<PreparedStatements["prepare"]> | undefined = undefined
 
   constructor(private readonly statements: PreparedStatements, readonly statement: Query) {
-    super(textOf(statement), statement.values)
+    super(statement)
   }
 
   /** Called by `submit`, which sends all of it in one piece. */

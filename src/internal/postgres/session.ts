@@ -15,9 +15,10 @@ import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
 import { heldBack } from "./pooler.js"
 import { inOnePiece } from "./portal.js"
-import type { Query } from "./prepared.js"
-import { NamedQuery, PreparedStatements, queryOf } from "./prepared.js"
+import { NamedQuery, PreparedStatements } from "./prepared.js"
 import { watchProtocol } from "./protocol.js"
+import type { Query } from "./query.js"
+import { StatementQuery } from "./query.js"
 import type { Reported } from "./roles.js"
 import { askRole, isForReading, isForWriting, roleOf, watchRole } from "./roles.js"
 
@@ -174,7 +175,7 @@ export class Session {
   /** What is sent for a statement: prepared if that is asked for. One without parameters may be several in one. */
   prepared(statement: Query): unknown {
     return this.preparedStatements === undefined || statement.values.length === 0 || statement.isUnprepared === true
-      ? queryOf(statement)
+      ? new StatementQuery(statement)
       : new NamedQuery(this.preparedStatements, statement)
   }
 

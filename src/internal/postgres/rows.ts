@@ -1,0 +1,51 @@
+/** @internal */
+import type { FieldDef, QueryResult } from "pg"
+
+/** A result of `pg`, with the parts that are not in its types. @internal */
+export interface Result extends QueryResult {
+  readonly _types: { readonly getTypeParser: (oid: number, format: string) => (value: string) => unknown }
+  _parsers: ReadonlyArray<(value: string) => unknown> | undefined
+  /** What each row begins as. */
+  _prebuiltEmptyResultObject: Row
+  readonly parseRow: (values: ReadonlyArray<unknown>) => unknown
+}
+
+/**
+ * Tells a result its columns, as `pg` itself does, but with an empty row that was made before for the same ones: of a
+ * short query that took a twelfth of the whole time.
+ *
+ * @internal
+ */
+export const describe = (result: Result, fields: Array<FieldDef>): void => {
+  result.fields = fields
+  // Asked anew each time: users may set other parsers at any time.
+  if (fields.length > 0) {
+    result._parsers = fields.map((field) => result._types.getTypeParser(field.dataTypeID, field.format))
+  }
+  result._prebuiltEmptyResultObject = emptyRow(fields)
+}
+
+type Row = Record<string, unknown>
+
+/** So many are remembered. */
+const limit = 1000
+const emptyRows = new Map<string, Row>()
+
+const emptyRow = (fields: ReadonlyArray<FieldDef>): Row => {
+  // No name has that in it.
+  const names = fields.map(({ name }) => name).join("\0")
+  let empty = emptyRows.get(names)
+  if (empty === undefined) {
+    if (emptyRows.size >= limit) emptyRows.clear()
+    empty = { ...nulls(fields) }
+    emptyRows.set(names, empty)
+  }
+  return empty
+}
+
+/** Without a prototype: a column may be called `__proto__`. */
+const nulls = (fields: ReadonlyArray<FieldDef>): Row => {
+  const row: Row = Object.create(null)
+  for (const { name } of fields) row[name] = null
+  return row
+}
