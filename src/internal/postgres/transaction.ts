@@ -186,6 +186,9 @@ class Order implements Sender {
 /**
  * Runs the body between BEGIN and COMMIT or ROLLBACK. Whatever of these was sent ends by itself; what is undone is
  * undone in a fiber of its own, for which an interrupted caller does not wait (R22).
+ *
+ * No generator: one that waits for the server several times comes to be allocated among the garbage collector's old
+ * objects, and then takes longer than all the rest of this.
  */
 const transact = <A, E, R>(
   self: Transactions,
@@ -194,51 +197,58 @@ const transact = <A, E, R>(
   mark: Mark,
   body: (level: Level) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | SqlError, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*(): Effect.fn.Return<A, E | SqlError, R> {
-      yield* outer.take(kind.holder, restore)
-      const begin = new Order(outer)
-      const begun = yield* Effect.exit(restore(begin.give(kind.begin)))
-      if (Exit.isFailure(begun)) {
-        if (begin.isCutOff) yield* undo(self, outer, kind)
-        else outer.release()
-        return yield* Exit.failCause(begun.cause)
-      }
+  Effect.uninterruptibleMask((restore) => {
+    const begin = new Order(outer)
+    const commit = new Order(outer)
+    const undone = () => undo(self, outer, kind)
+    const released = () => Effect.sync(() => outer.release())
+    const failAfter = <E1>(first: Effect.Effect<unknown>, cause: Cause.Cause<E1>) =>
+      Effect.zipRight(first, Effect.failCause(cause))
 
-      const exit = yield* runBody(restore, outer.below(), body)
-      if (Exit.isFailure(exit)) {
-        mark("rollback")
-        const undone = yield* undo(self, outer, kind)
-        if (!Cause.isInterruptedOnly(exit.cause)) yield* Effect.exit(restore(Fiber.await(undone)))
-        return yield* exit
-      }
-
+    const notBegun = (cause: Cause.Cause<SqlError>) => failAfter(begin.isCutOff ? undone() : released(), cause)
+    const failed = (cause: Cause.Cause<E | SqlError>) => {
+      mark("rollback")
+      const wait = (undoing: Fiber.Fiber<void>) => Effect.exit(restore(Fiber.await(undoing)))
+      return failAfter(Cause.isInterruptedOnly(cause) ? undone() : Effect.flatMap(undone(), wait), cause)
+    }
+    const succeeded = (a: A) => {
       mark(kind.event)
-      const commit = new Order(outer)
-      const committed = yield* Effect.exit(restore(kind.commit(self, commit)))
-      // What was sent takes its course: the server has committed or undone it, or will have.
-      if (Exit.isSuccess(committed) || commit.isCutOff) outer.release()
-      else yield* undo(self, outer, kind)
-      return yield* Exit.zipRight(committed, exit)
-    })
-  )
+      return Effect.matchCauseEffect(restore(kind.commit(self, commit)), {
+        onSuccess: () => (outer.release(), Effect.succeed(a)),
+        // What was sent takes its course: the server has committed or undone it, or will have.
+        onFailure: (cause) => failAfter(commit.isCutOff ? released() : undone(), cause)
+      })
+    }
+
+    return Effect.zipRight(
+      outer.take(kind.holder, restore),
+      Effect.matchCauseEffect(restore(begin.give(kind.begin)), {
+        onFailure: notBegun,
+        onSuccess: () =>
+          Effect.matchCauseEffect(runBody(restore, outer.below(), body), { onFailure: failed, onSuccess: succeeded })
+      })
+    )
+  })
 
 /** Runs the body; afterwards nothing that it left behind can reach the session through its level. */
 const runBody = <A, E, R>(
   restore: Restore,
   level: Level,
   body: (level: Level) => Effect.Effect<A, E, R>
-): Effect.Effect<Exit.Exit<A, E | SqlError>, never, R> =>
-  Effect.gen(function*() {
-    const exit = yield* Effect.exit(restore(body(level)))
-    // A nested transaction that was interrupted at the end must be undone before the COMMIT.
-    const isQuiet = Exit.isSuccess(exit) && level.isUndoing
-      ? yield* Effect.exit(level.take("statement", restore))
-      : Exit.void
+): Effect.Effect<A, E | SqlError, R> => {
+  const end = (exit: Exit.Exit<A, E | SqlError>): Exit.Exit<A, E | SqlError> => {
     level.end()
-    if (Exit.isSuccess(exit) && level.doomed !== undefined) return Exit.fail(level.doomed)
-    return Exit.zipRight(isQuiet, exit)
+    return Exit.isSuccess(exit) && level.doomed !== undefined ? Exit.fail(level.doomed) : exit
+  }
+  return Effect.matchCauseEffect(restore(body(level)), {
+    onFailure: (cause) => end(Exit.failCause(cause)),
+    // A nested transaction that was interrupted at the end must be undone before the COMMIT.
+    onSuccess: (a) =>
+      level.isUndoing
+        ? Effect.flatMap(Effect.exit(level.take("statement", restore)), (quiet) => end(Exit.as(quiet, a)))
+        : end(Exit.succeed(a))
   })
+}
 
 const commit: Kind["commit"] = (self, order) => {
   order.onLateAnswer = (answer) => self.report(lateCommit(judge(answer)))
