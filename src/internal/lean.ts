@@ -1,6 +1,7 @@
 /** @internal */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 
 /**
  * What `Effect.ensuring` does, for what can't be interrupted but in a part that is restored, and a finaliser that is no
@@ -39,3 +40,26 @@ export const awaiting = <A, E>(
       return Effect.failCause(cause)
     })
   })
+
+/**
+ * A `Deferred` of which one fiber waits. Effect's is an object literal with a prototype spread into it: many that wait
+ * for long are made among the garbage collector's old objects, and cost more than all the rest of the wait.
+ *
+ * @internal
+ */
+export class LeanDeferred<A, E> {
+  private exit: Exit.Exit<A, E> | undefined = undefined
+  private resume: ((exit: Exit.Exit<A, E>) => void) | undefined = undefined
+
+  done(exit: Exit.Exit<A, E>): void {
+    this.exit = exit
+    this.resume?.(exit)
+  }
+
+  get await(): Effect.Effect<A, E> {
+    return Effect.async((resume) => {
+      if (this.exit !== undefined) resume(this.exit)
+      else this.resume = resume
+    })
+  }
+}

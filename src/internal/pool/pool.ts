@@ -1,12 +1,12 @@
 /** @internal */
 import * as Cause from "effect/Cause"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
 import type { CloseReason, PoolStats } from "../../PoolStats.js"
+import { LeanDeferred } from "../lean.js"
 import { Connections } from "./connections.js"
 import { Demand } from "./demand.js"
 import type { Patience } from "./forecast.js"
@@ -94,11 +94,11 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const now = this.env.now()
     const taken = this.takeNow(now, false)
     if (taken !== undefined) return taken
-    const outcome = Deferred.unsafeMake<Slot<A>, E | PoolError>(FiberId.none)
-    const waiter = this.enqueue(now, false, (exit) => Deferred.unsafeDone(outcome, exit))
+    const outcome = new LeanDeferred<Slot<A>, E | PoolError>()
+    const waiter = this.enqueue(now, false, (exit) => outcome.done(exit))
     // What `Effect.onError` does, without a mask of its own: ten thousand may wait here.
     const gaveUp = (cause: Cause.Cause<E | PoolError>) => (this.leave(waiter), Effect.failCause(cause))
-    return Effect.catchAllCause(restore(Deferred.await(outcome)), gaveUp)
+    return Effect.catchAllCause(restore(outcome.await), gaveUp)
   }
 
   /**
