@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { basename, join, relative, sep } from "node:path"
 import pg from "pg"
 import * as Postgres from "./postgres.js"
+import { eventually } from "./server.js"
 
 export interface Cluster {
   readonly primary: Postgres.Postgres
@@ -33,16 +34,16 @@ export const start = (options?: Options): Effect.Effect<Cluster, Postgres.Postgr
         primary_conninfo: `host=127.0.0.1 port=${primary.port} user=postgres password=postgres`
       }
     })
-    const untilStreaming = (states: string) =>
+    const isStreaming = (states: string) =>
       ask(
         primary,
         `SELECT count(*) = 1 AS done FROM pg_stat_replication WHERE state = 'streaming' AND sync_state ${states}`
       )
-    yield* untilDone(untilStreaming("IS NOT NULL"))
+    yield* eventually(isStreaming("IS NOT NULL"), isTrue)
     if (options?.synchronous === true) {
       yield* ask(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'")
       yield* ask(primary, "SELECT pg_reload_conf() AS done")
-      yield* untilDone(untilStreaming("IN ('sync', 'quorum')"))
+      yield* eventually(isStreaming("IN ('sync', 'quorum')"), isTrue)
     }
     return {
       primary,
@@ -95,5 +96,4 @@ const withClient = async <A>(url: string, use: (client: pg.Client) => Promise<A>
 const ask = ({ url }: Postgres.Postgres, query: string): Effect.Effect<boolean> =>
   Effect.promise(() => withClient(url, async (client) => (await client.query(query)).rows[0]?.done === true))
 
-const untilDone = (condition: Effect.Effect<boolean>): Effect.Effect<void> =>
-  Effect.asVoid(Effect.repeat(Effect.delay(condition, "20 millis"), { until: (isDone) => isDone }))
+const isTrue = (answer: boolean) => answer

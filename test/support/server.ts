@@ -67,14 +67,24 @@ export const eventually = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   holds: (a: A) => boolean
 ): Effect.Effect<A, E, R> =>
+  Effect.flatMap(within(30_000, effect, holds), (last) =>
+    holds(last)
+      ? Effect.succeed(last)
+      : Effect.die(new Error(`It never came to that: ${JSON.stringify(last, undefined, 2)}`)))
+
+/** What an effect gives as soon as that is as it should be, or at the end of so many milliseconds. */
+export const within = <A, E, R>(
+  millis: number,
+  effect: Effect.Effect<A, E, R>,
+  holds: (a: A) => boolean
+): Effect.Effect<A, E, R> =>
   Effect.gen(function*() {
-    let last = yield* effect
-    for (let i = 0; i < 1000 && !holds(last); i++) {
+    const end = performance.now() + millis
+    while (true) {
+      const last = yield* effect
+      if (holds(last) || performance.now() > end) return last
       yield* pause(10)
-      last = yield* effect
     }
-    if (holds(last)) return last
-    return yield* Effect.die(new Error(`It never came to that: ${JSON.stringify(last, undefined, 2)}`))
   })
 
 /** Real time, whatever the clock. */

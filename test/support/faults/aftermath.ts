@@ -1,5 +1,6 @@
 /** What must hold after every case. */
 import { Effect } from "effect"
+import { within } from "../server.js"
 import type { Case } from "./case.js"
 import { pauses, slack } from "./noise.js"
 import type { Stage } from "./stage.js"
@@ -11,17 +12,6 @@ export interface Aftermath {
   readonly surplus: number
   readonly faults: ReadonlyArray<string>
 }
-
-/** What an effect gives as soon as that is as it should be, or at the end of so many milliseconds. */
-export const within = <A>(millis: number, effect: Effect.Effect<A>, holds: (a: A) => boolean): Effect.Effect<A> =>
-  Effect.gen(function*() {
-    const end = performance.now() + millis
-    while (true) {
-      const last = yield* effect
-      if (holds(last) || performance.now() > end) return last
-      yield* Effect.sleep(20)
-    }
-  })
 
 /** How many sessions can be seen to sleep at the same time. */
 const usable = ({ admin, app, contender, size }: Stage): Effect.Effect<number> =>

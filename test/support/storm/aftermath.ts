@@ -1,24 +1,10 @@
 /** What must hold when a storm is over. */
 import { Effect } from "effect"
 import type { PoolStats } from "effect-pgpool"
+import { within } from "../server.js"
 import type { Subject } from "./subject.js"
 import { connections } from "./subject.js"
 import type { Witness } from "./witness.js"
-
-/** Repeats an effect until what it gives is as it should be, or it is no use to wait any longer. Gives the last. */
-const within = <A, E, R>(
-  millis: number,
-  effect: Effect.Effect<A, E, R>,
-  holds: (a: A) => boolean
-): Effect.Effect<A, E, R> =>
-  Effect.gen(function*() {
-    const end = performance.now() + millis
-    while (true) {
-      const last = yield* effect
-      if (holds(last) || performance.now() > end) return last
-      yield* Effect.sleep(20)
-    }
-  })
 
 const patience = 10_000
 

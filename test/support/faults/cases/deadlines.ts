@@ -1,6 +1,6 @@
 /** Callers' deadlines of 300 ms, in every state of the pool and for all that one can ask it. */
 import { Effect } from "effect"
-import { within } from "../aftermath.js"
+import { within } from "../../server.js"
 import type { Case } from "../case.js"
 import { atMost } from "../case.js"
 import type { Stage } from "../stage.js"

@@ -1,7 +1,7 @@
 /** Servers that are full, or know another password. */
 import { Effect, Redacted } from "effect"
 import * as pg from "pg"
-import { within } from "../aftermath.js"
+import { within } from "../../server.js"
 import type { Case, Seen } from "../case.js"
 import { atLeast, atMost, fullRateWithin, nobodyFails, soon } from "../case.js"
 import type { Stage } from "../stage.js"

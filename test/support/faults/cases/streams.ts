@@ -1,6 +1,6 @@
 /** Streams that are cut off, read slowly or left early. */
 import { Effect } from "effect"
-import { within } from "../aftermath.js"
+import { within } from "../../server.js"
 import type { Case } from "../case.js"
 import { atMost, soon } from "../case.js"
 import type { Stage } from "../stage.js"
