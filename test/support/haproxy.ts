@@ -33,7 +33,7 @@ export const start = (
     const folder = yield* Program.makeFolder("pgpool-haproxy-")
     const port = yield* Program.freePort
     const config = join(folder, "haproxy.cfg")
-    Program.writeConfig(config, [
+    const lines = [
       "defaults",
       "mode tcp",
       "timeout connect 1s",
@@ -46,7 +46,8 @@ export const start = (
         const { host } = new URL(Redacted.value(url))
         return `server s${n} ${host} ${server} ${n === 0 || takesTurns ? "" : "backup"}`
       })
-    ])
+    ]
+    Program.writePrivate(config, `${lines.join("\n")}\n`)
     const launch = () => Program.run(folder, Option.getOrThrow(program), ["-db", "-f", config])
     let current = launch()
     yield* Effect.addFinalizer(() => Effect.promise(() => (current.end(), current.ended)))

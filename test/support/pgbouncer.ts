@@ -81,7 +81,7 @@ export const start = (options: Options): Effect.Effect<PgBouncer, never, Scope.S
 const configure = (folder: string, port: number, { mode, server, settings }: Options): void => {
   const { hostname, password, port: serverPort, username } = new URL(Redacted.value(server))
   const users = join(folder, "users.txt")
-  Program.writeConfig(users, [`"${username}" "${password}"`])
+  Program.writePrivate(users, `"${username}" "${password}"\n`)
   const all = {
     listen_addr: "127.0.0.1",
     listen_port: port,
@@ -96,10 +96,11 @@ const configure = (folder: string, port: number, { mode, server, settings }: Opt
     server_login_retry: 1,
     ...settings
   }
-  Program.writeConfig(join(folder, "pgbouncer.ini"), [
+  const lines = [
     "[databases]",
     `* = host=${hostname} port=${serverPort}`,
     "[pgbouncer]",
     ...Object.entries(all).map(([name, value]) => `${name} = ${value}`)
-  ])
+  ]
+  Program.writePrivate(join(folder, "pgbouncer.ini"), `${lines.join("\n")}\n`)
 }

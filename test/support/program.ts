@@ -53,9 +53,9 @@ export const makeFolder = (prefix: string): Effect.Effect<string, never, Scope.S
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
   )
 
-/** A file for the user that programs run as: nobody else may read it, since it may hold passwords. */
-export const writeConfig = (file: string, lines: ReadonlyArray<string>): void => {
-  writeFileSync(file, `${lines.join("\n")}\n`, { mode: 0o600 })
+/** A file for the user that programs run as: nobody else may read it, since it may hold passwords or keys. */
+export const writePrivate = (file: string, content: string): void => {
+  writeFileSync(file, content, { mode: 0o600 })
   if (process.getuid?.() === 0) execFileSync("chown", ["nobody", file])
 }
 

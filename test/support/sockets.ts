@@ -1,13 +1,11 @@
 /** Servers that are reached in another way than by plain TCP. */
 import { Effect } from "effect"
 import type { Scope } from "effect"
-import { execFileSync } from "node:child_process"
-import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Authority, Certificate } from "./certificates.js"
 import { makeAuthority } from "./certificates.js"
 import * as Postgres from "./postgres.js"
+import { makeFolder, writePrivate } from "./program.js"
 
 /** A server that also listens on a Unix socket, in `folder`. */
 export const startOnUnixSocket = Effect.gen(function*() {
@@ -41,8 +39,7 @@ export const startWithTls = (
     const { cert, key } = certificate(authority)
     const file = (name: string, content: string) => {
       const path = join(place, name)
-      writeFileSync(path, content, { mode: 0o600 })
-      if (process.getuid?.() === 0) chownSync(path, ...nobody())
+      writePrivate(path, content)
       return path
     }
     const server = yield* Postgres.start({
@@ -59,19 +56,3 @@ export const startWithTls = (
     })
     return { ...server, authority, place }
   })
-
-/** The user that the server is run as where we are root. */
-const nobody = (): [uid: number, gid: number] => {
-  const [uid, gid] = ["-u", "-g"].map((flag) => Number(execFileSync("id", [flag, "nobody"])))
-  return [uid!, gid!]
-}
-
-const makeFolder = (prefix: string): Effect.Effect<string, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const folder = mkdtempSync(join(tmpdir(), prefix))
-      chmodSync(folder, 0o777)
-      return folder
-    }),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-  )
