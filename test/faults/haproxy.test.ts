@@ -103,7 +103,7 @@ describe.skipIf(!HaProxy.isInstalled)("behind HAProxy", () => {
       })
       const load = yield* Effect.fork(all(16, worker))
       yield* eventually(pool.stats, ({ busy }) => busy === 4)
-      yield* haproxy.stop
+      yield* haproxy.stop()
       yield* pause(300)
       yield* haproxy.start
       const before = done

@@ -4,11 +4,9 @@ import type { Scope } from "effect"
 import { join } from "node:path"
 import * as Program from "./program.js"
 
-export interface HaProxy {
+export interface HaProxy extends Program.Daemon {
   /** The first server's database, by way of it. */
   readonly url: Redacted.Redacted
-  readonly stop: Effect.Effect<void>
-  readonly start: Effect.Effect<void>
 }
 
 export interface Options {
@@ -48,16 +46,13 @@ export const start = (
       })
     ]
     Program.writePrivate(config, `${lines.join("\n")}\n`)
-    const launch = () => Program.run(folder, Option.getOrThrow(program), ["-db", "-f", config])
-    let current = launch()
-    yield* Effect.addFinalizer(() => Effect.promise(() => (current.end(), current.ended)))
-    const isUp = Effect.promise(() => Program.listens(port))
-    yield* isUp
+    const daemon = yield* Program.serve({
+      folder,
+      command: Option.getOrThrow(program),
+      args: ["-db", "-f", config],
+      port
+    })
     const url = new URL(Redacted.value(servers[0]))
     url.port = String(port)
-    return {
-      url: Redacted.make(url.href),
-      stop: Effect.promise(() => (current.signal("SIGTERM"), current.ended)),
-      start: Effect.zipRight(Effect.sync(() => void (current = launch())), isUp)
-    }
+    return { ...daemon, url: Redacted.make(url.href) }
   })

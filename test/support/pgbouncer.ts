@@ -6,7 +6,7 @@ import { join } from "node:path"
 import * as pg from "pg"
 import * as Program from "./program.js"
 
-export interface PgBouncer {
+export interface PgBouncer extends Program.Daemon {
   /** The server's database, by way of it. */
   readonly url: Redacted.Redacted
   readonly port: number
@@ -15,8 +15,7 @@ export interface PgBouncer {
   /** A command of its console, such as `SHOW POOLS`. */
   readonly admin: (command: string) => Effect.Effect<Array<any>>
   /** `SIGTERM` drops its clients at once; `SIGINT` waits until none is in a transaction. */
-  readonly stop: (signal?: "SIGTERM" | "SIGINT" | "SIGKILL") => Effect.Effect<void>
-  readonly start: Effect.Effect<void>
+  readonly stop: Program.Daemon["stop"]
   /** Starts another one that takes over the sockets of the running one, with their clients (`pgbouncer -R`). */
   readonly takeOver: Effect.Effect<void>
   readonly log: Effect.Effect<string>
@@ -39,13 +38,8 @@ export const start = (options: Options): Effect.Effect<PgBouncer, never, Scope.S
     const folder = yield* Program.makeFolder("pgpool-pgbouncer-")
     const port = yield* Program.freePort
     configure(folder, port, options)
-    const command = Option.getOrThrow(program)
-    const config = join(folder, "pgbouncer.ini")
-    const launch = (...args: ReadonlyArray<string>) => Program.run(folder, command, [...args, config])
-    let current = launch()
-    yield* Effect.addFinalizer(() => Effect.promise(() => (current.end(), current.ended)))
-    const isUp = Effect.promise(() => Program.listens(port))
-    yield* isUp
+    const args = [join(folder, "pgbouncer.ini")]
+    const daemon = yield* Program.serve({ folder, command: Option.getOrThrow(program), args, port })
     const url = (database: string) => {
       const url = new URL(Redacted.value(options.server))
       url.port = String(port)
@@ -53,6 +47,7 @@ export const start = (options: Options): Effect.Effect<PgBouncer, never, Scope.S
       return url.href
     }
     return {
+      ...daemon,
       url: Redacted.make(url("")),
       port,
       folder,
@@ -67,13 +62,7 @@ export const start = (options: Options): Effect.Effect<PgBouncer, never, Scope.S
             await client.end()
           }
         }),
-      stop: (signal = "SIGTERM") => Effect.promise(() => (current.signal(signal), current.ended)),
-      start: Effect.zipRight(Effect.sync(() => void (current = launch())), isUp),
-      takeOver: Effect.promise(async () => {
-        const old = current
-        current = launch("-R")
-        await old.ended
-      }),
+      takeOver: daemon.replace("-R"),
       log: Effect.sync(() => readFileSync(join(folder, "pgbouncer.log"), "utf8"))
     }
   })

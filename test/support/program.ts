@@ -27,6 +27,40 @@ export interface Program {
   readonly ended: Promise<unknown>
 }
 
+export interface Daemon {
+  readonly stop: (signal?: NodeJS.Signals) => Effect.Effect<void>
+  readonly start: Effect.Effect<void>
+  /** Starts another one, with these arguments before the others. Ends when the first has ended by itself. */
+  readonly replace: (...args: ReadonlyArray<string>) => Effect.Effect<void>
+}
+
+/** Runs a program that listens on a port, until the scope is closed. */
+export const serve = (
+  { args, command, folder, port }: {
+    readonly folder: string
+    readonly command: string
+    readonly args: ReadonlyArray<string>
+    readonly port: number
+  }
+): Effect.Effect<Daemon, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const launch = (...first: ReadonlyArray<string>) => run(folder, command, [...first, ...args])
+    let current = launch()
+    yield* Effect.addFinalizer(() => Effect.promise(() => (current.end(), current.ended)))
+    const isUp = Effect.promise(() => listens(port))
+    yield* isUp
+    return {
+      stop: (signal = "SIGTERM") => Effect.promise(() => (current.signal(signal), current.ended)),
+      start: Effect.zipRight(Effect.sync(() => void (current = launch())), isUp),
+      replace: (...args) =>
+        Effect.promise(() => {
+          const { ended } = current
+          current = launch(...args)
+          return ended
+        })
+    }
+  })
+
 /** Runs a program in a folder, until it ends by itself, or by a signal, or this process ends. */
 export const run = (folder: string, command: string, args: ReadonlyArray<string>): Program & { end: () => void } => {
   // Detached: a Ctrl-C in the terminal is for the tests, which end it in turn.
@@ -69,7 +103,7 @@ export const freePort: Effect.Effect<number> = Effect.promise(async () => {
 })
 
 /** Waits until somebody listens there. */
-export const listens = async (port: number): Promise<void> => {
+const listens = async (port: number): Promise<void> => {
   for (let attempts = 500; attempts > 0; attempts--) {
     const socket = connect(port, "127.0.0.1")
     const isOpen = await once(socket, "connect").then(() => true, () => false)
