@@ -13,8 +13,8 @@ export interface Options {
   readonly servers: ReadonlyArray<Redacted.Redacted>
   /** Of the `listen` section, such as `timeout queue 1s`. They win over those of the tests. */
   readonly settings?: ReadonlyArray<string> | undefined
-  /** Of each server, such as `check inter 100`; `backup` is added to all but the first. */
-  readonly server?: string | undefined
+  /** Of each server, or of the nth, such as `check inter 100`; `backup` is added to all but the first. */
+  readonly server?: string | ((n: number) => string) | undefined
   /** They take turns, instead of the others being there for when the first is down. */
   readonly takesTurns?: boolean | undefined
 }
@@ -42,7 +42,9 @@ export const start = (
       ...settings,
       ...servers.map((url, n) => {
         const { host } = new URL(Redacted.value(url))
-        return `server s${n} ${host} ${server} ${n === 0 || takesTurns ? "" : "backup"}`
+        return `server s${n} ${host} ${typeof server === "string" ? server : server(n)} ${
+          n === 0 || takesTurns ? "" : "backup"
+        }`
       })
     ]
     Program.writePrivate(config, `${lines.join("\n")}\n`)

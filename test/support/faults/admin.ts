@@ -13,7 +13,7 @@ export class Admin {
   private client: Promise<pg.Client> | undefined
   private readonly turn = Effect.unsafeMakeSemaphore(1)
 
-  private constructor(private readonly url: string) {}
+  private constructor(private url: string) {}
 
   static readonly make = (url: Redacted.Redacted): Effect.Effect<Admin, never, Scope.Scope> =>
     Effect.acquireRelease(
@@ -32,6 +32,13 @@ export class Admin {
       "SELECT pid, state, query FROM pg_stat_activity WHERE application_name = $1 AND backend_type = 'client backend'",
       [applicationName]
     )
+
+  /** From now on it looks at another server. */
+  moveTo(url: Redacted.Redacted): void {
+    this.client?.then((client) => client.connection.stream.destroy(), () => {})
+    this.client = undefined
+    this.url = Redacted.value(url)
+  }
 
   private connected(): Promise<pg.Client> {
     return this.client ??= this.connect().catch((error) => {

@@ -55,8 +55,7 @@ export const check = (stage: Stage, { surplus: mayHaveSurplus = false, ...limits
     demand(permits === size, `${permits} of ${size} connections could be used`)
     demand(sockets.most <= size, `${sockets.most} sockets of ${size}`)
     demand(load.count("untyped") === 0, `untyped: ${load.calls.find(({ outcome }) => outcome === "untyped")?.error}`)
-    const late = Math.max(0, ...load.calls.map(({ late }) => late))
-    demand(late <= 100 + pauses, `a caller was ${late.toFixed(0)} ms later than its deadline`)
+    demand(load.late <= 100 + pauses, `a caller was ${load.late.toFixed(0)} ms later than its deadline`)
 
     yield* Effect.timeoutOption(Effect.disconnect(close), 10_000)
     yield* Effect.sleep(300)

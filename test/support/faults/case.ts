@@ -1,12 +1,12 @@
 /** A case: what is broken and healed while a pool is at work, and what must have come of it. */
 import { Effect } from "effect"
-import type { Scope } from "effect"
+import type { Redacted, Scope } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { check } from "./aftermath.js"
 import type { Name } from "./contender.js"
 import { multiplex } from "./contender.js"
 import { slack } from "./noise.js"
-import type { Stage, Vault } from "./stage.js"
+import type { Before, Stage, Vault } from "./stage.js"
 import { make } from "./stage.js"
 
 export interface Case {
@@ -17,7 +17,10 @@ export interface Case {
   readonly parameters?: Readonly<Record<string, string>>
   /** Options that only our pool has, and needs for this. */
   readonly ours?: (vault: Vault) => PgPool.PgPoolOptions
-  readonly through?: "proxy"
+  /** A standby follows the server, with synchronous replication. */
+  readonly hasStandby?: boolean
+  /** The way of the pool, if it is not straight to the server. */
+  readonly through?: (before: Before) => Effect.Effect<Redacted.Redacted, never, Scope.Scope>
   /** Whether the steady load runs through it; else the case makes its own calls. */
   readonly isIdle?: boolean
   /** Whether the load begins only when it is broken. */
@@ -31,7 +34,7 @@ export interface Case {
   /** Why `multiplex` has nothing to do with it. */
   readonly plainOnly?: string
   /** Before the pool is made. */
-  readonly arrange?: (stage: Omit<Stage, "contender" | "load">) => Effect.Effect<unknown, unknown, Scope.Scope>
+  readonly arrange?: (before: Before) => Effect.Effect<unknown, unknown, Scope.Scope>
   readonly break: (stage: Stage) => Effect.Effect<unknown, unknown, Scope.Scope>
   /** So many milliseconds pass before it is healed. */
   readonly lasts?: number
@@ -80,6 +83,9 @@ export interface Limit {
   readonly atMost?: number
   readonly atLeast?: number
 }
+
+/** By way of the proxy. */
+export const proxied: Required<Case>["through"] = ({ proxy }) => Effect.succeed(proxy.url)
 
 export const atMost = (what: string, is: number, atMost: number): Limit => ({ what, is, atMost })
 export const atLeast = (what: string, is: number, atLeast: number): Limit => ({ what, is, atLeast })
@@ -146,10 +152,7 @@ export const play = (one: Case, name: Name): Effect.Effect<Report, unknown> =>
       after: isIdle ? 0 : load.rate(healed + afterwards - measured, healed + afterwards),
       recovery: load.recovery(healed, before),
       dials: 1000 * sockets.dialsBetween(struck, broken) / Math.max(1000, broken - struck),
-      late: Math.max(
-        0,
-        ...load.calls.map(({ late }) => late)
-      ),
+      late: load.late,
       inFlight: stage.size * share,
       share,
       stuck,

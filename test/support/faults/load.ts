@@ -60,6 +60,11 @@ export class Load {
     return Infinity
   }
 
+  /** The most that a caller was later than its deadline. Milliseconds. */
+  get late(): number {
+    return Math.max(0, ...this.calls.map(({ late }) => late))
+  }
+
   count(outcome: Outcome): number {
     return this.calls.filter((call) => call.outcome === outcome).length
   }

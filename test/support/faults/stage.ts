@@ -2,6 +2,7 @@
 import { Effect, Redacted } from "effect"
 import type { Scope } from "effect"
 import * as pg from "pg"
+import * as Cluster from "../cluster.js"
 import * as Postgres from "../postgres.js"
 import * as Proxy from "../proxy.js"
 import { uniqueName, within } from "../server.js"
@@ -17,25 +18,33 @@ export interface Vault {
   password: string
 }
 
-export interface Stage {
+/** What there is before the pool. */
+export interface Before {
   readonly server: Postgres.Postgres
+  /** What follows it, where the case asks for that. */
+  readonly standby: Postgres.Postgres | undefined
+  /** Makes the standby the one that is written to and looked at. */
+  readonly promote: Effect.Effect<void>
   readonly admin: Admin
   /** Before the server; the pool goes through it where the case says so. */
   readonly proxy: Proxy.Proxy
   readonly vault: Vault
   /** The server's address for the pool's role, past the proxy. */
   readonly url: Redacted.Redacted
-  readonly contender: Contender
-  /** Its `application_name`. */
+  /** The pool's `application_name`. */
   readonly app: string
-  /** Its connections at most. */
+  /** The pool's connections at most. */
   readonly size: number
   /** Milliseconds that ten connects take without any pool, on this machine at this moment. */
   readonly bare: number
   readonly ledger: Ledger
-  readonly load: Load
   /** What the case itself has counted or measured. */
   readonly figures: Record<string, number>
+}
+
+export interface Stage extends Before {
+  readonly contender: Contender
+  readonly load: Load
 }
 
 const connections = 10
@@ -53,10 +62,21 @@ const bareConnects = (url: string, application_name: string): Effect.Effect<numb
     return took
   })
 
+/** What was acknowledged must outlive a crash of the server. */
+const servers = ({ hasStandby = false, parameters }: Case) =>
+  hasStandby
+    ? Effect.map(
+      Cluster.start({ synchronous: true }),
+      ({ primary, promote, standby }) => ({ server: primary, standby, promote })
+    )
+    : Effect.map(
+      Postgres.start({ parameters: { synchronous_commit: "on", ...parameters } }),
+      (server) => ({ server, standby: undefined, promote: Effect.void })
+    )
+
 export const make = (one: Case, name: Name): Effect.Effect<Stage, unknown, Scope.Scope> =>
   Effect.gen(function*() {
-    // What was acknowledged must outlive a crash of the server.
-    const server = yield* Postgres.start({ parameters: { synchronous_commit: "on", ...one.parameters } })
+    const { promote, server, standby } = yield* servers(one)
     const admin = yield* Admin.make(Redacted.make(server.url))
     const vault: Vault = { password: "secret" }
     yield* admin.query(`CREATE ROLE app LOGIN PASSWORD '${vault.password}'`)
@@ -69,10 +89,23 @@ export const make = (one: Case, name: Name): Effect.Effect<Stage, unknown, Scope
     const app = uniqueName()
     const bare = yield* bareConnects(url.href, app)
     yield* within(2000, admin.sessions(app), ({ length }) => length === 0)
-    const before = { server, admin, proxy, vault, url: direct, app, size: connections, bare, ledger, figures: {} }
+    const before: Before = {
+      server,
+      standby,
+      promote: Effect.zipRight(promote, Effect.sync(() => standby && admin.moveTo(Redacted.make(standby.url)))),
+      admin,
+      proxy,
+      vault,
+      url: direct,
+      app,
+      size: connections,
+      bare,
+      ledger,
+      figures: {}
+    }
     yield* one.arrange?.(before) ?? Effect.void
     const contender = yield* contenders[name]({
-      url: one.through === "proxy" ? proxy.url : direct,
+      url: yield* one.through?.(before) ?? Effect.succeed(direct),
       applicationName: app,
       size: connections,
       deadline: one.deadline,

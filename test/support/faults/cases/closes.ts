@@ -1,7 +1,7 @@
 /** Pools that are closed while something is amiss. */
 import { Effect, Fiber } from "effect"
 import type { Case, Seen } from "../case.js"
-import { atMost, soon } from "../case.js"
+import { atMost, proxied, soon } from "../case.js"
 import type { Stage } from "../stage.js"
 
 const grace = 1000
@@ -34,7 +34,7 @@ const dead: Case = {
   name: "close with dead connections",
   deadline: 3000,
   ours,
-  through: "proxy",
+  through: proxied,
   surplus: true,
   isClosed: true,
   break: (stage) =>
@@ -52,7 +52,7 @@ const connecting: Case = {
   deadline: 5000,
   isIdle: true,
   ours,
-  through: "proxy",
+  through: proxied,
   surplus: true,
   isClosed: true,
   break: (stage) =>

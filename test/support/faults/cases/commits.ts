@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { Call } from "../call.js"
 import type { Case, Seen } from "../case.js"
-import { atMost } from "../case.js"
+import { atMost, proxied } from "../case.js"
 import type { Statement } from "../contender.js"
 import type { Stage } from "../stage.js"
 
@@ -65,7 +65,7 @@ const aborted: Case = {
 const answerLost: Case = {
   ...common,
   name: "commit: its answer lost",
-  through: "proxy",
+  through: proxied,
   break: (stage) =>
     Effect.gen(function*() {
       const { proxy } = stage

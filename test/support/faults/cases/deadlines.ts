@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { within } from "../../server.js"
 import type { Case } from "../case.js"
-import { atMost } from "../case.js"
+import { atMost, proxied } from "../case.js"
 import type { Stage } from "../stage.js"
 
 const sleep = "SELECT pg_sleep(5)"
@@ -31,7 +31,7 @@ const running: Case = { ...common, name: "deadline 300 ms: running", break: askA
 const waiting: Case = {
   ...common,
   name: "deadline 300 ms: waiting for a connect",
-  through: "proxy",
+  through: proxied,
   break: (stage) =>
     Effect.suspend(() => {
       stage.proxy.connectDelay = 800

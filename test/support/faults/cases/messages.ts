@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { Socket } from "node:net"
 import type { Case } from "../case.js"
-import { atLeast, atMost, fullRateWithin } from "../case.js"
+import { atLeast, atMost, fullRateWithin, proxied } from "../case.js"
 
 const rounds = 5
 
@@ -10,7 +10,7 @@ const rounds = 5
 const mangled = (name: string, mangle: (chunk: Buffer, client: Socket) => Buffer | undefined): Case => ({
   name,
   deadline: 3000,
-  through: "proxy",
+  through: proxied,
   break: ({ figures, proxy }) =>
     Effect.gen(function*() {
       figures.mangled = 0

@@ -1,13 +1,13 @@
 /** Networks that swallow what they are given. */
 import { Effect } from "effect"
 import type { Case } from "../case.js"
-import { atMost, fullRateWithin, soon } from "../case.js"
+import { atMost, fullRateWithin, proxied, soon } from "../case.js"
 import * as Drops from "../drops.js"
 
 const blackhole = (seconds: number): Case => ({
   name: `blackhole ${seconds} s`,
   deadline: 1000,
-  through: "proxy",
+  through: proxied,
   surplus: true,
   break: ({ proxy }) => Effect.sync(() => proxy.blackhole()),
   lasts: seconds * 1000,
@@ -19,7 +19,7 @@ const blackhole = (seconds: number): Case => ({
 const halfOpen: Case = {
   name: "half-open and silent",
   deadline: 2000,
-  through: "proxy",
+  through: proxied,
   surplus: true,
   break: ({ proxy }) => Effect.sync(() => proxy.halfOpen()),
   // Until the first deadline nobody can know.
@@ -39,7 +39,7 @@ export const loss: Case = {
 const reset: Case = {
   name: "reset of all connections, 5 rounds",
   deadline: 3000,
-  through: "proxy",
+  through: proxied,
   break: ({ figures, load, proxy }) =>
     Effect.gen(function*() {
       figures.resets = 0

@@ -1,7 +1,7 @@
 /** Pools that are made before their server can be reached. */
 import { Effect } from "effect"
 import type { Case } from "../case.js"
-import { atMost, soon } from "../case.js"
+import { atMost, proxied, soon } from "../case.js"
 
 const down: Case = {
   name: "server down at the start",
@@ -23,7 +23,7 @@ const silent: Case = {
   name: "handshake silent for 8 s",
   deadline: 1000,
   isCold: true,
-  through: "proxy",
+  through: proxied,
   surplus: true,
   arrange: ({ proxy }) => Effect.sync(() => proxy.blackhole()),
   break: () => Effect.void,
