@@ -11,13 +11,12 @@ import * as Proxy from "../test/support/proxy.js"
 import { svg } from "./day/chart.js"
 import { adaptive, contenders, rival } from "./day/contenders.js"
 import type { Score } from "./day/play.js"
-import { planOf } from "./day/play.js"
+import { phasesOf, planOf, slowness } from "./day/play.js"
 import type { Job, Message } from "./day/player.js"
 import type { Sample } from "./day/server.js"
-import { connectTime, sample } from "./day/server.js"
+import { connectTime, sample, sleepTime } from "./day/server.js"
 import type { Goal, Section } from "./report.js"
 import { atMost, table } from "./report.js"
-import { dayOf } from "./simulate/loads.js"
 
 export interface Options {
   /** How long the day is, for each contender. */
@@ -36,23 +35,8 @@ export interface Played extends Score {
   readonly connects: number
 }
 
-/**
- * How many times slower everything is than in the day that was planned: service, connects, and what comes in a second.
- * Otherwise two cores, which the server shares with its client, would be what callers wait for, and not connections: a
- * burst of 4,000 requests in a second takes more than one thread can do.
- */
-const slowness = 4
-
-/** Times the rates of the day. */
-const scale = 1 / slowness
-
-/** In milliseconds. */
-const service = 5 * slowness
-
-const statement = `select pg_sleep(${service / 1000})`
-
-/** What a connect is to take, in milliseconds. */
-const connect = 20 * slowness
+/** What the day asks of a server, in milliseconds. */
+const planned = { service: 5, connect: 20 }
 
 /** The contender in a process of its own. */
 const start = (job: Job) =>
@@ -119,39 +103,59 @@ const goals = (played: ReadonlyArray<Played>): ReadonlyArray<Goal> => {
   ]
 }
 
-const notes = ({ delay, plan, seconds }: {
+const notes = ({ delay, plan, seconds, sleep }: {
   readonly delay: number
   readonly plan: ReadonlyArray<number>
   readonly seconds: number
+  readonly sleep: number
 }): string => {
-  const phases = dayOf(seconds).map(([length, perSecond]) => `${perSecond * scale}/s for ${+length.toFixed(1)} s`)
+  const phases = phasesOf(seconds).map(([length, perSecond]) => `${perSecond}/s for ${+length.toFixed(1)} s`)
   return [
-    `Each contender plays the same ${
-      plan.length.toLocaleString("en")
-    } arrivals, in a process of its own, one after the`,
-    `other. They are a Poisson process: ${phases.join(", ")}. Everything is ${slowness} times slower than was planned,`,
-    "so that two cores, which the server shares with its clients, are not what callers wait for. Each request is",
-    `\`${statement}\`. Its time counts from its planned arrival, though 99 of 100 were only made "late" ms after it, at`,
-    "most; what failed has no time. Connections are those in `pg_stat_activity`, every 50 ms. A connect takes about",
-    `${connect} ms: a proxy holds it up by ${delay.toFixed(1)} ms. CPU is that of the contender's process.`
+    `Each contender plays the same ${plan.length.toLocaleString("en")} arrivals, in a process of its own. They are a`,
+    `Poisson process: ${phases.join(", ")}. That is ${slowness} times slower than was planned, and so are service,`,
+    "connects and the contenders' own timeouts, so that two cores, which the server shares with its clients, are not",
+    "what callers wait for. The contenders begin one after the other, so that no two have their bursts at the same time.",
+    `Each request is \`select pg_sleep(${(sleep / 1000).toFixed(4)})\`, which holds a connection for`,
+    `${
+      planned.service * slowness
+    } ms in all. Its time counts from its planned arrival, though 99 of 100 were only made`,
+    "\"late\" ms after it, at most; what failed has no time. Connections are those in `pg_stat_activity`, every 100 ms. A",
+    `connect takes about ${planned.connect * slowness} ms: a proxy holds it up by ${
+      delay.toFixed(1)
+    } ms. CPU is that of`,
+    "the contender's process."
   ].join(" ")
 }
 
 /** `pg-pool`, `@effect/sql-pg` and pools of ours play the same day. */
 export const day = ({ out, seconds, url }: Options): Effect.Effect<ReadonlyArray<Section>, unknown, Scope.Scope> =>
   Effect.gen(function*() {
-    const server = url ?? (yield* Postgres.start()).url
-    const door = yield* Proxy.start(Redacted.make(server))
-    const address = Redacted.value(door.url)
-    door.connectDelay = Math.max(0, connect - (yield* connectTime(address)))
-    const plan = planOf({ seconds, scale })
     const names = Object.keys(contenders)
-    const played = yield* Effect.forEach(names, (contender, i) =>
-      contend(
-        { contender, seconds, scale, statement, url: address, applicationName: `day ${process.pid} ${i}` },
-        server,
-        door
-      ))
+    const server = url ?? (yield* Postgres.start({ parameters: { max_connections: "200" } })).url
+    const connect = planned.connect * slowness
+    const service = planned.service * slowness
+    const doors = yield* Effect.all(names.map(() => Proxy.start(Redacted.make(server))))
+    const address = Redacted.value(doors[0].url)
+    const delay = Math.max(0, connect - (yield* connectTime(address)))
+    for (const door of doors) door.connectDelay = delay
+    const sleep = service - ((yield* sleepTime(address, service)) - service)
+    const plan = planOf({ seconds })
+    const played = yield* Effect.forEach(
+      names,
+      (contender, i) =>
+        contend(
+          {
+            contender,
+            seconds,
+            statement: `select pg_sleep(${sleep / 1000})`,
+            url: Redacted.value(doors[i].url),
+            applicationName: `day ${process.pid} ${i}`
+          },
+          server,
+          doors[i]
+        ).pipe(Effect.delay(`${i * seconds / names.length} seconds`)),
+      { concurrency: "unbounded" }
+    )
     const chart = "day.svg"
     yield* Effect.promise(() => writeFile(join(dirname(out), chart), svg(plan, played)))
     return [{
@@ -160,7 +164,7 @@ export const day = ({ out, seconds, url }: Options): Effect.Effect<ReadonlyArray
       markdown: [
         table(columns, played.map(row)),
         `![The load, and connections held](${chart})`,
-        notes({ delay: door.connectDelay, plan, seconds })
+        notes({ delay, plan, seconds, sleep })
       ]
         .join("\n\n"),
       goals: goals(played)

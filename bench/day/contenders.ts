@@ -6,6 +6,7 @@ import { Cause, Context, Effect, Exit, Layer, Redacted } from "effect"
 import type { Scope } from "effect"
 import { PgPool } from "effect-pgpool"
 import * as Pg from "pg"
+import { slowness } from "./play.js"
 
 /** Makes a request, and tells when it is over, with its error if it failed. */
 export type Send = (done: (error: unknown) => void) => void
@@ -19,9 +20,14 @@ export interface Connecting {
 
 type Contender = (connecting: Connecting) => Effect.Effect<Send, unknown, Scope.Scope>
 
+/** The default of `pg-pool`, and so of `@effect/sql-pg`, as slow as all the rest. */
+const idleTimeoutMillis = 10_000 * slowness
+
 const pgPool = (max: number): Contender => ({ applicationName, statement, url }) =>
   Effect.acquireRelease(
-    Effect.sync(() => new Pg.Pool({ connectionString: url, max, application_name: applicationName })),
+    Effect.sync(() =>
+      new Pg.Pool({ connectionString: url, max, application_name: applicationName, idleTimeoutMillis })
+    ),
     (pool) => Effect.promise(() => pool.end())
   ).pipe(Effect.map((pool) => (done) => pool.query(statement, done)))
 
@@ -30,7 +36,9 @@ const forked = (request: Effect.Effect<unknown, unknown>): Send => (done) => {
 }
 
 const sqlPg = (maxConnections: number): Contender => ({ applicationName, statement, url }) =>
-  Layer.build(PgClient.layer({ url: Redacted.make(url), applicationName, maxConnections })).pipe(
+  Layer.build(
+    PgClient.layer({ url: Redacted.make(url), applicationName, maxConnections, idleTimeout: idleTimeoutMillis })
+  ).pipe(
     Effect.map((context) => forked(Context.get(context, SqlClient.SqlClient).unsafe(statement)))
   )
 
@@ -40,7 +48,9 @@ const ours = (options: PgPool.PgPoolOptions): Contender => ({ applicationName, s
     Effect.provide(Reactivity.layer)
   )
 
-const seed = { maxsize: 2, maxwait: "200 millis", maxoverflow: 20 } as const
+const maxwait = 200 * slowness
+
+const seed = { maxsize: 2, maxwait, maxoverflow: 20 } as const
 
 /** The one that the adaptive pool is to be as fast as. */
 export const rival = "pg-pool, max 20"
@@ -51,7 +61,7 @@ export const contenders: Record<string, Contender> = {
   "pg-pool, max 10": pgPool(10),
   [rival]: pgPool(20),
   "@effect/sql-pg, max 20": sqlPg(20),
-  "defaults (10 / 200 ms / 20)": ours({}),
+  "defaults (10 / 200 ms / 20)": ours({ maxwait }),
   "the seed's (2 / 200 ms / 20)": ours(seed),
   [adaptive]: ours({ ...seed, maxwait: "auto" }),
   "auto (10 / 20)": ours({ maxwait: "auto" })

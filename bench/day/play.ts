@@ -1,14 +1,20 @@
 /** How a day is played: what is asked when, and how long the answers take. */
 import { Effect } from "effect"
 import { dayOf } from "../simulate/loads.js"
+import type { Load } from "../simulate/world.js"
 import { arrivals, chance, constant, quantile } from "../simulate/world.js"
 import type { Send } from "./contenders.js"
 
 export interface Day {
   readonly seconds: number
-  /** Times the rates of the day. */
-  readonly scale: number
 }
+
+/**
+ * How many times slower everything is than in the day that was planned. Otherwise two cores, which the server shares
+ * with its client, would be what callers wait for, and not connections: a burst of 4,000 requests in a second takes more
+ * than one thread can do.
+ */
+export const slowness = 4
 
 /** How it went. Times are in milliseconds. */
 export interface Score {
@@ -23,11 +29,13 @@ export interface Score {
   readonly cpu: number
 }
 
+/** How long each phase is, in seconds, and how many requests come in a second of it. */
+export const phasesOf = (seconds: number): Load["phases"] =>
+  dayOf(seconds / slowness).map(([length, perSecond]) => [length * slowness, perSecond / slowness])
+
 /** When requests are due, in milliseconds: the same for all. */
-export const planOf = ({ scale, seconds }: Day): ReadonlyArray<number> => {
-  const phases = dayOf(seconds).map(([length, perSecond]) => [length, perSecond * scale] as const)
-  return Array.from(arrivals({ phases, service: constant(0) }, chance(1)), ([at]) => at)
-}
+export const planOf = ({ seconds }: Day): ReadonlyArray<number> =>
+  Array.from(arrivals({ phases: phasesOf(seconds), service: constant(0) }, chance(1)), ([at]) => at)
 
 /**
  * Makes each request when it is due, whatever became of those before it, and takes its time from then on: also the time

@@ -10,16 +10,24 @@ export interface Sample {
   readonly connections: number
 }
 
-/** The median of nine connects, in milliseconds. */
-export const connectTime = (url: string): Effect.Effect<number> => {
-  const once = Effect.sync(() => performance.now()).pipe(
-    Effect.flatMap((begin) => Effect.map(watch(Redacted.make(url)), () => performance.now() - begin)),
-    Effect.scoped
-  )
-  return Effect.map(Effect.all(Arr.replicate(once, 9)), median)
-}
+/** What a connection is really held for by one that sleeps for so many milliseconds: the median of thirty. */
+export const sleepTime = (url: string, millis: number): Effect.Effect<number> =>
+  Effect.gen(function*() {
+    const { query } = yield* watch(Redacted.make(url))
+    return median(yield* Effect.all(Arr.replicate(timed(query(`select pg_sleep(${millis / 1000})`)), 30)))
+  }).pipe(Effect.scoped)
 
-/** Counts the connections of an application every 50 ms, until the scope is closed. */
+const timed = <R>(effect: Effect.Effect<unknown, never, R>): Effect.Effect<number, never, R> =>
+  Effect.suspend(() => {
+    const begin = performance.now()
+    return Effect.map(effect, () => performance.now() - begin)
+  })
+
+/** The median of nine connects, in milliseconds. */
+export const connectTime = (url: string): Effect.Effect<number> =>
+  Effect.map(Effect.all(Arr.replicate(Effect.scoped(timed(watch(Redacted.make(url)))), 9)), median)
+
+/** Counts the connections of an application every 100 ms, until the scope is closed. */
 export const sample = (
   url: string,
   applicationName: string
@@ -32,6 +40,6 @@ export const sample = (
       observer.sessions(applicationName),
       ({ length }) => samples.push({ at: performance.now() - begin, connections: length })
     )
-    yield* Effect.forkScoped(Effect.repeat(count, Schedule.fixed("50 millis")))
+    yield* Effect.forkScoped(Effect.repeat(count, Schedule.fixed("100 millis")))
     return samples
   })
