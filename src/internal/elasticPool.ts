@@ -3,8 +3,9 @@ import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
@@ -14,6 +15,7 @@ import { finallyDo } from "./lean.js"
 import type { BadOption } from "./options.js"
 import { decodeLimits, decodeOver, decodePool } from "./options.js"
 import { ElasticPoolState } from "./pool/pool.js"
+import type { Settings } from "./pool/settings.js"
 import type { Slot } from "./pool/slot.js"
 
 /** @internal */
@@ -117,13 +119,11 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
 
 /** @internal */
 export const get = <A, E>(state: ElasticPoolState<A, E>): Effect.Effect<A, E | PoolError, Scope.Scope> =>
-  Effect.withFiberRuntime((fiber) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(state.take(restore), (slot) => {
-        const loan = new Loan(state, slot, fiber)
-        return Effect.as(Effect.addFinalizer(() => Effect.sync(() => loan.end())), slot.value)
-      })
-    )
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(state.take(restore), (slot) => {
+      const loan = new Loan(state, slot, borrowerOf(state))
+      return Effect.as(Effect.addFinalizer(() => Effect.sync(() => loan.end())), slot.value)
+    })
   )
 
 /**
@@ -137,18 +137,22 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
   f: (a: A, loan: Loan<A, E>) => Effect.Effect<B, E2, R>,
   asError?: (error: E | PoolError) => E3
 ): Effect.Effect<B, E2 | E3, R> =>
-  Effect.withFiberRuntime((fiber) =>
-    Effect.uninterruptibleMask((restore) => {
-      const taken = state.take(restore)
-      return Effect.flatMap(
-        (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<Slot<A>, E3>,
-        (slot) => {
-          const loan = new Loan(state, slot, fiber)
-          return finallyDo(restore(Effect.suspend(() => f(slot.value, loan))), () => loan.end())
-        }
-      )
-    })
-  )
+  Effect.uninterruptibleMask((restore) => {
+    const taken = state.take(restore)
+    return Effect.flatMap(
+      (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<Slot<A>, E3>,
+      (slot) => {
+        const loan = new Loan(state, slot, borrowerOf(state))
+        return finallyDo(restore(Effect.suspend(() => f(slot.value, loan))), () => loan.end())
+      }
+    )
+  })
+
+type Borrower = Fiber.RuntimeFiber<unknown, unknown>
+
+/** The fiber at work, where loans are watched. @internal */
+export const borrowerOf = ({ settings }: { readonly settings: Settings }): Borrower | undefined =>
+  settings.leakThreshold === Infinity ? undefined : Option.getOrUndefined(Fiber.getCurrentFiber())
 
 /**
  * A resource in somebody's hands. A second end does nothing (I4). Meanwhile its length may be watched.
@@ -164,9 +168,9 @@ export class Loan<A, E> {
   constructor(
     private readonly state: ElasticPoolState<A, E>,
     private readonly slot: Slot<A>,
-    borrower: Fiber.RuntimeFiber<unknown, unknown>
+    borrower: Borrower | undefined
   ) {
-    this.watch = state.settings.leakThreshold === Infinity ? undefined : watchLeak(state, borrower)
+    this.watch = borrower === undefined ? undefined : watchLeak(state, borrower)
   }
 
   end(): void {
@@ -180,7 +184,7 @@ export class Loan<A, E> {
 
 const watchLeak = <A, E>(
   { env, settings: { leakThreshold } }: ElasticPoolState<A, E>,
-  borrower: Fiber.RuntimeFiber<unknown, unknown>
+  borrower: Borrower
 ): Fiber.RuntimeFiber<void> => {
   const taken = borrower.currentSpan?._tag === "Span"
     ? `in span ${borrower.currentSpan.name} (${borrower.currentSpan.spanId})`

@@ -6,7 +6,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Predicate from "effect/Predicate"
-import { Loan } from "../elasticPool.js"
+import { borrowerOf, Loan } from "../elasticPool.js"
 import { awaiting } from "../lean.js"
 import type { ElasticPoolState } from "../pool/pool.js"
 import type { Slot } from "../pool/slot.js"
@@ -26,13 +26,11 @@ export type Pool = ElasticPoolState<Session, SqlError>
  * @internal
  */
 export const pooled = <A>(pool: Pool, query: Query): Effect.Effect<A, SqlError> =>
-  Effect.withFiberRuntime((fiber) =>
-    awaiting<A, SqlError>((resume) => {
-      const run = new PooledStatement<A>(pool, query, fiber, resume)
-      run.take()
-      return () => run.interrupt()
-    })
-  )
+  awaiting<A, SqlError>((resume) => {
+    const run = new PooledStatement<A>(pool, query, resume)
+    run.take()
+    return () => run.interrupt()
+  })
 
 class PooledStatement<A> {
   /** Ends what is under way: the wait, or the statement. */
@@ -41,14 +39,15 @@ class PooledStatement<A> {
   private isOver = false
   private mayRetry = true
   private readonly shares: boolean
+  private readonly borrower: ReturnType<typeof borrowerOf>
 
   constructor(
     private readonly pool: Pool,
     private readonly query: Query,
-    private readonly caller: Fiber.RuntimeFiber<unknown, unknown>,
     private readonly resume: (exit: Exit.Exit<A, SqlError>) => void
   ) {
     this.shares = pool.settings.share > 1 && isShareable(query)
+    this.borrower = borrowerOf(pool)
   }
 
   take(): void {
@@ -66,7 +65,7 @@ class PooledStatement<A> {
       this.pool.release(slot)
       return this.take()
     }
-    const loan = new Loan(this.pool, slot, this.caller)
+    const loan = new Loan(this.pool, slot, this.borrower)
     const request = session.send<A>(
       session.prepared(this.query),
       { onInterrupt: "cancel", isShared: this.shares },
