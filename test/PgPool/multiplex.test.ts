@@ -229,6 +229,26 @@ describe("multiplex", () => {
       assert.deepStrictEqual(yield* table.ids, range(5))
     }))
 
+  it.scopedLive("what was behind others runs, however many sessions are killed before its turn", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { server, sql, until } = yield* makePool(one)
+      const all = yield* Effect.fork(together([100, 101, 102].map((n) => slowInsert(sql, table, n, 30))))
+      yield* until((sessions) => sessions.some(isSleeping))
+      const last = yield* Effect.fork(insert(sql, table, 1))
+      const killed: Array<number> = []
+      for (let round = 0; round < 3; round++) {
+        const [{ pid }] = yield* until((sessions) =>
+          sessions.some((session) => isSleeping(session) && !killed.includes(session.pid))
+        )
+        killed.push(pid)
+        yield* server.terminate(pid)
+      }
+      yield* Fiber.join(last)
+      assert.deepStrictEqual((yield* Fiber.join(all)).map((exit) => codeOf(failure(exit))), ["57P01", "57P01", "57P01"])
+      assert.deepStrictEqual(yield* table.ids, [1])
+    }))
+
   it.scopedLive("where the connection is cut without a word, all that was sent is told as unknown", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)

@@ -32,12 +32,15 @@ export const pooled = <A>(pool: Pool, query: Query): Effect.Effect<A, SqlError> 
     return () => run.interrupt()
   })
 
+/** So often it goes to another session. More would hide that it is what makes them end. */
+const mostRetries = 10
+
 class PooledStatement<A> {
   /** Ends what is under way: the wait, or the statement. */
   private leave = (): void => {}
   private deadline: Fiber.RuntimeFiber<void> | undefined = undefined
   private isOver = false
-  private mayRetry = true
+  private retries = mostRetries
   private readonly shares: boolean
   private readonly borrower: ReturnType<typeof borrowerOf>
 
@@ -85,9 +88,9 @@ class PooledStatement<A> {
 
   private answered(answer: Exit.Exit<A, SqlError>): void {
     if (this.isOver) return
-    // It has done nothing yet, so another session may have it; but only one, for who knows why this one was lost.
-    if (this.mayRetry && isNotSent(answer)) {
-      this.mayRetry = false
+    // It has done nothing yet, so another session may have it.
+    if (this.retries > 0 && isNotSent(answer)) {
+      this.retries--
       this.deadline?.unsafeInterruptAsFork(FiberId.none)
       return this.take()
     }
