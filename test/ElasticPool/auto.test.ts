@@ -174,21 +174,22 @@ describe("maxwait \"auto\": what it measures", () => {
 })
 
 describe("maxwait \"auto\": how long an overflow connection lingers", () => {
-  const five = Effect.gen(function*() {
-    const fake = new FakeResource({ connect: slow(20) })
-    const pool = yield* makePool({ ...fake.options, ...auto })
-    const callers = yield* Caller.askTimes(pool, 5)
-    yield* TestClock.adjust(20)
-    assert.strictEqual(fake.dials, 5)
-    for (const caller of callers) yield* caller.release
-    return { fake, pool, ids: callers.map(({ value }) => value!.id) }
-  })
-
-  it.scoped("R7 what comes back is kept, and closed down to maxsize when it was not used for 25 connects", () =>
+  const five = (connect: number) =>
     Effect.gen(function*() {
-      const { fake, ids, pool } = yield* five
+      const fake = new FakeResource({ connect: slow(connect) })
+      const pool = yield* makePool({ ...fake.options, ...auto })
+      const callers = yield* Caller.askTimes(pool, 5)
+      yield* TestClock.adjust(connect)
+      assert.strictEqual(fake.dials, 5)
+      for (const caller of callers) yield* caller.release
+      return { fake, pool, ids: callers.map(({ value }) => value!.id) }
+    })
+
+  it.scoped("R7 what comes back is kept, and closed down to maxsize when it was not used for 8 connects", () =>
+    Effect.gen(function*() {
+      const { fake, ids, pool } = yield* five(20)
       assert.deepInclude(yield* pool.stats, { idle: 5, size: 5 })
-      yield* TestClock.adjust(499)
+      yield* TestClock.adjust(159)
       assert.deepStrictEqual(fake.closed, [])
       yield* TestClock.adjust(1)
       assert.sameMembers(fake.closed, ids.slice(0, 3))
@@ -196,11 +197,20 @@ describe("maxwait \"auto\": how long an overflow connection lingers", () => {
       assert.strictEqual((yield* pool.stats).closed.surplus, 3)
     }))
 
+  it.scoped("R7 however short a connect is, it lingers for 150 ms", () =>
+    Effect.gen(function*() {
+      const { fake, ids } = yield* five(1)
+      yield* TestClock.adjust(149)
+      assert.deepStrictEqual(fake.closed, [])
+      yield* TestClock.adjust(1)
+      assert.sameMembers(fake.closed, ids.slice(0, 3))
+    }))
+
   it.scoped("R7 those that are used now and then stay, the others go", () =>
     Effect.gen(function*() {
-      const { fake, ids, pool } = yield* five
+      const { fake, ids, pool } = yield* five(20)
       for (let i = 0; i < 5; i++) {
-        yield* TestClock.adjust(400)
+        yield* TestClock.adjust(130)
         for (const caller of yield* Caller.askTimes(pool, 4)) yield* caller.release
       }
       assert.deepStrictEqual(fake.closed, [ids[0]])
@@ -219,7 +229,7 @@ describe("maxwait \"auto\": how long an overflow connection lingers", () => {
 
   it.scoped("R9 a quiet pool settles on minsize, and expired ones are not kept for it", () =>
     Effect.gen(function*() {
-      const { fake, pool } = yield* five
+      const { fake, pool } = yield* five(20)
       yield* TestClock.adjust("1 hour")
       assert.deepInclude(yield* pool.stats, { idle: 1, size: 1 })
       assert.strictEqual(fake.live, 1)
@@ -238,7 +248,7 @@ describe("maxwait \"auto\": how long an overflow connection lingers", () => {
 
   it.scoped("R7 a shrink closes them at once, and the limits hold", () =>
     Effect.gen(function*() {
-      const { pool } = yield* five
+      const { pool } = yield* five(20)
       yield* pool.resize({ maxsize: 1, maxoverflow: 3 })
       yield* settle
       assert.deepInclude(yield* pool.stats, { idle: 1, size: 1 })
