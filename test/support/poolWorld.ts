@@ -3,6 +3,7 @@ import type { Fiber } from "effect"
 import { ElasticPool } from "effect-pgpool"
 import type { PoolError } from "effect-pgpool/PoolError"
 import type { PoolStats } from "effect-pgpool/PoolStats"
+import { awaiting } from "../../src/internal/lean.js"
 import { Simulation } from "./simulation.js"
 
 /** What a connect does, and what the finaliser of the resource does. */
@@ -355,14 +356,18 @@ export class PoolWorld {
 
   private hold(caller: Caller, conn: Conn, how: Take): Effect.Effect<void, "body"> {
     this.begin(caller, conn)
-    const use = Effect.async<void>((resume) => {
-      if (how.hold === 0 || caller.isFinished) return resume(Effect.void)
+    // `Effect.async` forgets its canceler if the fiber yields, and is interrupted, just when it has registered.
+    const use = awaiting<void, never>((resume) => {
+      if (how.hold === 0 || caller.isFinished) {
+        resume(Effect.void)
+        return
+      }
       const cancel = how.hold === undefined ? () => {} : this.sim.schedule(how.hold, () => resume(Effect.void))
       caller.finish = () => {
         cancel()
         resume(Effect.void)
       }
-      return Effect.sync(cancel)
+      return cancel
     })
     return this.mayYield.pipe(
       Effect.zipRight(use),
@@ -542,7 +547,8 @@ export class PoolWorld {
     while (this.stats.opening < this.conns.filter(isOpening).length) {
       const stale = this.conns.filter((conn) => isOpening(conn) && this.isHopeless(conn))
       const isOvertaken = (conn: Conn) => this.conns.some((other) => other.id > conn.id && other.openedAt <= this.now)
-      const conn = stale.find(isOvertaken) ?? stale[1]
+      const mayBe = (conn: Conn, n: number) => conn.plan.uninterruptible && (n > 0 || isOvertaken(conn))
+      const conn = stale.find(mayBe)
       if (conn === undefined) return
       this.givenUp(conn)
     }
