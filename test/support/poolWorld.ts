@@ -505,6 +505,8 @@ export class PoolWorld {
   }
 
   private connected(conn: Conn, exit: Exit.Exit<void, Refused>): void {
+    // Maybe in this moment.
+    if (conn.plan.uninterruptible && this.isHopeless(conn)) this.noticeGivenUp()
     const inTime = this.now < conn.askedAt
     if (!inTime) this.badAt = this.otherBadAt = Math.max(this.badAt, conn.askedAt)
     if (Exit.isSuccess(exit)) {
@@ -532,6 +534,10 @@ export class PoolWorld {
     }
   }
 
+  private isOpening({ askedAt, phase }: Conn): boolean {
+    return phase === "connecting" && this.now < askedAt
+  }
+
   private isHopeless(conn: Conn): boolean {
     return conn.isOutdated || this.now - conn.startedAt >= youngFor
   }
@@ -543,7 +549,9 @@ export class PoolWorld {
   }
 
   /** Of one that can't be interrupted it can only be seen that fewer are opening. */
-  private noticeGivenUp(isOpening: (conn: Conn) => boolean): void {
+  private noticeGivenUp(): void {
+    if (this.closingAt !== undefined) return
+    const isOpening = (conn: Conn) => this.isOpening(conn)
     while (this.stats.opening < this.conns.filter(isOpening).length) {
       const stale = this.conns.filter((conn) => isOpening(conn) && this.isHopeless(conn))
       const isOvertaken = (conn: Conn) => this.conns.some((other) => other.id > conn.id && other.openedAt <= this.now)
@@ -681,8 +689,8 @@ export class PoolWorld {
     if (!this.isReady) return
     const { conns, now, options, stats } = this
     const { cleanupTimeout, connectConcurrency, connectTimeout } = options
-    const isOpening = (conn: Conn) => conn.phase === "connecting" && now < conn.askedAt
-    if (this.closingAt === undefined) this.noticeGivenUp(isOpening)
+    const isOpening = (conn: Conn) => this.isOpening(conn)
+    this.noticeGivenUp()
     const isWorking = (conn: Conn) =>
       conn.phase === "open" && conn.work !== undefined && conn.work.since + cleanupTimeout > now
     const count = (is: (conn: Conn) => boolean) => conns.filter(is).length
