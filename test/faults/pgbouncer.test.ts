@@ -254,6 +254,8 @@ describe.skipIf(!PgBouncer.isInstalled)("behind PgBouncer", () => {
       for (const [how, restart] of Object.entries(restarts)) {
         // Its soft end waits for its clients to go, which in session mode a pool's never do.
         if (mode === "session" && how === "SIGINT") continue
+        // It loses what it has read of a client and not passed on yet (https://github.com/pgbouncer/pgbouncer/pull/894).
+        if (multiplex && how === "takeover") continue
         it.scopedLive(`${mode} mode, ${how}${multiplex ? ", multiplex" : ""}`, () =>
           Effect.gen(function*() {
             const bouncer = yield* behind(mode)
