@@ -249,6 +249,24 @@ describe("multiplex", () => {
       assert.deepStrictEqual(yield* table.ids, [1])
     }))
 
+  it.scopedLive("what was on its way when the socket did not take another one is told as unknown, and not sent again", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const proxy = yield* Proxy.start(serverUrl)
+      const { sql, until } = yield* makePool({ ...one, url: proxy.url })
+      const running = yield* Effect.fork(Effect.exit(slowInsert(sql, table, 1, 0.7)))
+      yield* until((all) => all.some(isSleeping))
+      yield* Effect.suspend(() => {
+        proxy.reset()
+        // The RST is there before the next write, and nobody has heard of it.
+        for (const end = performance.now() + 30; performance.now() < end;);
+        return insert(sql, table, 2)
+      })
+      assert.isTrue(isOutcomeUnknown(failure(yield* Fiber.join(running))))
+      yield* until(nobodySleeps)
+      assert.deepStrictEqual(yield* table.ids, [1, 2])
+    }))
+
   it.scopedLive("where the connection is cut without a word, all that was sent is told as unknown", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)

@@ -3,12 +3,15 @@ import type { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Redacted, Ref, Scope, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
+import { PgError } from "effect-pgpool"
 import {
   causeTagOf,
   codeOf,
   eventually,
+  isSleeping,
   makePool,
   makeTable,
+  nobodySleeps,
   pause,
   pidOf,
   promptly,
@@ -258,6 +261,22 @@ describe("R17 alive before use", () => {
       yield* Fiber.join(other)
       yield* eventually(pool.stats, ({ idle, size }) => idle === 1 && size === 1)
       yield* Effect.all(Effect.replicate(sql`SELECT 1`, 5), { concurrency: "unbounded" })
+    }))
+
+  it.scopedLive("R22 a session that has raised what a shutdown says lives on, and is believed no more than others", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const proxy = yield* Proxy.start(serverUrl)
+      const { sql, until } = yield* makePool({ url: proxy.url, maxsize: 1, maxoverflow: 1 })
+      const raised = yield* Effect.flip(sql.unsafe("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '57P01'; END $$"))
+      assert.strictEqual(codeOf(raised), "57P01")
+      const insert = sql`INSERT INTO ${sql(table.name)} (id) SELECT ${1}::int FROM pg_sleep(0.5)`
+      const running = yield* Effect.fork(Effect.flip(insert))
+      yield* until((all) => all.some(isSleeping))
+      proxy.reset()
+      assert.isTrue(PgError.isOutcomeUnknown(yield* Fiber.join(running)))
+      yield* until(nobodySleeps)
+      assert.deepStrictEqual(yield* table.ids, [1])
     }))
 
   it.scopedLive("R17 the stream of a killed session fails typed, in a transaction and outside", () =>

@@ -101,7 +101,8 @@ export class Session {
   /** Queries without an answer, and how many of them may be cancelled because nobody waits for it. */
   private unanswered = 0
   private abandoned = 0
-  /** Counts the answers. */
+  /** Count the queries that were sent, and the answers. */
+  private sent = 0
   private answers = 0
   private whenReady: Array<() => void> = []
   private whenSettled: Array<() => void> = []
@@ -241,6 +242,7 @@ export class Session {
     const submit = (query: unknown) => {
       isAnswered = false
       this.unanswered++
+      const number = this.sent + 1
       this.submit(query, how, (error, result) => {
         // `pg` may tell of a failure twice.
         if (isAnswered) return
@@ -250,7 +252,7 @@ export class Session {
         const tell = () => {
           const again = hasFailed && !isAbandoned ? this.again(query, sender) : undefined
           if (again !== undefined) return submit(again)
-          request.answer = hasFailed ? Exit.fail(this.failure(error)) : Exit.succeed(result as A)
+          request.answer = hasFailed ? Exit.fail(this.failure(error, number === this.sent)) : Exit.succeed(result as A)
           onAnswer(request.answer)
         }
         if (how.isShared !== true) this.onceSettled(tell)
@@ -277,6 +279,7 @@ export class Session {
   /** Sends a query; the session is settled again when the server is ready. */
   submit(query: unknown, how: Manner, callback?: (error: unknown, result: unknown) => void): void {
     this.inFlight = how.onInterrupt
+    this.sent++
     this.client.pipeline = how.isShared === true
     if (how.isShared === true) inOnePiece(this.client.connection, () => this.client.query(query, callback))
     else this.client.query(query, callback)
@@ -294,11 +297,15 @@ export class Session {
     if (this.unanswered > 0 && this.abandoned === this.unanswered) this.interrupted()
   }
 
-  /** What a failed query tells its caller: the server's words, or that the answer was lost (R22). */
-  failure(error: unknown): SqlError {
+  /**
+   * What a failed query tells its caller: the server's words, or that the answer was lost (R22). One error of the socket
+   * comes to all that are on their way, of which only the last one can be what the socket did not take.
+   */
+  failure(error: unknown, isLast = true): SqlError {
     if (isServerError(error)) {
       if (leavesOutcomeOpen(error)) return lostAnswer(error)
-      if (isSessionLost(error)) this.farewell = error
+      // A statement may raise the same error by itself, and then its session lives on.
+      if (this.ended && isSessionLost(error)) this.farewell = error
       if (isReadOnly(error) && isForWriting(this.target.hosts.attrs)) this.onLost(this)
       if (!isHeldBack(error)) return statementError(error)
       heldBack(this.target)
@@ -308,7 +315,7 @@ export class Session {
     // It comes to one after the other: what is behind the last words has not been looked at.
     if (this.farewell !== undefined) return this.notSent(this.farewell)
     // The socket did not take all of it: without its end the server has done nothing that lasts.
-    if (isWriteError(error)) return this.notSent(error)
+    if (isLast && isWriteError(error)) return this.notSent(error)
     return this.ended ? lostAnswer(error) : statementError(error)
   }
 
