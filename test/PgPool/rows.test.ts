@@ -1,5 +1,6 @@
+import type { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Effect, Redacted, Stream } from "effect"
 import * as pg from "pg"
 import { makePool, serverUrl } from "../support/pgPool.js"
 
@@ -82,6 +83,23 @@ describe("rows", () => {
       const [first, second] = yield* select
       Object.assign(first, { a: 2, b: 3 })
       assert.deepStrictEqual([second, ...yield* select], [{ a: 1 }, { a: 1 }, { a: 1 }])
+    }))
+
+  it.scopedLive("whatever a type parser throws, no row is left out", () =>
+    Effect.gen(function*() {
+      const isTrue = (value: string) => {
+        if (value === "f") throw undefined
+        return true
+      }
+      const { sql } = yield* makePool({
+        types: { getTypeParser: (oid: number) => oid === 16 ? isTrue : String } as unknown as pg.CustomTypesConfig
+      })
+      const select = sql`SELECT x FROM (VALUES (true), (false), (true)) AS v (x) WHERE ${1} = 1`
+      for (
+        const rows of [select, Stream.runCollect(select.stream), sql.withTransaction(Stream.runCollect(select.stream))]
+      ) {
+        assert.include(String((yield* Effect.flip<unknown, SqlError.SqlError, never>(rows)).cause), "threw undefined")
+      }
     }))
 
   it.scopedLive("a type parser that is set later is heeded", () =>

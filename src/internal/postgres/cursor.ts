@@ -2,6 +2,7 @@
 import type { Connection } from "pg"
 import Cursor from "pg-cursor"
 import { inOnePiece } from "./portal.js"
+import { thrown } from "./rows.js"
 
 /** How `pg` calls a query, and `pg-cursor` itself. */
 type Handler =
@@ -55,7 +56,7 @@ export class SafeCursor extends Cursor {
     try {
       this.handle("handleDataRow", message)
     } catch (error) {
-      this.badRow ??= error
+      this.badRow ??= thrown(error)
     }
   }
 

@@ -1,5 +1,6 @@
 /** @internal */
 import Pg from "pg"
+import { thrown } from "./rows.js"
 
 /** The parts of `pg`'s wire connection that we need, as they are called without its types' surplus. @internal */
 export interface Wire {
@@ -91,7 +92,7 @@ export class Portal {
     try {
       this.rows.push(this._result.parseRow(message.fields))
     } catch (error) {
-      this.badRow ??= error
+      this.badRow ??= thrown(error)
     }
   }
 

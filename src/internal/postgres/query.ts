@@ -2,7 +2,7 @@
 import type { FieldDef } from "pg"
 import Pg from "pg"
 import type { Result } from "./rows.js"
-import { describe } from "./rows.js"
+import { describe, thrown } from "./rows.js"
 
 /** One statement, as `pg` takes it. @internal */
 export interface Query {
@@ -45,7 +45,7 @@ export class StatementQuery extends Base {
     try {
       this._result.rows.push(this._result.parseRow(fields))
     } catch (error) {
-      this._canceledDueToError = error
+      this._canceledDueToError = thrown(error)
     }
   }
 }

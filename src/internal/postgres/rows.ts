@@ -49,3 +49,6 @@ const nulls = (fields: ReadonlyArray<FieldDef>): Row => {
   for (const { name } of fields) row[name] = null
   return row
 }
+
+/** What a type parser threw. It must not be taken for nothing. @internal */
+export const thrown = (error: unknown): unknown => error || new Error(`A type parser threw ${String(error)}`)
