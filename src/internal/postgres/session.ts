@@ -101,8 +101,7 @@ export class Session {
   /** Queries without an answer, and how many of them may be cancelled because nobody waits for it. */
   private unanswered = 0
   private abandoned = 0
-  /** Count the queries that were sent, and the answers. */
-  private sent = 0
+  /** Counts the answers. */
   private answers = 0
   private whenReady: Array<() => void> = []
   private whenSettled: Array<() => void> = []
@@ -242,7 +241,7 @@ export class Session {
     const submit = (query: unknown) => {
       isAnswered = false
       this.unanswered++
-      const number = this.sent + 1
+      const number = this.sent
       this.submit(query, how, (error, result) => {
         // `pg` may tell of a failure twice.
         if (isAnswered) return
@@ -279,10 +278,13 @@ export class Session {
   /** Sends a query; the session is settled again when the server is ready. */
   submit(query: unknown, how: Manner, callback?: (error: unknown, result: unknown) => void): void {
     this.inFlight = how.onInterrupt
-    this.sent++
     this.client.pipeline = how.isShared === true
     if (how.isShared === true) inOnePiece(this.client.connection, () => this.client.query(query, callback))
     else this.client.query(query, callback)
+  }
+
+  private get sent(): number {
+    return this.answers + this.unanswered
   }
 
   private answered(isAbandoned: boolean): void {
