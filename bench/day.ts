@@ -35,8 +35,9 @@ export interface Played extends Score {
   readonly connects: number
 }
 
-/** What the day asks of a server, in milliseconds. */
-const planned = { service: 5, connect: 20 }
+/** How long a request holds its connection, and what a connect takes. Milliseconds. */
+const service = 5 * slowness
+const connect = 20 * slowness
 
 /** The contender in a process of its own. */
 const start = (job: Job) =>
@@ -103,11 +104,11 @@ const goals = (played: ReadonlyArray<Played>): ReadonlyArray<Goal> => {
   ]
 }
 
-const notes = ({ delay, plan, seconds, sleep }: {
+const notes = ({ delay, plan, seconds, statement }: {
   readonly delay: number
   readonly plan: ReadonlyArray<number>
   readonly seconds: number
-  readonly sleep: number
+  readonly statement: string
 }): string => {
   const phases = phasesOf(seconds).map(([length, perSecond]) => `${perSecond}/s for ${+length.toFixed(1)} s`)
   return [
@@ -115,14 +116,10 @@ const notes = ({ delay, plan, seconds, sleep }: {
     `Poisson process: ${phases.join(", ")}. That is ${slowness} times slower than was planned, and so are service,`,
     "connects and the contenders' own timeouts, so that two cores, which the server shares with its clients, are not",
     "what callers wait for. The contenders begin one after the other, so that no two have their bursts at the same time.",
-    `Each request is \`select pg_sleep(${(sleep / 1000).toFixed(4)})\`, which holds a connection for`,
-    `${
-      planned.service * slowness
-    } ms in all. Its time counts from its planned arrival, though 99 of 100 were only made`,
-    "\"late\" ms after it, at most; what failed has no time. Connections are those in `pg_stat_activity`, every 100 ms. A",
-    `connect takes about ${planned.connect * slowness} ms: a proxy holds it up by ${
-      delay.toFixed(1)
-    } ms. CPU is that of`,
+    `Each request is \`${statement}\`, which holds a connection for ${service} ms in all. Its time counts from its planned`,
+    "arrival, though 99 of 100 were only made \"late\" ms after it, at most; what failed has no time. Connections are those",
+    `in \`pg_stat_activity\`, every 100 ms. A connect takes about ${connect} ms: a proxy holds it up by`,
+    `${delay.toFixed(1)} ms. CPU is that of`,
     "the contender's process."
   ].join(" ")
 }
@@ -132,13 +129,13 @@ export const day = ({ out, seconds, url }: Options): Effect.Effect<ReadonlyArray
   Effect.gen(function*() {
     const names = Object.keys(contenders)
     const server = url ?? (yield* Postgres.start({ parameters: { max_connections: "200" } })).url
-    const connect = planned.connect * slowness
-    const service = planned.service * slowness
     const doors = yield* Effect.all(names.map(() => Proxy.start(Redacted.make(server))))
     const address = Redacted.value(doors[0].url)
     const delay = Math.max(0, connect - (yield* connectTime(address)))
     for (const door of doors) door.connectDelay = delay
-    const sleep = service - ((yield* sleepTime(address, service)) - service)
+    // Less than that, by what comes on top of the sleep itself.
+    const sleep = 2 * service - (yield* sleepTime(address, service))
+    const statement = `select pg_sleep(${(sleep / 1000).toFixed(4)})`
     const plan = planOf({ seconds })
     const played = yield* Effect.forEach(
       names,
@@ -147,7 +144,7 @@ export const day = ({ out, seconds, url }: Options): Effect.Effect<ReadonlyArray
           {
             contender,
             seconds,
-            statement: `select pg_sleep(${sleep / 1000})`,
+            statement,
             url: Redacted.value(doors[i].url),
             applicationName: `day ${process.pid} ${i}`
           },
@@ -164,7 +161,7 @@ export const day = ({ out, seconds, url }: Options): Effect.Effect<ReadonlyArray
       markdown: [
         table(columns, played.map(row)),
         `![The load, and connections held](${chart})`,
-        notes({ delay, plan, seconds, sleep })
+        notes({ delay, plan, seconds, statement })
       ]
         .join("\n\n"),
       goals: goals(played)
