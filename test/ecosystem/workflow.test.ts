@@ -51,14 +51,17 @@ layer(Database.layer, { excludeTestServices: true })("@effect/workflow", (it) =>
           const { server, url } = yield* Database.Database
           yield* server.query("CREATE TABLE ledger (id serial, activity text, runner integer)")
           const ledger = server.query("SELECT activity, runner FROM ledger ORDER BY id")
-          const runners = yield* Effect.all([startRunner, startRunner])
-          // The first that is up takes all shards, and one that moves takes its workflows along: wait for the halves.
-          yield* waitFor(
-            server.query(`
-              SELECT application_name, count(*)::int AS shards FROM pg_locks JOIN pg_stat_activity USING (pid)
-              WHERE locktype = 'advisory' AND datname = current_database() GROUP BY 1`),
-            (held) => held.filter(({ shards }) => shards === 10).length === 2
-          )
+          // How many shards each of the runners holds.
+          const held = server.query(`
+            SELECT count(*)::int AS shards FROM pg_locks JOIN pg_stat_activity USING (pid)
+            WHERE locktype = 'advisory' AND datname = current_database() GROUP BY application_name`)
+          // The first makes the cluster's tables: of two sessions that do the same CREATE TABLE IF NOT EXISTS at once,
+          // one can fail.
+          const first = yield* startRunner
+          yield* waitFor(held, (rows) => rows.some(({ shards }) => shards === 20))
+          const runners = [first, yield* startRunner]
+          // A shard that moves takes its workflows along: wait until each has its half.
+          yield* waitFor(held, (rows) => rows.filter(({ shards }) => shards === 10).length === 2)
 
           const result = yield* Effect.fork(
             Trip.execute({ id: "1" }).pipe(
