@@ -35,7 +35,9 @@ export const names = {
   stock: "@effect/sql-pg",
   pg: "`pg.Pool`",
   postgres: "postgres.js"
-}
+} as const
+
+export type Name = typeof names[keyof typeof names]
 
 const readRows = "SELECT id, name, price, at FROM effect_pgpool_bench.rows"
 const writeRow = "INSERT INTO effect_pgpool_bench.log (n, note) VALUES ($1, $2)"
@@ -89,13 +91,13 @@ export const ours = (
     Effect.provide(Reactivity.layer)
   )
 
-export const stock = (url: string, connections: number): Made =>
+const stock = (url: string, connections: number): Made =>
   Effect.map(
     Layer.build(PgClient.layer({ url: Redacted.make(url), maxConnections: connections })),
     (context) => overSqlClient(names.stock, Context.get(context, SqlClient.SqlClient))
   )
 
-export const pg = (url: string, connections: number): Made =>
+const pg = (url: string, connections: number): Made =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => new Pg.Pool({ connectionString: url, max: connections })),
@@ -119,7 +121,7 @@ export const pg = (url: string, connections: number): Made =>
       })
   )
 
-export const postgresJs = (url: string, connections: number): Made =>
+const postgresJs = (url: string, connections: number): Made =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => postgres(url, { max: connections })),
@@ -134,3 +136,14 @@ export const postgresJs = (url: string, connections: number): Made =>
           sql.begin((sql) => sql`INSERT INTO effect_pgpool_bench.log (n, note) VALUES (${1}, ${"a note"})`)
       })
   )
+
+/** Makes each of them, with so many connections. */
+export const make: { readonly [N in Name]: (url: string, connections: number) => Made } = {
+  [names.ours]: (url, connections) => ours(names.ours, url, connections),
+  [names.multiplex]: (url, connections) => ours(names.multiplex, url, connections, { multiplex: true }),
+  [names.prepare]: (url, connections) => ours(names.prepare, url, connections, { prepare: true }),
+  [names.both]: (url, connections) => ours(names.both, url, connections, { multiplex: true, prepare: true }),
+  [names.stock]: stock,
+  [names.pg]: pg,
+  [names.postgres]: postgresJs
+}

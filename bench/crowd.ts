@@ -1,6 +1,7 @@
 /** Loops so lean that they don't drown what goes on in them. */
 import { Effect, Exit } from "effect"
 import type { Contender } from "./measure.js"
+import { timed } from "./measure.js"
 
 const loop = (body: () => Effect.Effect<unknown, unknown>, times: number): Effect.Effect<void, unknown> =>
   Effect.suspend(() => {
@@ -16,7 +17,7 @@ export const fibers = (
 ): Contender => ({
   name,
   unit: count,
-  run: (operations) => count === 1 ? loop(body, operations) : together(count, loop(body, operations / count))
+  lap: (operations) => timed(count === 1 ? loop(body, operations) : together(count, loop(body, operations / count)))
 })
 
 /** So many fibers that begin together and do one operation each; again and again. */
@@ -27,7 +28,7 @@ export const generations = (
 ): Contender => ({
   name,
   unit: count,
-  run: (operations) => loop(() => together(count, body), operations / count)
+  lap: (operations) => timed(loop(() => together(count, body), operations / count))
 })
 
 /** `Effect.forEach` would do, at several times the cost. */
@@ -49,6 +50,6 @@ export const promises = (
 ): Contender => ({
   name,
   unit: count,
-  run: (operations) =>
-    Effect.tryPromise(() => Promise.all(Array.from({ length: count }, () => task(operations / count))))
+  lap: (operations) =>
+    timed(Effect.tryPromise(() => Promise.all(Array.from({ length: count }, () => task(operations / count)))))
 })

@@ -2,11 +2,18 @@
 import { Console, Effect } from "effect"
 import { median } from "simple-statistics"
 
+/** What so many operations took together, in microseconds. */
+export interface Lap {
+  readonly wall: number
+  /** The CPU time of the contender's process, all threads together. */
+  readonly cpu: number
+}
+
 /** One of the things that are compared. */
 export interface Contender {
   readonly name: string
   /** Does so many operations, a multiple of `unit`. */
-  readonly run: (operations: number) => Effect.Effect<unknown, unknown>
+  readonly lap: (operations: number) => Effect.Effect<Lap, unknown>
   /** Default: 1. */
   readonly unit?: number
 }
@@ -16,7 +23,7 @@ export interface Figure {
   readonly name: string
   /** The median of the rounds. */
   readonly wall: number
-  /** The median of this process's CPU time, all threads together. */
+  /** The median of the CPU time. */
   readonly cpu: number
   readonly rounds: ReadonlyArray<number>
 }
@@ -27,20 +34,15 @@ export interface Rounds {
   readonly seconds: number
 }
 
-interface Lap {
-  readonly wall: number
-  readonly cpu: number
-}
-
 /**
- * Of so many operations together. No garbage is collected on purpose: after a few collections V8 would forget the
- * compiled code of the contenders whose turn it is not.
+ * A lap in this process. No garbage is collected on purpose: after a few collections V8 would forget the compiled code of
+ * the contenders whose turn it is not.
  */
-const lap = ({ run }: Contender, operations: number): Effect.Effect<Lap, unknown> =>
+export const timed = (run: Effect.Effect<unknown, unknown>): Effect.Effect<Lap, unknown> =>
   Effect.suspend(() => {
     const cpu = process.cpuUsage()
     const started = process.hrtime.bigint()
-    return Effect.map(run(operations), () => {
+    return Effect.map(run, () => {
       const wall = Number(process.hrtime.bigint() - started) / 1000
       const { system, user } = process.cpuUsage(cpu)
       return { wall, cpu: user + system }
@@ -48,15 +50,15 @@ const lap = ({ run }: Contender, operations: number): Effect.Effect<Lap, unknown
   })
 
 /** How many operations take about so long. Warms up by the way: with as many operations as that again, or more. */
-const calibrate = (contender: Contender, seconds: number): Effect.Effect<number, unknown> =>
+export const calibrate = (contender: Contender, seconds: number): Effect.Effect<number, unknown> =>
   Effect.gen(function*() {
     const unit = contender.unit ?? 1
     const goal = seconds * 1e6
     let operations = unit
-    let { wall } = yield* lap(contender, operations)
+    let { wall } = yield* contender.lap(operations)
     while (wall < goal) {
       operations *= 2
-      wall = (yield* lap(contender, operations)).wall
+      wall = (yield* contender.lap(operations)).wall
     }
     return Math.max(1, Math.round(operations / unit * goal / wall)) * unit
   })
@@ -78,7 +80,7 @@ export const compare = (
     for (let round = 0; round <= rounds; round++) {
       for (let turn = 0; turn < contenders.length; turn++) {
         const i = (turn + round) % contenders.length
-        const { cpu, wall } = yield* lap(contenders[i], operations[i])
+        const { cpu, wall } = yield* contenders[i].lap(operations[i])
         if (round > 0) laps[i].push({ wall: wall / operations[i], cpu: cpu / operations[i] })
       }
     }

@@ -1,11 +1,13 @@
 /** Queries over real connections, by clients that have the same number of them. */
 import { Effect } from "effect"
 import type { Scope } from "effect"
-import type { Client, Shape } from "./clients.js"
+import type { Name, Shape } from "./clients.js"
 import * as Clients from "./clients.js"
 import { delayed, roundTrip } from "./delay.js"
 import type { Figure, Rounds } from "./measure.js"
-import { compare, named } from "./measure.js"
+import { calibrate, compare, named } from "./measure.js"
+import type { Asked } from "./queries/asked.js"
+import { start } from "./queries/asked.js"
 import type { Goal, Section } from "./report.js"
 import { atLeast, figure, table } from "./report.js"
 
@@ -58,29 +60,24 @@ export const quick: ReadonlyArray<Grid> = [
 /** With statements prepared just once: it is not what this compares. */
 const isWithPrepared = ({ connections, fibers, shape }: Cell) => shape === "short" && connections === 2 && fibers === 64
 
-const clientsFor = (cell: Cell, url: string): Effect.Effect<ReadonlyArray<Client>, unknown, Scope.Scope> => {
-  const { connections } = cell
-  return Effect.all([
-    Clients.ours(names.ours, url, connections),
-    Clients.ours(names.multiplex, url, connections, { multiplex: true }),
-    ...isWithPrepared(cell)
-      ? [
-        Clients.ours(names.prepare, url, connections, { prepare: true }),
-        Clients.ours(names.both, url, connections, { prepare: true, multiplex: true })
-      ]
-      : [],
-    Clients.stock(url, connections),
-    Clients.pg(url, connections),
-    Clients.postgresJs(url, connections)
-  ])
-}
+const clientsFor = (cell: Cell): ReadonlyArray<Name> => [
+  names.ours,
+  names.multiplex,
+  ...isWithPrepared(cell) ? [names.prepare, names.both] : [],
+  names.stock,
+  names.pg,
+  names.postgres
+]
 
-const measureCell = (cell: Cell, url: string, rounds: Rounds): Effect.Effect<Measured, unknown> =>
+/** The processes of the clients. */
+type Processes = ReadonlyMap<Name, Asked>
+
+const measureCell = (cell: Cell, url: string, processes: Processes, rounds: Rounds): Effect.Effect<Measured, unknown> =>
   Effect.gen(function*() {
-    const clients = yield* clientsFor(cell, url)
+    const contenders = yield* Effect.forEach(clientsFor(cell), (name) => processes.get(name)!.begin({ ...cell, url }))
     const figures = yield* compare(
       `Queries: ${cell.shape}, ${cell.connections} connections, ${cell.fibers} fibers, delay ${cell.delay} ms`,
-      clients.map(({ asked }) => asked(cell.shape, cell.fibers)),
+      contenders,
       rounds
     )
     return { ...cell, figures }
@@ -103,10 +100,10 @@ const commandOf = ({ connections, delay, fibers, shape }: Grid): string =>
 const cellsOf = ({ connections, fibers, ...rest }: Grid): ReadonlyArray<Cell> =>
   connections.flatMap((connections) => fibers.map((fibers) => ({ ...rest, connections, fibers })))
 
-const measureGrid = (grid: Grid, { url, ...rounds }: Options) =>
+const measureGrid = (grid: Grid, processes: Processes, { url, ...rounds }: Options) =>
   Effect.gen(function*() {
     const address = grid.delay === 0 ? url : yield* delayed(url, grid.delay)
-    const cells = yield* Effect.forEach(cellsOf(grid), (cell) => measureCell(cell, address, rounds))
+    const cells = yield* Effect.forEach(cellsOf(grid), (cell) => measureCell(cell, address, processes, rounds))
     const markdown = [table(columns, cells.flatMap(rowsOf))]
     if (grid.delay > 0) {
       markdown.push(`A query alone takes ${figure(yield* roundTrip(address))} ms: timers are no more exact than that.`)
@@ -150,10 +147,33 @@ const goalsOf = (cells: ReadonlyArray<Measured>): ReadonlyArray<Goal> => {
   ]
 }
 
+const startAll: Effect.Effect<Processes, unknown, Scope.Scope> = Effect.map(
+  Effect.forEach(
+    Object.values(names),
+    (name) => Effect.map(start(name), (asked) => [name, asked] as const),
+    { concurrency: "unbounded" }
+  ),
+  (processes) => new Map(processes)
+)
+
+/** All that it will be asked, for longer than a round: what V8 compiles meanwhile is not what this compares. */
+const warmUp = ({ begin }: Asked, { grids, seconds, url }: Options): Effect.Effect<void, unknown> =>
+  Effect.forEach(
+    new Set(grids.map(({ shape }) => shape)),
+    (shape) =>
+      begin({ url, shape, connections: 2, fibers: 64 }).pipe(
+        Effect.flatMap((contender) => calibrate(contender, 4 * seconds)),
+        Effect.scoped
+      ),
+    { discard: true }
+  )
+
 export const queries = (options: Options): Effect.Effect<ReadonlyArray<Section>, unknown> =>
   Effect.gen(function*() {
     yield* Clients.tables(options.url)
-    const measured = yield* Effect.forEach(options.grids, (grid) => measureGrid(grid, options))
+    const processes = yield* startAll
+    yield* Effect.forEach(processes.values(), (asked) => warmUp(asked, options))
+    const measured = yield* Effect.forEach(options.grids, (grid) => measureGrid(grid, processes, options))
     const goals = goalsOf(measured.flatMap(({ cells }) => cells))
     return measured.map(({ section }, i) => (i === 0 ? { ...section, goals } : section))
   }).pipe(Effect.scoped)

@@ -90,8 +90,9 @@ export const render = (
   [
     "# What the pool costs beside its peers",
     machine,
-    `What stands in one table was measured in turn in one run, round by round; but the day is played by one after the ` +
-    `other. Figures are medians of ${rounds} rounds, after one to warm up; CPU time is that of the client's process.`,
+    `What stands in one table was measured in turn in one run, round by round; the clients of queries and of the day are ` +
+    `each in a process of its own. Figures are medians of ${rounds} rounds, after one to warm up; CPU time is that of the ` +
+    `contender's process.`,
     ...goalsOf(sections.flatMap(({ goals = [] }) => goals)),
     ...sections.flatMap(({ command, markdown, title }) => [`## ${title}`, `\`${command}\``, markdown])
   ].join("\n\n") + "\n"
