@@ -112,6 +112,20 @@ describe("drain", () => {
     }))
 })
 
+describe("drain whose caller does not wait", () => {
+  it.scopedLive("goes on all the same", () =>
+    Effect.gen(function*() {
+      const { pool, sql, until } = yield* makePool()
+      yield* sql`SELECT 1`
+      const listener = yield* Effect.fork(Effect.flip(Stream.runDrain(pool.listen(uniqueName()))))
+      yield* until((sessions) => sessions.some(({ query }) => query.startsWith("LISTEN")))
+      const drain = Effect.runFork(pool.drain)
+      yield* Fiber.interrupt(drain)
+      assert.strictEqual(causeTagOf(yield* promptly(Fiber.join(listener))), "PoolClosed")
+      yield* until((sessions) => sessions.length === 0)
+    }))
+})
+
 describe("suspend and resume", () => {
   it.scopedLive("a restart of the server between them fails nobody", () =>
     Effect.gen(function*() {

@@ -6,6 +6,7 @@ import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../../PgPool.js"
 import { fromState, makeState, orDie, use } from "../elasticPool.js"
@@ -116,7 +117,11 @@ const open = (
         }),
       resize,
       evict,
-      drain: Effect.zipRight(closeListen, drain, { concurrent: true }),
+      drain: Effect.suspend(() => {
+        // Whether its caller waits for the end or not, both have begun with this step.
+        const listening = state.env.fork(closeListen)
+        return Effect.zipRight(drain, Fiber.join(listening))
+      }),
       suspend,
       resume,
       stats
