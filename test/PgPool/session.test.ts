@@ -537,39 +537,38 @@ describe("onConnect and settings", () => {
 describe("what can't be sent or read", () => {
   const circular: Record<string, unknown> = {}
   circular.self = circular
-  const unserialisable = [
-    circular,
-    10n ** 3n === 1000n
-      ? {
-        toPostgres: () => {
-          throw new Error("no")
-        }
-      }
-      : 0
-  ]
+  const throws = (error: unknown) => ({
+    toPostgres: () => {
+      throw error
+    }
+  })
+  const unserialisable = [circular, throws(new Error("no")), throws(undefined)]
 
-  it.scopedLive("a parameter that can't be serialised is a typed error, and the connection works on", () =>
-    Effect.gen(function*() {
-      const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
-      const pid = yield* pidOf(sql)
-      for (const bad of unserialisable) {
-        const uses: Array<Effect.Effect<unknown, SqlError.SqlError>> = [
-          sql.unsafe("SELECT $1::text", [bad as any]),
-          sql.unsafe("SELECT $1::text", [bad as any]).raw,
-          sql.unsafe("SELECT $1::text", [bad as any]).values,
-          Stream.runDrain(sql.unsafe("SELECT $1::text", [bad as any]).stream),
-          sql.withTransaction(sql.unsafe("SELECT $1::text", [bad as any])),
-          sql.withTransaction(Stream.runDrain(sql.unsafe("SELECT $1::text", [bad as any]).stream))
-        ]
-        for (const [i, use] of uses.entries()) {
-          assert.instanceOf(yield* promptly(Effect.flip(use)), SqlError.SqlError)
-          assert.deepStrictEqual(yield* promptly(sql`SELECT ${i}::integer AS i`), [{ i }])
-          assert.deepStrictEqual(yield* promptly(sql.unsafe(`SELECT ${i} AS i`)), [{ i }])
+  it.scopedLive.each([{}, { prepare: true }, { multiplex: true }])(
+    "a parameter that can't be serialised is a typed error, and the connection works on (%o)",
+    (options) =>
+      Effect.gen(function*() {
+        const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1, ...options })
+        const pid = yield* pidOf(sql)
+        for (const bad of unserialisable) {
+          const uses: Array<Effect.Effect<unknown, SqlError.SqlError>> = [
+            sql.unsafe("SELECT $1::text", [bad as any]),
+            sql.unsafe("SELECT $1::text", [bad as any]).raw,
+            sql.unsafe("SELECT $1::text", [bad as any]).values,
+            Stream.runDrain(sql.unsafe("SELECT $1::text", [bad as any]).stream),
+            sql.withTransaction(sql.unsafe("SELECT $1::text", [bad as any])),
+            sql.withTransaction(Stream.runDrain(sql.unsafe("SELECT $1::text", [bad as any]).stream))
+          ]
+          for (const [i, use] of uses.entries()) {
+            assert.instanceOf(yield* promptly(Effect.flip(use)), SqlError.SqlError)
+            assert.deepStrictEqual(yield* promptly(sql`SELECT ${i}::integer AS i`), [{ i }])
+            assert.deepStrictEqual(yield* promptly(sql.unsafe(`SELECT ${i} AS i`)), [{ i }])
+          }
         }
-      }
-      assert.strictEqual(yield* pidOf(sql), pid)
-      assert.strictEqual((yield* pool.stats).opened, 1)
-    }))
+        assert.strictEqual(yield* pidOf(sql), pid)
+        assert.strictEqual((yield* pool.stats).opened, 1)
+      })
+  )
 
   const reads: Record<string, (sql: PgClient.PgClient, text: string) => Effect.Effect<unknown, SqlError.SqlError>> = {
     "by the simple protocol": (sql, text) => sql.unsafe(text),

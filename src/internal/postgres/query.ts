@@ -40,6 +40,11 @@ export class StatementQuery extends Base {
     describe(this._result, fields)
   }
 
+  /** Of a server's error, or what serialising a parameter threw. */
+  override handleError(error: unknown, wire: unknown): void {
+    super.handleError(thrown(error), wire)
+  }
+
   handleDataRow({ fields }: { readonly fields: ReadonlyArray<unknown> }): void {
     if (this._canceledDueToError) return
     try {

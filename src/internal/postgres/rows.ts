@@ -50,5 +50,6 @@ const nulls = (fields: ReadonlyArray<FieldDef>): Row => {
   return row
 }
 
-/** What a type parser threw. It must not be taken for nothing. @internal */
-export const thrown = (error: unknown): unknown => error || new Error(`A type parser threw ${String(error)}`)
+/** What code of users threw, a type parser or a parameter's own. It must not be taken for nothing. @internal */
+export const thrown = (error: unknown): unknown =>
+  error || new Error(`A type parser, or a parameter's toPostgres, threw ${String(error)}`)
