@@ -110,7 +110,7 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
         ({ maxoverflow, maxsize }) => state.resize(maxsize, maxoverflow)
       )
     ),
-  evict: (options) => Effect.suspend(() => Effect.map(orDie(decodeOver(options?.over)), (over) => state.evict(over))),
+  evict: (options) => Effect.suspend(() => Effect.map(orDie(decodeOver(options)), (over) => state.evict(over))),
   drain: state.lifecycle.drain,
   suspend: state.lifecycle.suspend,
   resume: Effect.sync(() => state.lifecycle.resume()),

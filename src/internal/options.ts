@@ -43,15 +43,22 @@ interface DurationLimits {
   readonly or?: string
 }
 
-/** Decodes a duration to milliseconds. `Duration.decode` itself takes negative numbers for zero. @internal */
+/**
+ * Decodes a duration to milliseconds. `Duration.decode` itself takes negative numbers for zero. A part of a millisecond
+ * is refused: it is a number of seconds, as 0.2 is in other pools.
+ *
+ * @internal
+ */
 export const duration = (option: string, value: unknown, limits?: DurationLimits): number => {
-  const allowed = "a finite duration" + (limits?.positive === true ? " of a millisecond or more" : " of zero or more") +
-    ", such as \"200 millis\" or a number of milliseconds" + (limits?.or ?? "")
   const decoded = isNegative(value) ? undefined : decode(value)
-  if (decoded === undefined || !Duration.isFinite(decoded)) throw new BadOption(option, value, allowed)
-  const millis = Duration.toMillis(decoded)
-  if (limits?.positive === true && millis < 1) throw new BadOption(option, value, allowed)
-  return millis
+  const millis = decoded === undefined ? NaN : Duration.toMillis(decoded)
+  if (Number.isFinite(millis) && (millis >= 1 || millis === 0 && limits?.positive !== true)) return millis
+  const range = limits?.positive === true ? "of a millisecond or more" : "of zero, or of a millisecond or more"
+  throw new BadOption(
+    option,
+    value,
+    `a finite duration ${range}, such as "200 millis" or a number of milliseconds${limits?.or ?? ""}`
+  )
 }
 
 const isNegative = (value: unknown): boolean =>
@@ -149,9 +156,19 @@ export const attempt = <A>(decoder: () => A): Either.Either<A, BadOption> => {
 /** @internal */
 export const decodePool = (options: PoolOptions): Either.Either<Decoded, BadOption> => attempt(() => settings(options))
 
+/** The options of a method: an object, or none. A duration in its place would not be looked at. */
+const fieldsOf = <A extends object>(option: string, value: A | undefined): Partial<A> => {
+  if (value === undefined) return {}
+  if (typeof value === "object" && value !== null) return value
+  throw new BadOption(option, value, "an object of options")
+}
+
 /** The span of time of an `evict`, in milliseconds. @internal */
-export const decodeOver = (over: unknown): Either.Either<number, BadOption> =>
-  attempt(() => over === undefined ? 0 : duration("over", over))
+export const decodeOver = (options: { readonly over?: unknown } | undefined): Either.Either<number, BadOption> =>
+  attempt(() => {
+    const { over } = fieldsOf("evict", options)
+    return over === undefined ? 0 : duration("over", over)
+  })
 
 /** The new limits of a `resize`. @internal */
 export const decodeLimits = (
@@ -159,16 +176,9 @@ export const decodeLimits = (
   limits: { readonly maxsize?: number | undefined; readonly maxoverflow?: number | undefined }
 ): Either.Either<{ readonly maxsize: number; readonly maxoverflow: number }, BadOption> =>
   attempt(() => {
-    const maxsize = wholeNumber("maxsize", limits.maxsize === undefined ? current.maxsize : limits.maxsize, {
-      min: Math.max(1, current.minsize)
-    })
-    const maxoverflow = wholeNumber(
-      "maxoverflow",
-      limits.maxoverflow === undefined ? current.maxoverflow : limits.maxoverflow,
-      {
-        min: maxsize,
-        why: " (not less than maxsize)"
-      }
-    )
-    return { maxsize, maxoverflow }
+    const { maxoverflow = current.maxoverflow, maxsize = current.maxsize } = fieldsOf("resize", limits)
+    return {
+      maxsize: wholeNumber("maxsize", maxsize, { min: Math.max(1, current.minsize) }),
+      maxoverflow: wholeNumber("maxoverflow", maxoverflow, { min: maxsize, why: " (not less than maxsize)" })
+    }
   })

@@ -11,9 +11,12 @@ type Options = PgPool.PgPoolOptions
 /** Bad values of each option, and words of what is allowed. */
 const bad: { readonly [K in keyof Options]: readonly [values: Array<unknown>, allowed: RegExp] } = {
   maxsize: [[0, -1, 1.5, NaN, "3"], /whole number of at least 1/],
-  maxwait: [[-1, Infinity, NaN, "soon", "-1 seconds", "automatic"], /duration of zero or more.*, or "auto"/],
+  maxwait: [
+    [-1, 0.2, "200 micros", Infinity, NaN, "soon", "-1 seconds", "automatic"],
+    /duration of zero, or of a millisecond or more.*, or "auto"/
+  ],
   maxoverflow: [[0, 2.5, 1], /whole number of at least \d/],
-  acquireTimeout: [[-1, Infinity, "soon"], /duration of zero or more/],
+  acquireTimeout: [[-1, Infinity, "soon"], /duration of zero, or of a millisecond or more/],
   expires: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
   minsize: [[-1, 0.5, 11], /whole number from 0 to 10/],
   idleTimeout: [[0, -1, "soon"], /duration of a millisecond or more/],
@@ -23,26 +26,41 @@ const bad: { readonly [K in keyof Options]: readonly [values: Array<unknown>, al
   connectTimeout: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
   connectConcurrency: [[0, 0.5], /whole number of at least 1/],
   connectRetry: [["often"], /a Schedule/],
-  outageTimeout: [[-1, Infinity, "soon"], /duration of zero or more/],
-  validateAfterIdle: [[-1, Infinity, "soon"], /duration of zero or more/],
+  outageTimeout: [[-1, Infinity, "soon"], /duration of zero, or of a millisecond or more/],
+  validateAfterIdle: [[-1, Infinity, "soon"], /duration of zero, or of a millisecond or more/],
   reset: [["all", ""], /"transaction", "session" or "none"/],
   prepare: [[0, -1, 1.5, NaN, "yes"], /whole number of at least 1/],
   multiplex: [[0, -1, 1.5, NaN, "yes"], /whole number of at least 1/],
   cleanupTimeout: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
-  closeTimeout: [[-1, Infinity, "soon"], /duration of zero or more/],
+  closeTimeout: [[-1, Infinity, "soon"], /duration of zero, or of a millisecond or more/],
   queryTimeout: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
   statementTimeout: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
   lockTimeout: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
   idleInTransactionTimeout: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
   warm: [[-1, 0.5, 11], /whole number from 0 to 10/],
   leakThreshold: [[0, -1, "soon"], /duration of a millisecond or more/],
-  port: [[0, 65536, 1.5], /whole number from 1 to 65535/],
+  port: [[0, 65536, 1.5, null, "db"], /whole number from 1 to 65535/],
   path: [["relative/path"], /absolute path of a Unix socket/],
   ssl: [["require"], /true, false, or an object of TLS options/],
   sslNegotiation: [["yes"], /"postgres" or "direct"/],
   maxConnections: [[5], /maxsize.*maxoverflow/],
   minConnections: [[5], /minsize/],
   connectionTTL: [["1 minute"], /expires/]
+}
+
+/** Of which nothing more is known than their type. What comes from the environment is text. */
+const mistyped: { readonly [K in keyof Options]: readonly [values: Array<unknown>, allowed: RegExp] } = {
+  host: [[5, null], /a string/],
+  database: [[5, null], /a string/],
+  username: [[5, null], /a string/],
+  applicationName: [[5, null], /a string/],
+  onConnect: [["SELECT 1", null], /a function/],
+  stream: [["tcp", null], /a function/],
+  transformResultNames: [["camel", null], /a function/],
+  transformQueryNames: [[true, null], /a function/],
+  transformJson: [["yes", null], /true or false/],
+  eager: [["yes", 1, null], /true or false/],
+  spanAttributes: [[5, null], /an object/]
 }
 
 const shown = (value: unknown) => typeof value === "number" && !Number.isFinite(value) ? "" : String(value)
@@ -66,7 +84,7 @@ const failWith = (build: Effect.Effect<unknown, unknown>) =>
   })
 
 describe("bad options", () => {
-  for (const [option, [values, allowed]] of Object.entries(bad)) {
+  for (const [option, [values, allowed]] of Object.entries({ ...bad, ...mistyped })) {
     it.scopedLive(`${option}: an error that names option, value and what is allowed; nothing starts`, () =>
       Effect.gen(function*() {
         const proxy = yield* Proxy.start(serverUrl)
@@ -165,6 +183,21 @@ describe("bad options", () => {
       assert.include(message, "url")
       assert.notInclude(message, "s3cret")
     }))
+
+  it.effect("a socket's path beside a host is a bad option: only one of them can be meant", () =>
+    Effect.gen(function*() {
+      const options = { host: "db", path: "/run/postgresql" }
+      const message = yield* dieWith(Effect.scoped(Layer.build(PgPool.layer(options))))
+      assert.match(message, /path: .* must be left out where host is given/)
+    }))
+
+  it.effect("an option of a method that is none is a defect, and nothing happens", () =>
+    Effect.gen(function*() {
+      const pool = Context.get(yield* Layer.build(PgPool.layer({ url: serverUrl })), PgPool.PgPool)
+      assert.include(yield* dieWith(pool.evict("1 minute" as never)), `evict: "1 minute" is not allowed`)
+      assert.include(yield* dieWith(pool.evict({ over: "soon" as never })), `over: "soon" is not allowed`)
+      assert.include(yield* dieWith(pool.resize(5 as never)), "resize: 5 is not allowed")
+    }).pipe(Effect.scoped))
 
   it.effect("a resize to a bad limit is a defect that names it, and changes nothing", () =>
     Effect.gen(function*() {

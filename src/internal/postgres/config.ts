@@ -51,6 +51,24 @@ const renamed = {
   connectionTTL: "expires"
 } as const
 
+/** Options of which nothing more is known than their type. */
+const plain = {
+  host: "string",
+  database: "string",
+  username: "string",
+  applicationName: "string",
+  path: "string",
+  onConnect: "function",
+  stream: "function",
+  transformResultNames: "function",
+  transformQueryNames: "function",
+  transformJson: "boolean",
+  eager: "boolean",
+  spanAttributes: "object"
+} as const
+
+const typed = { string: "a string", function: "a function", boolean: "true or false", object: "an object" } as const
+
 /** All but what comes from the pool. @internal */
 export const decodeTarget = (options: PgPoolOptions): Either.Either<Omit<Target, keyof Patience>, BadOptionType> =>
   attempt(() => target(options))
@@ -60,17 +78,20 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
     const value = options[old as keyof typeof renamed]
     if (value !== undefined) throw new BadOption(old, value, `left out: this pool has ${ours} instead`)
   }
-  for (const option of ["host", "database", "username", "applicationName", "path"] as const) {
-    if (options[option] !== undefined) ofType(option, options[option], "string")
+  for (const [option, type] of Object.entries(plain)) {
+    const value = options[option as keyof typeof plain]
+    if (value !== undefined && (typeof value !== type || value === null)) {
+      throw new BadOption(option, value, typed[type])
+    }
   }
-  for (const option of ["onConnect", "stream"] as const) {
-    if (options[option] !== undefined) ofType(option, options[option], "function")
+  if (options.path !== undefined && options.host !== undefined) {
+    throw new BadOption("path", options.path, "left out where host is given")
   }
   const url = options.url === undefined ? {} : parseUrl(options.url)
   const socket = options.path === undefined ? undefined : parsePath(options.path)
   const hosts = decodeHosts(options, {
     host: options.host ?? socket?.host ?? url.host,
-    port: options.port ?? socket?.port ?? url.port,
+    port: options.port === undefined ? socket?.port ?? url.port : options.port,
     targetSessionAttrs: options.targetSessionAttrs ?? url.targetSessionAttrs,
     loadBalanceHosts: options.loadBalanceHosts ?? url.loadBalanceHosts
   })
@@ -147,10 +168,6 @@ const parseUrl = (url: Redacted.Redacted): Omit<Pg.ClientConfig, "host" | "port"
     const why = error instanceof Error || error instanceof BadOption ? ` (${error.message})` : ""
     throw new BadOption("url", "<redacted>", `a URL such as postgresql://user:password@host:5432/database${why}`)
   }
-}
-
-const ofType = (option: string, value: unknown, type: "string" | "function"): void => {
-  if (typeof value !== type) throw new BadOption(option, value, `a ${type}`)
 }
 
 /** `pg` asks for a parser in the middle of a socket's event, where throwing would end the process. */

@@ -44,9 +44,9 @@ export const decodeHosts = (options: PgPoolOptions, named: Named): Hosts => ({
   memory: new Memory()
 })
 
-const zip = ({ host, port }: Named): ReadonlyArray<Host> => {
+const zip = ({ host, port = process.env["PGPORT"] || defaultPort }: Named): ReadonlyArray<Host> => {
   const names = (host || process.env["PGHOST"] || "localhost").split(",")
-  const ports = `${port ?? (process.env["PGPORT"] || defaultPort)}`.split(",")
+  const ports = `${port}`.split(",")
   if (names.length > 1 && names.includes("")) throw new BadOption("host", host, "hosts with commas in between")
   if (ports.length > 1 && ports.length !== names.length) {
     throw new BadOption("port", port, `one port, or one for each of ${names.length} hosts`)
