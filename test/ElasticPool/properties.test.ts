@@ -297,6 +297,43 @@ const found: { readonly [whatWasWrong: string]: ReadonlyArray<Schedule> } = {
     commands: [[resize(1, 3), Infinity], [take, Infinity], [take, Infinity], [take, Infinity]],
     ending: "calm"
   }],
+  "when connectRetry had come to its end, a connection idled on after it had expired, for its successor failed later": [
+    {
+      options: {
+        ...base,
+        expires: 900,
+        minsize: 1,
+        acquireTimeout: 700,
+        retries: 0,
+        connects: [
+          { ...well, delay: 2503 },
+          { ...well, uninterruptible: true },
+          well,
+          { ...well, closeDelay: 31 },
+          well,
+          { ...well, delay: 1203, closeDelay: 31 },
+          { ...well, end: "permanent", delay: 2503 },
+          { ...well, end: "error", uninterruptible: true, closeDelay: 31 },
+          { ...well, end: "error", delay: 1203, uninterruptible: true, closeDelay: 31 }
+        ]
+      },
+      commands: [
+        [resize(4, 0), 0],
+        [take, 0],
+        [take, Infinity],
+        [{ do: "finish", caller: 0 }, Infinity],
+        [{ do: "interrupt", caller: 0 }, 0],
+        [advance(333), 0],
+        [advance(4000), Infinity],
+        [take, 0],
+        [take, Infinity],
+        [take, Infinity],
+        [{ do: "evict", over: 3000 }, Infinity],
+        [advance(4000), Infinity]
+      ],
+      ending: "calm"
+    }
+  ],
   "an idle connection that had become suspect by a slow reset of another was thought to need no check": [{
     options: {
       ...base,

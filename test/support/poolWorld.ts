@@ -520,6 +520,8 @@ export class PoolWorld {
       return
     }
     conn.phase = "closed"
+    // A close that was asked for in this moment may not have come to it yet.
+    if (this.closingAt === this.now && ["error", "die", "selfInterrupt"].includes(conn.plan.end)) this.hardFailures++
     if (!inTime) return
     if (Exit.isInterrupted(exit) && conn.plan.end !== "selfInterrupt") return this.givenUp(conn)
     if (conn.plan.end !== "permanent") this.otherBadAt = this.now

@@ -131,8 +131,9 @@ export class Sweeper<A> {
     return true
   }
 
-  /** No successor is tried again for now. */
+  /** No successor is tried again for now, and one that is under way may still fail. */
   giveUp(): void {
+    for (const old of this.renewals.keys()) this.alarm.arm(old.expiresAt)
     this.renewals.clear()
   }
 }
