@@ -321,7 +321,6 @@ export class PoolWorld {
 
   close(): void {
     this.closingAt = this.now
-    for (const conn of this.conns) if (conn.phase === "connecting") conn.askedAt = Math.min(conn.askedAt, this.now)
     this.closeFiber = this.byUser(Scope.close(this.scope, Exit.void))
   }
 
@@ -474,7 +473,7 @@ export class PoolWorld {
     Effect.suspend(() => {
       const plan = (this.isHealed ? undefined : this.options.connects[this.conns.length]) ?? well
       const conn = new Conn(this.conns.length, this.now, plan)
-      conn.askedAt = this.now + (this.closingAt === undefined ? this.options.connectTimeout : 0)
+      conn.askedAt = this.now + (this.last.state === "closing" ? 0 : this.options.connectTimeout)
       if ((this.closingAt ?? this.now) < this.now) this.wrong("R13", `#${conn.id} is dialled after the close`)
       for (const eviction of this.evictions) conn.evict(eviction)
       this.conns.push(conn)
@@ -520,8 +519,6 @@ export class PoolWorld {
       return
     }
     conn.phase = "closed"
-    // A close that was asked for in this moment may not have come to it yet.
-    if (this.closingAt === this.now && ["error", "die", "selfInterrupt"].includes(conn.plan.end)) this.hardFailures++
     if (!inTime) return
     if (Exit.isInterrupted(exit) && conn.plan.end !== "selfInterrupt") return this.givenUp(conn)
     if (conn.plan.end !== "permanent") this.otherBadAt = this.now
@@ -650,6 +647,10 @@ export class PoolWorld {
       this.evicted(0)
     }
     if (stats.state !== "suspended" && last.state === "suspended") this.suspensions.at(-1)!.to = this.now
+    // A close that was asked for in this moment may take some more steps until it comes to that.
+    if (stats.state === "closing" && last.state !== "closing") {
+      for (const conn of this.conns) if (conn.phase === "connecting") conn.askedAt = Math.min(conn.askedAt, this.now)
+    }
     if (stats.state === "suspended") {
       this.expect(opening <= last.opening, "suspend", () => "a connect starts while the pool is suspended")
     }
