@@ -1,7 +1,8 @@
 import type { PgClient } from "@effect/sql-pg"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Redacted } from "effect"
 import { PgError } from "effect-pgpool"
+import { whereInstalled } from "../support/faults/suite.js"
 import * as HaProxy from "../support/haproxy.js"
 import { eventually, isSleeping, makePool, nobodySleeps, pause, promptly, serverUrl, watch } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
@@ -15,7 +16,7 @@ const all = <A, E>(count: number, effect: Effect.Effect<A, E>) =>
 const wait = (sql: PgClient.PgClient) =>
   Effect.fork(all(10, Effect.zipRight(sql`SELECT 1`, sql.withTransaction(sql`SELECT 1`))))
 
-describe.skipIf(!HaProxy.isInstalled)("behind HAProxy", () => {
+whereInstalled(HaProxy, "haproxy")("behind HAProxy", () => {
   const seesServers: Record<string, HaProxy.Options["server"]> = {
     // It accepts and cuts.
     "which sees that": "check inter 100 fall 1 rise 1",

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Logger, Redacted, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
+import { whereInstalled } from "../support/faults/suite.js"
 import * as PgBouncer from "../support/pgbouncer.js"
 import type { TestPool } from "../support/pgPool.js"
 import {
@@ -97,7 +98,7 @@ const leavesNothing = ({ app, close, server, sql }: TestPool, { admin }: PgBounc
     yield* eventually(clients, ({ length }) => length === 0)
   })
 
-describe.skipIf(!PgBouncer.isInstalled)("behind PgBouncer", () => {
+whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
   for (const mode of ["session", "transaction"] as const) {
     describe(`in ${mode} mode`, () => {
       it.scopedLive("statements, transactions and streams", () =>

@@ -22,6 +22,12 @@ export const skipWhereMissing = (one: Case, context: TestContext): void => {
   context.skip(missing)
 }
 
+/** The `describe` of tests that need a program. */
+export const whereInstalled = (program: { readonly isInstalled: boolean }, name: string) => {
+  if (!program.isInstalled) console.warn(`SKIPPED: there is no ${name} on this machine`)
+  return describe.skipIf(!program.isInstalled)
+}
+
 export const playAloud = (one: Case, name: Name): Effect.Effect<Report, unknown> =>
   Effect.tap(play(one, name), (report) => Effect.sync(() => console.log(`${name}, ${one.name}: ${line(report)}`)))
 
