@@ -93,18 +93,6 @@ describe("borrowers who share", () => {
       assert.deepStrictEqual(ids([ask(true)]), [1])
     }))
 
-  it.scoped("have an idle connection rather than to wait behind somebody's slow statement", () =>
-    Effect.gen(function*() {
-      const { ask } = yield* make({ maxsize: 2, share: 3 })
-      const all = times(4, () => ask(true))
-      yield* settle
-      for (const borrower of all) borrower.leave()
-      yield* settle
-      const [a, b, c] = times(3, () => ask(true))
-      assert.sameMembers([...ids([a, b])], [1, 2])
-      assert.isDefined(c.slot)
-    }))
-
   it.scoped("are served in order as soon as there is room, on any connection", () =>
     Effect.gen(function*() {
       const { ask } = yield* make({ maxsize: 1, maxoverflow: 1, share: 2 })

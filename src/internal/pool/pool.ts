@@ -119,7 +119,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.patience.asked(now)
     // What others share is of no use to those who wait for one of their own: they are not passed (R11).
     const mayJoin = shares && this.waiters.sharer === undefined
-    const ready = this.takeReady(now) ?? (mayJoin ? this.sharing.leastLoaded(this.waiters.alone, now) : undefined)
+    const ready = (mayJoin ? this.sharing.leastLoaded(this.waiters.alone, now) : undefined) ?? this.takeReady(now)
     if (ready !== undefined) {
       this.lend(ready, shares)
       return Exit.succeed(ready)
