@@ -123,17 +123,16 @@ export class Sweeper<A> {
     if (old.state === "idle") this.pool.retire(old, "renewed")
   }
 
-  /** A successor could not be opened. Gives whether it is to be tried again. */
+  /** A successor could not be opened. Gives whether it is to be tried again: by now it may have been given up. */
   failed(old: Slot<A>): boolean {
+    if (old.state === "idle") this.alarm.arm(old.expiresAt)
     if (!this.renewals.has(old)) return false
     this.renewals.set(old, undefined)
-    this.alarm.arm(old.expiresAt)
     return true
   }
 
-  /** No successor is tried again for now, and one that is under way may still fail. */
+  /** No successor is tried again for now. */
   giveUp(): void {
-    for (const old of this.renewals.keys()) this.alarm.arm(old.expiresAt)
     this.renewals.clear()
   }
 }
