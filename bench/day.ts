@@ -119,8 +119,7 @@ const notes = ({ delay, plan, seconds, statement }: {
     `Each request is \`${statement}\`, which holds a connection for ${service} ms in all. Its time counts from its planned`,
     "arrival, though 99 of 100 were only made \"late\" ms after it, at most; what failed has no time. Connections are those",
     `in \`pg_stat_activity\`, every 100 ms. A connect takes about ${connect} ms: a proxy holds it up by`,
-    `${delay.toFixed(1)} ms. CPU is that of`,
-    "the contender's process."
+    `${delay.toFixed(1)} ms. CPU is that of the contender's process.`
   ].join(" ")
 }
 

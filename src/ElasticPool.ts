@@ -125,7 +125,8 @@ export interface PoolOptions {
    * `"auto"`: until it can expect a new connection sooner than one that comes back, by what connects and loans have taken
    * of late and how many callers come; for the time of a connect at most, and never longer than the default. Overflow
    * connections then linger, also where `maxsize` are idle, until they were not used for 8 times as long as a connect
-   * takes, and at least 150 ms: up to `maxoverflow` may be idle for a while. A quiet pool settles on the same as by the fixed rule.
+   * takes, and at least 150 ms: up to `maxoverflow` may be idle for a while. A quiet pool settles on the same as by the
+   * fixed rule.
    */
   readonly maxwait?: Duration.DurationInput | "auto" | undefined
   /** Hard limit: connections open at any moment. Not below `maxsize`. Default: 20, or `maxsize` if that is more. */

@@ -110,10 +110,8 @@ describe("drain", () => {
       yield* until((sessions) => sessions.length === 0)
       assert.deepStrictEqual(yield* sessions, [])
     }))
-})
 
-describe("drain whose caller does not wait", () => {
-  it.scopedLive("goes on all the same", () =>
+  it.scopedLive("goes on where its caller does not wait", () =>
     Effect.gen(function*() {
       const { pool, sql, until } = yield* makePool()
       yield* sql`SELECT 1`
