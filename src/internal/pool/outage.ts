@@ -30,6 +30,8 @@ export class Outage<E> {
   lastFailure: Cause.Cause<E> | undefined = undefined
   /** The last failure, if time does not heal it. */
   private permanent: Cause.Cause<E> | undefined = undefined
+  /** When connects began to fail, where none has succeeded since. I/O clock. */
+  private failingSince: number | undefined = undefined
   /** Logins that were refused since the last delay began. */
   private refusedLogins = 0
   private retry: Fiber.RuntimeFiber<unknown> | undefined = undefined
@@ -45,6 +47,7 @@ export class Outage<E> {
 
   /** A connect failed: the next one is tried after a delay. */
   begin(cause: Cause.Cause<E>, isPermanent: boolean): void {
+    this.noteFailing(cause)
     this.active = true
     this.until = Infinity
     this.permanent = isPermanent ? cause : undefined
@@ -75,6 +78,7 @@ export class Outage<E> {
   /** A connect succeeded at `now`. */
   healed(now: number): void {
     this.lastFailure = undefined
+    this.noteHealed()
     this.end(now)
   }
 
@@ -105,6 +109,20 @@ export class Outage<E> {
   private resume(next: () => void): void {
     this.mayRetry = true
     next()
+  }
+
+  /** Said once, however many connects fail: where good connections serve, nobody else would hear of it. */
+  private noteFailing(cause: Cause.Cause<E>): void {
+    if (this.failingSince !== undefined) return
+    this.failingSince = this.ioClock.unsafeCurrentTimeMillis()
+    this.fork(Effect.logWarning("Connects fail, and are tried again while one is needed", cause))
+  }
+
+  private noteHealed(): void {
+    if (this.failingSince === undefined) return
+    const millis = this.ioClock.unsafeCurrentTimeMillis() - this.failingSince
+    this.failingSince = undefined
+    this.fork(Effect.logInfo(`Connects succeed again, ${millis} ms after the first that failed`))
   }
 }
 
