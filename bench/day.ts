@@ -1,18 +1,15 @@
 /** A day of load in a minute or a few, on a real server: how long callers wait, and how many connections that takes. */
 import { Console, Effect, Redacted } from "effect"
 import type { Scope } from "effect"
-import { fork } from "node:child_process"
-import { once } from "node:events"
 import { writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
 import * as Postgres from "../test/support/postgres.js"
 import * as Proxy from "../test/support/proxy.js"
 import { svg } from "./day/chart.js"
 import { adaptive, contenders, rival } from "./day/contenders.js"
 import type { Score } from "./day/play.js"
 import { phasesOf, planOf, slowness } from "./day/play.js"
-import type { Job, Message } from "./day/player.js"
+import * as Player from "./day/player.js"
 import type { Sample } from "./day/server.js"
 import { connectTime, sample, sleepTime } from "./day/server.js"
 import type { Goal, Section } from "./report.js"
@@ -39,37 +36,20 @@ export interface Played extends Score {
 const service = 5 * slowness
 const connect = 20 * slowness
 
-/** The contender in a process of its own. */
-const start = (job: Job) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const child = fork(fileURLToPath(new URL("./day/player.ts", import.meta.url)), [JSON.stringify(job)])
-      return { child, exited: once(child, "exit") }
-    }),
-    ({ child, exited }) =>
-      Effect.promise(() => {
-        child.kill()
-        return exited
-      })
-  ).pipe(Effect.map(({ child, exited }) =>
-    Effect.tryPromise((signal) =>
-      Promise.race([
-        once(child, "message", { signal }).then(([message]) => message as Message),
-        exited.then(() => Promise.reject(new Error(`The process of ${job.contender} has ended`)))
-      ])
-    )
-  ))
-
-const contend = (job: Job, server: string, door: Proxy.Proxy): Effect.Effect<Played, unknown> =>
+const contend = (
+  who: Parameters<typeof Player.start>[0],
+  seconds: number,
+  server: string,
+  door: Proxy.Proxy
+): Effect.Effect<Played, unknown> =>
   Effect.gen(function*() {
-    const name = job.contender
+    const name = who.contender
     yield* Console.error(`The day of ${name}`)
-    const told = yield* start(job)
-    yield* told
+    const player = yield* Player.start(who)
     const before = door.accepted
-    const sampled = yield* sample(server, job.applicationName)
-    const score = yield* told as Effect.Effect<Score, unknown>
-    const samples = sampled.filter(({ at }) => at < job.seconds * 1000)
+    const sampled = yield* sample(server, who.applicationName)
+    const score = yield* player.play(seconds)
+    const samples = sampled.filter(({ at }) => at < seconds * 1000)
     const counts = samples.map(({ connections }) => connections)
     return { name, ...score, samples, mean: mean(samples), peak: Math.max(...counts), connects: door.accepted - before }
   }).pipe(Effect.scoped)
@@ -142,11 +122,11 @@ export const day = ({ out, seconds, url }: Options): Effect.Effect<ReadonlyArray
         contend(
           {
             contender,
-            seconds,
             statement,
             url: Redacted.value(doors[i].url),
             applicationName: `day ${process.pid} ${i}`
           },
+          seconds,
           server,
           doors[i]
         ).pipe(Effect.delay(`${i * seconds / names.length} seconds`)),

@@ -58,6 +58,15 @@ const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
     "idle items, beyond the item",
     "idle connections",
     "statements in flight, beyond a suspended fiber"
+  ],
+  "A day in 4 seconds": [
+    "pg-pool, max 10",
+    "pg-pool, max 20",
+    "@effect/sql-pg, max 20",
+    "defaults (10 / 200 ms / 20)",
+    "the seed's (2 / 200 ms / 20)",
+    "auto (2 / 20)",
+    "auto (10 / 20)"
   ]
 }
 
@@ -65,8 +74,9 @@ describe.concurrent("the benchmarks", () => {
   it.live("report every table", () =>
     Effect.gen(function*() {
       const files = yield* FileSystem.FileSystem
-      const out = `${yield* files.makeTempDirectoryScoped()}/report.md`
-      const { code, stderr } = yield* bench("overhead", "queries", "growth", "--quick", "--out", out)
+      const directory = yield* files.makeTempDirectoryScoped()
+      const out = `${directory}/report.md`
+      const { code, stderr } = yield* bench("--quick", "--seconds", "4", "--out", out)
       assert.strictEqual(code, 0, stderr)
       const report = yield* files.readFileString(out)
       const tables = tablesOf(report)
@@ -75,7 +85,8 @@ describe.concurrent("the benchmarks", () => {
       }
       assert.isAtLeast(tables.get("Goals")?.length ?? 0, 5)
       assert.notMatch(report, /NaN|undefined|Infinity/)
-    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)), 120_000)
+      assert.match(yield* files.readFileString(`${directory}/day.svg`), /<svg/)
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)), 300_000)
 
   it.live("refuse what they don't know, and say what they do", () =>
     Effect.gen(function*() {

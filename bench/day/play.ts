@@ -1,5 +1,5 @@
 /** How a day is played: what is asked when, and how long the answers take. */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import { dayOf } from "../simulate/loads.js"
 import type { Load } from "../simulate/world.js"
 import { arrivals, chance, constant, quantile } from "../simulate/world.js"
@@ -17,17 +17,19 @@ export interface Day {
 export const slowness = 4
 
 /** How it went. Times are in milliseconds. */
-export interface Score {
-  readonly requests: number
-  readonly failures: number
-  readonly p50: number
-  readonly p99: number
-  readonly p999: number
+export const Score = Schema.Struct({
+  requests: Schema.Number,
+  failures: Schema.Number,
+  p50: Schema.Number,
+  p99: Schema.Number,
+  p999: Schema.Number,
   /** How late 99 of 100 requests were made, at most. */
-  readonly late: number
+  late: Schema.Number,
   /** CPU time of this process. */
-  readonly cpu: number
-}
+  cpu: Schema.Number
+})
+
+export type Score = typeof Score.Type
 
 /** How long each phase is, in seconds, and how many requests come in a second of it. */
 export const phasesOf = (seconds: number): Load["phases"] =>

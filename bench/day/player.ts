@@ -1,32 +1,37 @@
-// Plays the day with one contender, in a process of its own, which ../day.ts starts with a job.
-import { NodeRuntime } from "@effect/platform-node"
-import { Effect } from "effect"
-import type { Connecting } from "./contenders.js"
-import { contenders } from "./contenders.js"
-import type { Day, Score } from "./play.js"
-import { planOf, play } from "./play.js"
+/** A contender in a process of its own. */
+import * as Worker from "@effect/platform/Worker"
+import { Effect, Schema } from "effect"
+import type { Scope } from "effect"
+import { layer } from "../worker.js"
+import { Score } from "./play.js"
 
-export interface Job extends Day, Connecting {
-  readonly contender: string
+/** Who is to play, and on what. */
+export class Prepare extends Schema.TaggedRequest<Prepare>()("Prepare", {
+  payload: {
+    contender: Schema.String,
+    url: Schema.String,
+    applicationName: Schema.String,
+    statement: Schema.String
+  },
+  success: Schema.Void,
+  failure: Schema.Defect
+}) {}
+
+/** Plays a day of so many seconds. */
+export class Play extends Schema.TaggedRequest<Play>()("Play", {
+  payload: { seconds: Schema.Number },
+  success: Score,
+  failure: Schema.Defect
+}) {}
+
+export interface Player {
+  readonly play: (seconds: number) => Effect.Effect<Score, unknown>
 }
 
-/** What it tells: first that it begins, then how it went. */
-export type Message = "begins" | Score
-
-const tell = (message: Message) => Effect.promise(() => new Promise((resolve) => process.send!(message, resolve)))
-
-/** Requests by which the code is compiled, as in a process that has run for longer: one each millisecond. */
-const warmUp = Array.from({ length: 2000 }, (_, i) => i)
-
-const program = Effect.gen(function*() {
-  const job: Job = JSON.parse(process.argv[2])
-  const plan = planOf(job)
-  const make = contenders[job.contender]
-  // The pool that is measured opens everything anew.
-  yield* Effect.scoped(Effect.flatMap(make({ ...job, applicationName: "warm-up" }), (send) => play(send, warmUp)))
-  const send = yield* make(job)
-  yield* tell("begins")
-  yield* tell(yield* play(send, plan))
-}).pipe(Effect.scoped)
-
-NodeRuntime.runMain(program)
+/** Starts the contender's process, for the life of the scope. Nothing is open when it is ready. */
+export const start = (who: Omit<typeof Prepare.Encoded, "_tag">): Effect.Effect<Player, unknown, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { executeEffect } = yield* Worker.makeSerialized<Prepare | Play>({})
+    yield* executeEffect(new Prepare(who))
+    return { play: (seconds: number) => executeEffect(new Play({ seconds })) }
+  }).pipe(Effect.provide(layer(new URL("./playerMain.ts", import.meta.url))))

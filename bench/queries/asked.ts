@@ -1,13 +1,11 @@
-/** A client in a process of its own: neither another one's code nor its garbage is in its way, as in a program of users. */
-import * as NodeWorker from "@effect/platform-node/NodeWorker"
+/** A client in a process of its own, as in a program of users. */
 import * as Worker from "@effect/platform/Worker"
 import { Effect, Schema } from "effect"
 import type { Scope } from "effect"
-import { fork } from "node:child_process"
-import { fileURLToPath } from "node:url"
 import type { Name } from "../clients.js"
 import { shapes } from "../clients.js"
 import type { Contender } from "../measure.js"
+import { layer } from "../worker.js"
 
 /** What the client is asked until `End`, over a pool that is made for it. */
 export class Begin extends Schema.TaggedRequest<Begin>()("Begin", {
@@ -41,8 +39,9 @@ export interface Asked {
 /** Starts the client's process, for the life of the scope. */
 export const start = (name: Name): Effect.Effect<Asked, unknown, Scope.Scope> =>
   Effect.map(
-    Worker.makeSerialized<Begin | Run | End>({}).pipe(
-      Effect.provide(NodeWorker.layer(() => fork(fileURLToPath(new URL("./askedMain.ts", import.meta.url)), [name])))
+    Effect.provide(
+      Worker.makeSerialized<Begin | Run | End>({}),
+      layer(new URL("./askedMain.ts", import.meta.url), name)
     ),
     ({ executeEffect }) => ({
       begin: (cell) =>

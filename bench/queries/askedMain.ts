@@ -1,16 +1,15 @@
 // The client of that name, in a process of its own, which ./asked.ts starts and asks.
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeWorkerRunner from "@effect/platform-node/NodeWorkerRunner"
 import * as WorkerRunner from "@effect/platform/WorkerRunner"
 import { Effect, Layer, Schema, ScopedRef } from "effect"
 import type { Name } from "../clients.js"
 import * as Clients from "../clients.js"
 import type { Contender } from "../measure.js"
+import { serve } from "../worker.js"
 import { Begin, End, Run } from "./asked.js"
 
 const make = Clients.make[process.argv[2] as Name]
 
-const Runner = Layer.unwrapScoped(
+const runner = Layer.unwrapScoped(
   Effect.map(
     ScopedRef.make((): Contender | undefined => undefined),
     (current) =>
@@ -23,6 +22,4 @@ const Runner = Layer.unwrapScoped(
   )
 )
 
-// With the process that asks, whichever way that ends.
-process.on("disconnect", () => process.exit())
-NodeRuntime.runMain(WorkerRunner.launch(Layer.provide(Runner, NodeWorkerRunner.layer)))
+serve(runner)
