@@ -98,3 +98,10 @@ export const named = (figures: ReadonlyArray<Figure>, name: string): Figure => {
   if (figure === undefined) throw new Error(`nobody measured ${name}`)
   return figure
 }
+
+/**
+ * How many times as much as `figure` the other got done in the same time: the median of the rounds' own ratios. What slows
+ * a machine down for some seconds slows a whole round down, and is in both parts of its ratio.
+ */
+export const times = (figure: Figure, other: Figure): number =>
+  median(figure.rounds.map((wall, round) => wall / other.rounds[round]))

@@ -5,7 +5,7 @@ import type { Name, Shape } from "./clients.js"
 import * as Clients from "./clients.js"
 import { delayed, roundTrip } from "./delay.js"
 import type { Figure, Rounds } from "./measure.js"
-import { calibrate, compare, named } from "./measure.js"
+import { calibrate, compare, named, times } from "./measure.js"
 import type { Asked } from "./queries/asked.js"
 import { start } from "./queries/asked.js"
 import type { Goal, Section } from "./report.js"
@@ -62,14 +62,14 @@ const isWithPrepared = ({ connections, fibers, shape }: Cell) => shape === "shor
 
 const clientsFor = (cell: Cell): ReadonlyArray<Name> => [
   names.ours,
+  names.stock,
   names.multiplex,
   ...isWithPrepared(cell) ? [names.prepare, names.both] : [],
-  names.stock,
   names.pg,
   names.postgres
 ]
 
-/** The processes of the clients. */
+/** The processes of the clients, which are asked for nothing else: what a process did before shows in what it does then. */
 type Processes = ReadonlyMap<Name, Asked>
 
 const measureCell = (cell: Cell, url: string, processes: Processes, rounds: Rounds): Effect.Effect<Measured, unknown> =>
@@ -84,13 +84,16 @@ const measureCell = (cell: Cell, url: string, processes: Processes, rounds: Roun
   }).pipe(Effect.scoped)
 
 const rowsOf = ({ connections, fibers, figures }: Measured): ReadonlyArray<ReadonlyArray<string>> =>
-  figures.map(({ cpu, name, rounds, wall }) => [
-    name,
-    String(connections),
-    String(fibers),
-    ...[1e6 / wall, 1e6 / Math.max(...rounds), 1e6 / Math.min(...rounds), cpu].map(figure),
-    (named(figures, names.stock).wall / wall).toFixed(2)
-  ])
+  figures.map((measured) => {
+    const { cpu, name, rounds, wall } = measured
+    return [
+      name,
+      String(connections),
+      String(fibers),
+      ...[1e6 / wall, 1e6 / Math.max(...rounds), 1e6 / Math.min(...rounds), cpu].map(figure),
+      times(named(figures, names.stock), measured).toFixed(2)
+    ]
+  })
 
 const columns = ["", "connections", "fibers", "queries/s", "least", "most", "µs of CPU each", "times @effect/sql-pg"]
 
@@ -100,9 +103,27 @@ const commandOf = ({ connections, delay, fibers, shape }: Grid): string =>
 const cellsOf = ({ connections, fibers, ...rest }: Grid): ReadonlyArray<Cell> =>
   connections.flatMap((connections) => fibers.map((fibers) => ({ ...rest, connections, fibers })))
 
-const measureGrid = (grid: Grid, processes: Processes, { url, ...rounds }: Options) =>
+const startAll = (names: ReadonlySet<Name>): Effect.Effect<Processes, unknown, Scope.Scope> =>
+  Effect.map(
+    Effect.forEach(names, (name) => Effect.map(start(name), (asked) => [name, asked] as const), {
+      concurrency: "unbounded"
+    }),
+    (processes) => new Map(processes)
+  )
+
+/** For longer than a round: what V8 compiles meanwhile is not what this compares. */
+const warmUp = ({ begin }: Asked, shape: Shape, url: string, { seconds }: Rounds): Effect.Effect<void, unknown> =>
+  begin({ url, shape, connections: 2, fibers: 64 }).pipe(
+    Effect.flatMap((contender) => calibrate(contender, 4 * seconds)),
+    Effect.asVoid,
+    Effect.scoped
+  )
+
+const measureGrid = (grid: Grid, { url, ...rounds }: Options) =>
   Effect.gen(function*() {
     const address = grid.delay === 0 ? url : yield* delayed(url, grid.delay)
+    const processes = yield* startAll(new Set(cellsOf(grid).flatMap(clientsFor)))
+    for (const asked of processes.values()) yield* warmUp(asked, grid.shape, url, rounds)
     const cells = yield* Effect.forEach(cellsOf(grid), (cell) => measureCell(cell, address, processes, rounds))
     const markdown = [table(columns, cells.flatMap(rowsOf))]
     if (grid.delay > 0) {
@@ -112,19 +133,19 @@ const measureGrid = (grid: Grid, processes: Processes, { url, ...rounds }: Optio
     return { cells, section: { title, command: commandOf(grid), markdown: markdown.join("\n\n") } }
   }).pipe(Effect.scoped)
 
-/** How many times as many queries one gets through. */
-const times = (name: string, { figures }: Measured): number =>
-  named(figures, names.stock).wall / named(figures, name).wall
+/** How many times as many queries as @effect/sql-pg one gets through. */
+const byStock = (name: string, { figures }: Measured): number =>
+  times(named(figures, names.stock), named(figures, name))
 
 const goalsOf = (cells: ReadonlyArray<Measured>): ReadonlyArray<Goal> => {
   const main = cells.filter(({ delay, fibers, shape }) => delay === 0 && fibers === 64 && shape === "short")
   const far = cells.filter(({ delay, fibers, shape }) => delay === 1 && fibers === 64 && shape === "short")
-  const worst = Math.min(...cells.map((cell) => times(names.ours, cell)))
+  const worst = Math.min(...cells.map((cell) => byStock(names.ours, cell)))
   const best = Math.min(...main.map(({ figures }) => named(figures, names.stock).wall))
   const many = (count: number) => (count === 1 ? "1 connection" : `${count} connections`)
   return [
     ...main.filter(({ connections }) => connections >= 2).map((cell) =>
-      atLeast(`queries, no options, ${many(cell.connections)}, by @effect/sql-pg`, times(names.ours, cell), 1.15)
+      atLeast(`queries, no options, ${many(cell.connections)}, by @effect/sql-pg`, byStock(names.ours, cell), 1.15)
     ),
     atLeast("queries, no options, the worst of all cells, by @effect/sql-pg", worst, 1),
     ...main.filter(({ connections }) => connections === 2).map(({ figures }) =>
@@ -135,45 +156,22 @@ const goalsOf = (cells: ReadonlyArray<Measured>): ReadonlyArray<Goal> => {
       )
     ),
     ...main.filter(({ connections }) => connections === 1).map((cell) =>
-      atLeast("queries, `multiplex`, 1 connection, by @effect/sql-pg", times(names.multiplex, cell), 2)
+      atLeast("queries, `multiplex`, 1 connection, by @effect/sql-pg", byStock(names.multiplex, cell), 2)
     ),
     ...far.map((cell) =>
       atLeast(
         `queries, \`multiplex\`, 1 ms away, ${many(cell.connections)}, by @effect/sql-pg`,
-        times(names.multiplex, cell),
+        byStock(names.multiplex, cell),
         8
       )
     )
   ]
 }
 
-const startAll: Effect.Effect<Processes, unknown, Scope.Scope> = Effect.map(
-  Effect.forEach(
-    Object.values(names),
-    (name) => Effect.map(start(name), (asked) => [name, asked] as const),
-    { concurrency: "unbounded" }
-  ),
-  (processes) => new Map(processes)
-)
-
-/** All that it will be asked, for longer than a round: what V8 compiles meanwhile is not what this compares. */
-const warmUp = ({ begin }: Asked, { grids, seconds, url }: Options): Effect.Effect<void, unknown> =>
-  Effect.forEach(
-    new Set(grids.map(({ shape }) => shape)),
-    (shape) =>
-      begin({ url, shape, connections: 2, fibers: 64 }).pipe(
-        Effect.flatMap((contender) => calibrate(contender, 4 * seconds)),
-        Effect.scoped
-      ),
-    { discard: true }
-  )
-
 export const queries = (options: Options): Effect.Effect<ReadonlyArray<Section>, unknown> =>
   Effect.gen(function*() {
     yield* Clients.tables(options.url)
-    const processes = yield* startAll
-    yield* Effect.forEach(processes.values(), (asked) => warmUp(asked, options))
-    const measured = yield* Effect.forEach(options.grids, (grid) => measureGrid(grid, processes, options))
+    const measured = yield* Effect.forEach(options.grids, (grid) => measureGrid(grid, options))
     const goals = goalsOf(measured.flatMap(({ cells }) => cells))
     return measured.map(({ section }, i) => (i === 0 ? { ...section, goals } : section))
   }).pipe(Effect.scoped)
