@@ -13,6 +13,9 @@ import { connectTimedOut } from "./slot.js"
 /** In milliseconds: no more than two logins a second that are refused for good (R18). */
 const perRefusedLogin = 500
 
+/** In milliseconds: how often an outage is noted in the log. */
+const perNote = 60_000
+
 /**
  * What is known of a time in which connects fail: that it lasts, the failure, and when the next connect may be tried.
  * The delays are those of `connectRetry`, which begins anew with each outage (R18).
@@ -30,8 +33,9 @@ export class Outage<E> {
   lastFailure: Cause.Cause<E> | undefined = undefined
   /** The last failure, if time does not heal it. */
   private permanent: Cause.Cause<E> | undefined = undefined
-  /** When connects began to fail, where none has succeeded since. I/O clock. */
-  private failingSince: number | undefined = undefined
+  /** Whether it is in the log that connects fail, and when that was last written there (I/O clock). */
+  private isNoted = false
+  private notedAt = -Infinity
   /** Logins that were refused since the last delay began. */
   private refusedLogins = 0
   private retry: Fiber.RuntimeFiber<unknown> | undefined = undefined
@@ -111,18 +115,22 @@ export class Outage<E> {
     next()
   }
 
-  /** Said once, however many connects fail: where good connections serve, nobody else would hear of it. */
+  /**
+   * Said once, however many connects fail: where good connections serve, nobody else would hear of it. And no more than
+   * once a minute: at a full server some succeed all the time.
+   */
   private noteFailing(cause: Cause.Cause<E>): void {
-    if (this.failingSince !== undefined) return
-    this.failingSince = this.ioClock.unsafeCurrentTimeMillis()
+    const now = this.ioClock.unsafeCurrentTimeMillis()
+    if (this.isNoted || Math.abs(now - this.notedAt) < perNote) return
+    this.isNoted = true
+    this.notedAt = now
     this.fork(Effect.logWarning("Connects fail, and are tried again while one is needed", cause))
   }
 
   private noteHealed(): void {
-    if (this.failingSince === undefined) return
-    const millis = this.ioClock.unsafeCurrentTimeMillis() - this.failingSince
-    this.failingSince = undefined
-    this.fork(Effect.logInfo(`Connects succeed again, ${millis} ms after the first that failed`))
+    if (!this.isNoted) return
+    this.isNoted = false
+    this.fork(Effect.logInfo("Connects succeed again"))
   }
 }
 
