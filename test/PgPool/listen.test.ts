@@ -48,6 +48,34 @@ describe("R21 listen", () => {
       assert.strictEqual((yield* sessions).length, 1)
     }))
 
+  it.scopedLive("R21 listeners hear of a defect of onConnect when their session is opened again", () =>
+    Effect.gen(function*() {
+      for (const defect of [Effect.die(new Error("a bug in onConnect")), Effect.interrupt]) {
+        let isBroken = false
+        const test = yield* makePool({ onConnect: () => Effect.suspend(() => isBroken ? defect : Effect.void) })
+        const channel = uniqueName()
+        const { fiber, heard } = yield* hear(test.pool, channel)
+        yield* untilHeard(test, channel, "a", heard)
+        isBroken = true
+        const [{ pid }] = listening(yield* test.sessions)
+        yield* test.server.terminate(pid)
+        assert.instanceOf(yield* promptly(Effect.flip(Fiber.join(fiber))), SqlError.SqlError)
+      }
+    }))
+
+  it.scopedLive("R21 a name that no channel can have is refused, and disturbs nobody", () =>
+    Effect.gen(function*() {
+      const test = yield* makePool()
+      const channel = uniqueName()
+      const { heard } = yield* hear(test.pool, channel)
+      yield* untilHeard(test, channel, "a", heard)
+      for (const name of [undefined as never, "", "x".repeat(64), "\u00e9".repeat(32)]) {
+        const error = yield* promptly(Effect.flip(Stream.runDrain(test.pool.listen(name))))
+        assert.match(String(error.cause), /name of a channel is a string of 1 to 63 bytes/)
+      }
+      yield* untilHeard(test, channel, "b", heard)
+    }))
+
   it.scopedLive("R21 a listener that goes leaves the others of its channel", () =>
     Effect.gen(function*() {
       const channel = uniqueName()

@@ -21,6 +21,7 @@ import type { Settings } from "../pool/settings.js"
 import { isTransient } from "./codes.js"
 import type { Target } from "./config.js"
 import { connectInTime } from "./connect.js"
+import { connectError, statementError } from "./errors.js"
 import { servingProcess, warning } from "./pooler.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
@@ -76,12 +77,16 @@ export const makeListen = (
       return endSession
     })
     yield* Effect.addFinalizer(() => close)
-    const switchboard = Effect.suspend(() => isClosed ? Effect.fail(poolClosed()) : RcRef.get(shared))
+    const switchboardFor = (channel: string) =>
+      Effect.suspend(() => {
+        const refusal = isClosed ? poolClosed() : badName(channel)
+        return refusal === undefined ? RcRef.get(shared) : Effect.fail(refusal)
+      })
     return {
       listen: (channel) =>
         Stream.unwrapScoped(
           Effect.map(
-            switchboard,
+            switchboardFor(channel),
             (switchboard) =>
               Stream.asyncPush<ListenEvent, SqlError>((listener) => switchboard.listen(channel, listener))
           )
@@ -156,6 +161,8 @@ class Switchboard {
   /** One session after the other, until one fails for good. */
   readonly run: Effect.Effect<void> = Effect.suspend(() =>
     Effect.scoped(this.session).pipe(
+      // A defect of the user's `onConnect`, say: who listens has to hear of it.
+      Effect.catchAllCause((cause) => Effect.fail(failureOf(cause))),
       Effect.tapError((error) => Effect.sync(() => this.lastFailure = error)),
       Effect.retry({
         schedule: Schedule.resetAfter(this.settings.connectRetry, healthyAfter),
@@ -261,5 +268,18 @@ const notOurs = Effect.suspend(() => {
   const cause = new Error("A pooler has given the session that listens to somebody else: connect past it for LISTEN")
   return Effect.fail(new SqlError({ cause, message: cause.message }))
 })
+
+const failureOf = (cause: Cause.Cause<SqlError>): SqlError =>
+  Option.getOrElse(Cause.failureOption(cause), () => connectError(Cause.squash(cause)))
+
+/** The server cuts off what is longer, and tells its notifications under that other name. */
+const longestName = 63
+
+const badName = (channel: string): SqlError | undefined =>
+  typeof channel === "string" && channel !== "" && Buffer.byteLength(channel) <= longestName
+    ? undefined
+    : statementError(
+      new TypeError(`The name of a channel is a string of 1 to ${longestName} bytes, not ${JSON.stringify(channel)}`)
+    )
 
 const listenerLost = () => new SqlError({ cause: new NotSent({}), message: "The connection that listens was lost" })
