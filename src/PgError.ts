@@ -279,7 +279,8 @@ export const isPoolExhausted = (error: unknown): boolean => hasTag(error, "PoolE
  * @category predicates
  */
 export const isOutcomeUnknown = (error: unknown): boolean =>
-  hasTag(error, "OutcomeUnknown", "CommitOutcomeUnknown") ||
+  // That of a statement of `onConnect` says nothing of the caller's own.
+  (!(error instanceof ConnectFailed) && hasTag(error, "OutcomeUnknown", "CommitOutcomeUnknown")) ||
   (!wasNeverSent(error) && Option.exists(serverError(error), leavesOutcomeOpen))
 
 /** What the server said then, it did not say of a statement. */

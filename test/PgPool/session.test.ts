@@ -427,6 +427,15 @@ describe("onConnect and settings", () => {
       }
     }))
 
+  it.scopedLive("what fails in onConnect is not taken for the caller's own statement", () =>
+    Effect.gen(function*() {
+      const unknown = new SqlError.SqlError({ cause: new PgError.OutcomeUnknown({ cause: "of another statement" }) })
+      const { sql } = yield* makePool({ onConnect: () => Effect.fail(unknown) })
+      const error = yield* promptly(Effect.flip(sql`SELECT 1`))
+      assert.match(error.message, /^Failed to connect/)
+      assert.isFalse(PgError.isOutcomeUnknown(error))
+    }))
+
   it.scopedLive("onConnect's connection is dead afterwards", () =>
     Effect.gen(function*() {
       let leaked: PgPool.PgConnection | undefined

@@ -110,7 +110,8 @@ const prepare = (target: Target, session: Session): Effect.Effect<void, SqlError
     if (target.onConnect === undefined) return
     const lease = new Lease(session)
     yield* Effect.suspend(() => target.onConnect!(lease)).pipe(
-      Effect.mapError((cause) => cause instanceof SqlError ? cause : connectError(cause)),
+      // It is no failure of the statement that the connection is for.
+      Effect.mapError((error) => connectError(error instanceof SqlError ? error.cause : error)),
       Effect.ensuring(Effect.sync(() => lease.end()))
     )
     yield* settle(session)
