@@ -1,6 +1,8 @@
+import { SqlError } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
+import { Socket } from "node:net"
 import type { TestPool } from "../support/pgPool.js"
 import {
   causeTagOf,
@@ -133,6 +135,23 @@ describe("R16 an interrupted statement", () => {
         assert.deepStrictEqual(yield* connection.execute("SELECT $1::integer AS i", [i], undefined), [{ i }])
       }
       assert.strictEqual((yield* test.pool.stats).opened, 1)
+    }))
+
+  it.scopedLive("R16 where no socket can be made for a cancel, the session is given up", () =>
+    Effect.gen(function*() {
+      let isBroken = false
+      const stream = () => {
+        if (isBroken) throw new Error("no socket today")
+        return new Socket()
+      }
+      const { pool, sql } = yield* makePool({ stream })
+      yield* pool.withConnection(Effect.gen(function*() {
+        yield* sql`SELECT 1`
+        isBroken = true
+        yield* Effect.timeoutOption(sql`SELECT pg_sleep(60)`, 200)
+        assert.instanceOf(yield* promptly(Effect.flip(sql`SELECT 1`)), SqlError.SqlError)
+      }))
+      yield* eventually(pool.stats, ({ size }) => size === 0)
     }))
 
   it.scopedLive("R24 a stream that waits for a cancel on a dead socket can be interrupted at once", () =>

@@ -1,6 +1,7 @@
 import type { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Stream } from "effect"
+import type { PgPool } from "effect-pgpool"
 import { isOutcomeUnknown } from "effect-pgpool/PgError"
 import { codeOf, insert, isSleeping, makePool, makeTable, nobodySleeps, pidOf, serverUrl } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
@@ -18,6 +19,19 @@ const sleep = (sql: PgClient.PgClient, seconds: number) => sql`SELECT pg_sleep($
 /** Takes its time, and leaves a row if it is not cancelled. */
 const slowInsert = (sql: PgClient.PgClient, table: { readonly name: string }, id: number, seconds: number) =>
   sql`INSERT INTO ${sql(table.name)} (id) SELECT ${id}::int FROM pg_sleep(${seconds})`
+
+/** A function for the session that needs some time to end when it is cancelled. */
+const slowToCancel = (connection: PgPool.PgConnection) =>
+  connection.executeRaw(
+    `CREATE FUNCTION pg_temp.slow_to_cancel(seconds float) RETURNS void LANGUAGE plpgsql AS $$
+      BEGIN
+        PERFORM pg_sleep(seconds);
+      EXCEPTION WHEN query_canceled THEN
+        PERFORM pg_sleep(0.2);
+        RAISE;
+      END $$`,
+    []
+  )
 
 const failure = <A, E>(exit: Exit.Exit<A, E>): E | undefined =>
   Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
@@ -188,6 +202,29 @@ describe("multiplex", () => {
       assert.deepStrictEqual(yield* sql`SELECT ${3}::int AS n`, [{ n: 3 }])
       assert.deepStrictEqual(yield* table.ids, [])
       yield* until((all) => all.every(({ state }) => state === "idle"))
+    }))
+
+  it.scopedLive("R16 who comes while a cancelled statement takes its time to end is not lost with that", () =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const { sql, until } = yield* makePool({ ...one, onConnect: slowToCancel })
+      const stubborn = yield* Effect.fork(sql`SELECT pg_temp.slow_to_cancel(${30})`)
+      yield* until((all) => all.some(({ query, state }) => state === "active" && query.startsWith("SELECT pg_temp")))
+      yield* Fiber.interrupt(stubborn)
+      // The cancel is through by then, and the statement ends a little later.
+      yield* Effect.sleep(100)
+      yield* slowInsert(sql, table, 1, 0.8)
+      assert.deepStrictEqual(yield* table.ids, [1])
+    }))
+
+  it.scopedLive("R16 under load no cancel ends a session that others have come to", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool({ ...one, onConnect: slowToCancel })
+      yield* Effect.timeoutOption(sql`SELECT pg_temp.slow_to_cancel(${30})`, 100)
+      yield* Effect.forEach(range(12), () => Effect.repeatN(sql`SELECT pg_sleep(${0.002})`, 40), {
+        concurrency: "unbounded"
+      })
+      assert.deepInclude((yield* pool.stats).closed, { invalidated: 0, dirty: 0 })
     }))
 
   it.scopedLive("no innocent statement is hit, whoever is interrupted", () =>

@@ -103,6 +103,8 @@ export class Session {
   private abandoned = 0
   /** Counts the answers. */
   private answers = 0
+  /** How many there are when all is answered that the last cancel could have hit. */
+  private clearedAt = 0
   private whenReady: Array<() => void> = []
   private whenSettled: Array<() => void> = []
   private readonly preparedStatements: PreparedStatements | undefined
@@ -158,9 +160,12 @@ export class Session {
     return this.isSettled && this.isAlive && this.client.getTransactionStatus() === "I"
   }
 
-  /** Whether a statement may be sent although others are on their way: not while a cancel could hit it (R16). */
+  /**
+   * Whether a statement may be sent although others are on their way: not while a cancel could hit it, nor behind one that
+   * was cancelled, with which the session may be given up (R16).
+   */
   get canShare(): boolean {
-    return this.isAlive && !this.cancelling
+    return this.isAlive && !this.cancelling && this.answers >= this.clearedAt
   }
 
   get isInTransaction(): boolean {
@@ -250,8 +255,9 @@ export class Session {
         const hasFailed = error !== null && error !== undefined
         const tell = () => {
           const again = hasFailed && !isAbandoned ? this.again(query, sender) : undefined
-          if (again !== undefined) return submit(again)
-          request.answer = hasFailed ? Exit.fail(this.failure(error, number === this.sent)) : Exit.succeed(result as A)
+          if (again !== undefined && this.canShare) return submit(again)
+          const reason = () => again === undefined ? this.failure(error, number === this.sent) : this.notSent()
+          request.answer = hasFailed ? Exit.fail(reason()) : Exit.succeed(result as A)
           onAnswer(request.answer)
         }
         if (how.isShared !== true) this.onceSettled(tell)
@@ -343,13 +349,16 @@ export class Session {
     if (this.isSettled || this.inFlight !== "cancel" || this.cancelling) return
     this.cancelling = true
     const { answers } = this
+    this.clearedAt = this.sent
     // What is not settled by then is destroyed: nobody can know which statement the cancel will hit.
     this.canceller = Effect.runFork(
       cancelRequest(this.client, this.target).pipe(
+        // A user's `stream` may throw.
+        Effect.catchAllCause(() => Effect.succeed(false)),
         Effect.flatMap((isDone) => {
           if (!isDone) return Effect.sync(() => this.destroy())
           this.cancelled(answers)
-          return this.settled
+          return this.cleared
         }),
         Effect.timeoutTo({
           duration: this.target.cleanupTimeout,
@@ -360,6 +369,15 @@ export class Session {
       )
     )
   }
+
+  /** Waits until all is answered that a cancel could have hit: others may be on their way by then. */
+  private readonly cleared = Effect.async<void>((resume) => {
+    const look = () => {
+      if (this.isSettled || (this.unanswered > 0 && this.answers >= this.clearedAt)) resume(Effect.void)
+      else this.onceReady(look)
+    }
+    look()
+  })
 
   /** The cancel can hit nothing any more. If it has hit something, there may be more behind that. */
   private cancelled(answersBefore: number): void {
