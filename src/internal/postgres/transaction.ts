@@ -285,8 +285,12 @@ const rolledBack = Effect.suspend(() =>
 const lateCommit = (outcome: Effect.Effect<void, SqlError>): Effect.Effect<void> =>
   Effect.matchEffect(outcome, {
     onSuccess: () => Effect.logInfo("A transaction was committed whose caller had been interrupted during COMMIT"),
-    onFailure: ({ message }) =>
-      Effect.logWarning(`A transaction whose caller had been interrupted during COMMIT has failed: ${message}`)
+    onFailure: ({ cause, message }) =>
+      Effect.logWarning(
+        Predicate.isTagged(cause, "CommitOutcomeUnknown")
+          ? `It is not known what became of a transaction whose caller had been interrupted during COMMIT: ${message}`
+          : `A transaction whose caller had been interrupted during COMMIT has failed: ${message}`
+      )
   })
 
 /**
