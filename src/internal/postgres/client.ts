@@ -42,6 +42,7 @@ class Router extends Statements {
   }
 
   readonly enter = <R>(level: Level, context: Context.Context<R>): Context.Context<R> => {
+    level.isEntered = true
     const entered = Context.add(context, this.tag, level)
     if (!level.isTransaction) return entered as Context.Context<R>
     // Libraries tell transactions apart by it, and batch their queries by that.
@@ -61,7 +62,7 @@ class Router extends Statements {
         | undefined
       if (foreign?.[0] instanceof Level && foreign[0].client === this) level = foreign[0]
     }
-    while (level?.hasEnded === true) level = level.outer
+    while (level !== undefined && (level.hasEnded || !level.isEntered)) level = level.outer
     return level
   }
 

@@ -27,6 +27,8 @@ import { unbatched } from "./unbatched.js"
 /** What a fiber's statements run on: a connection that was kept for it, or a transaction. @internal */
 export class Level extends Lease {
   declare readonly outer: Level | undefined
+  /** Whether users' statements run on it. A transaction on a connection of the pool has one below it that nobody sees. */
+  isEntered = false
   /** Numbers the savepoints of a transaction. */
   private savepoints = 0
 
