@@ -36,12 +36,7 @@ export interface Played extends Score {
 const service = 5 * slowness
 const connect = 20 * slowness
 
-const contend = (
-  who: Parameters<typeof Player.start>[0],
-  seconds: number,
-  server: string,
-  door: Proxy.Proxy
-): Effect.Effect<Played, unknown> =>
+const contend = (who: Player.Who, seconds: number, server: string, door: Proxy.Proxy): Effect.Effect<Played, unknown> =>
   Effect.gen(function*() {
     const name = who.contender
     yield* Console.error(`The day of ${name}`)

@@ -24,12 +24,14 @@ export class Play extends Schema.TaggedRequest<Play>()("Play", {
   failure: Schema.Defect
 }) {}
 
+export type Who = Omit<typeof Prepare.Encoded, "_tag">
+
 export interface Player {
   readonly play: (seconds: number) => Effect.Effect<Score, unknown>
 }
 
 /** Starts the contender's process, for the life of the scope. Nothing is open when it is ready. */
-export const start = (who: Omit<typeof Prepare.Encoded, "_tag">): Effect.Effect<Player, unknown, Scope.Scope> =>
+export const start = (who: Who): Effect.Effect<Player, unknown, Scope.Scope> =>
   Effect.gen(function*() {
     const { executeEffect } = yield* Worker.makeSerialized<Prepare | Play>({})
     yield* executeEffect(new Prepare(who))
