@@ -86,25 +86,25 @@ describe("R6 a connect belongs to the pool", () => {
       assert.deepInclude((yield* pool.stats).closed, { failed: 1 })
     }))
 
-  it.scoped("R6 I6 a connect older than one second is no cover for a waiter, but keeps its permit", () =>
+  it.scoped("R6 I6 a connect older than 0.8 seconds is no cover for a waiter, but keeps its permit", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? hang : ok })
       const pool = yield* makePool({ ...fake.options, maxsize: 2 })
       const caller = yield* Caller.ask(pool)
-      yield* TestClock.adjust("999 millis")
+      yield* TestClock.adjust("799 millis")
       assert.strictEqual(fake.dials, 1)
       yield* TestClock.adjust("1 millis")
       assert.strictEqual(caller.value?.id, 2)
       assert.deepInclude(yield* pool.stats, { size: 2, opening: 1, busy: 1 })
     }))
 
-  it.scoped("R6 a connect older than one second doesn't count against connectConcurrency", () =>
+  it.scoped("R6 a connect older than 0.8 seconds doesn't count against connectConcurrency", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id <= 2 ? hang : ok })
       const pool = yield* makePool({ ...fake.options, maxsize: 10, connectConcurrency: 2 })
       const callers = yield* Caller.askTimes(pool, 5)
       assert.strictEqual(fake.dials, 2)
-      yield* TestClock.adjust("1 seconds")
+      yield* TestClock.adjust("800 millis")
       assert.deepStrictEqual(ids(callers), [3, 4, 5, 6, 7])
       assert.strictEqual((yield* pool.stats).opening, 2)
     }))
@@ -407,14 +407,14 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.deepStrictEqual(ids([second]), [1])
     }))
 
-  it.scoped("R18 a dial older than one second no longer blocks the next", () =>
+  it.scoped("R18 a dial older than 0.8 seconds no longer blocks the next", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? failTransiently : id === 2 ? hang : ok })
       const pool = yield* makePool({ ...fake.options, connectRetry: everySecond })
       const caller = yield* Caller.ask(pool)
       yield* TestClock.adjust("1 second")
       assert.strictEqual(fake.dials, 2)
-      yield* TestClock.adjust("999 millis")
+      yield* TestClock.adjust("799 millis")
       assert.isTrue(caller.isWaiting)
       yield* TestClock.adjust("1 millis")
       assert.strictEqual(caller.value?.id, 3)

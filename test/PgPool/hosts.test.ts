@@ -384,6 +384,19 @@ describe("a pool with several hosts", () => {
       assert.strictEqual(silent.accepted, 1)
     }))
 
+  it.scopedLive("R6 when the pool no longer relies on dials to a silent host, new ones don't try that first", () =>
+    Effect.gen(function*() {
+      const silent = yield* Proxy.start(serverUrl)
+      silent.blackhole()
+      const { sql } = yield* makePool({
+        ...through(silent.port, Number(server.port)),
+        maxsize: 10,
+        connectConcurrency: 2
+      })
+      yield* Effect.all(Effect.replicate(sql`SELECT pg_sleep(0.5)`, 10), { concurrency: 10 })
+      assert.strictEqual(silent.accepted, 2)
+    }))
+
   it.scopedLive("R18 waits for one of them while all are away", () =>
     Effect.gen(function*() {
       const postgres = yield* Postgres.start()

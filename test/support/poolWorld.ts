@@ -63,7 +63,7 @@ export const retryDelay = 100
 const quietTime = 500
 
 /** From design R6: older connects are no cover for a waiter. */
-const youngFor = 1000
+const youngFor = 800
 
 export const calm: WorldOptions = {
   maxsize: 2,

@@ -10,6 +10,7 @@ import * as Scope from "effect/Scope"
 import Dns from "node:dns"
 import { isIP } from "node:net"
 import { WrongRole } from "../../PgError.js"
+import { youngFor } from "../pool/slot.js"
 import { connectError, isPermanent, noAnswer, noHost } from "./errors.js"
 import type { Host, Hosts } from "./hosts.js"
 import { labelOf } from "./hosts.js"
@@ -34,10 +35,11 @@ export interface Failure {
 export type Open<A> = (place: Place, role: Role) => Effect.Effect<A, SqlError, Scope.Scope>
 
 /**
- * A caller should not have to wait for long because the first host is silent: after one second the pool no longer relies
- * on a dial (R6). The last host that is tried has all the time that is left. In milliseconds.
+ * A caller should not have to wait for long because the first host is silent: shortly before the pool no longer relies on
+ * a dial (R6), so that the dials that it starts then know which host to try last. The last host that is tried has all the
+ * time that is left. In milliseconds.
  */
-const patience = 1000
+const patience = youngFor - 50
 
 /**
  * Tries hosts, and the addresses of each, one after the other until one can be used, as libpq does:

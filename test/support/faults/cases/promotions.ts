@@ -117,8 +117,8 @@ const behindOneThatParks = behindHaProxy("standby promoted, behind HAProxy that 
   "tcp-request content accept if WAIT_END"
 ], {
   surplus: true,
-  // For a second nobody else dials (R18), and then all connections are opened.
-  expect: (seen) => [...onlyWhatWasInFlight(seen), fullRateWithin(1200)(seen)]
+  // For most of a second nobody else dials (R18), and then all connections are opened.
+  expect: (seen) => [...onlyWhatWasInFlight(seen), fullRateWithin(1000)(seen)]
 })
 
 export const promotions: ReadonlyArray<Case> = [crashed, silent, behindOneThatCuts, behindOneThatParks]
