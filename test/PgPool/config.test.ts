@@ -113,6 +113,17 @@ describe("bad options", () => {
       }))
   }
 
+  it.scopedLive("a NUL character in what a session is opened with, which would look like an outage", () =>
+    Effect.gen(function*() {
+      const build = (options: Options) => Effect.scoped(Layer.build(PgPool.layer(options)))
+      for (const option of ["username", "database", "applicationName"]) {
+        const message = yield* dieWith(build({ url: serverUrl, [option]: "a\0b" }))
+        assert.strictEqual(message, `${option}: "a\\u0000b" is not allowed, it must be without a NUL character`)
+      }
+      const url = Redacted.make(`${Redacted.value(serverUrl)}%00`)
+      assert.match(yield* dieWith(build({ url })), /^database: .* without a NUL character$/)
+    }))
+
   it.effect("a good value of each option is taken", () =>
     Effect.gen(function*() {
       const good: Options = {

@@ -68,13 +68,20 @@ describe("transaction", () => {
       assert.deepStrictEqual(PgError.sqlState(error), Option.some("25006"))
     }))
 
-  it.scopedLive("an isolation that there is not is a defect that names what is allowed, and nothing is sent", () =>
+  it.scopedLive("a bad option is a defect that names what is allowed, and nothing is sent", () =>
     Effect.gen(function*() {
       const { pool } = yield* makePool()
-      const isolation = "serializable; DROP TABLE users" as never
-      const exit = yield* Effect.exit(pool.transaction({ isolation })(Effect.void))
-      assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
-      assert.include(String(exit), "repeatable read")
+      const bad = [
+        [{ isolation: "serializable; DROP TABLE users" }, "repeatable read"],
+        [{ readOnly: "no" }, "it must be true or false"],
+        [{ deferrable: null }, "deferrable: null is not allowed"],
+        [{ retry: 3 }, "a Schedule"]
+      ] as const
+      for (const [options, message] of bad) {
+        const exit = yield* Effect.exit(pool.transaction(options as never)(Effect.void))
+        assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+        assert.include(String(exit), message)
+      }
       assert.strictEqual((yield* pool.stats).acquired, 0)
     }))
 

@@ -116,6 +116,7 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000
   })
+  sendable({ username, database, applicationName: client.application_name })
   return {
     hosts,
     client: () => stream === undefined ? client : { ...client, stream } as Pg.ClientConfig,
@@ -150,6 +151,13 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
       transformJson: options.transformJson,
       types
     })
+  }
+}
+
+/** The protocol ends texts with a NUL: what comes behind it would be taken for something else. */
+const sendable = (texts: Record<string, string | undefined>): void => {
+  for (const [option, value] of Object.entries(texts)) {
+    if (value?.includes("\0")) throw new BadOption(option, value, "without a NUL character")
   }
 }
 

@@ -4,17 +4,17 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Schedule from "effect/Schedule"
 import * as Tracer from "effect/Tracer"
 import type * as Pg from "pg"
 import { CommitOutcomeUnknown, isDeadlock, isOutcomeUnknown, isSerializationFailure } from "../../PgError.js"
 import type { TransactionOptions } from "../../PgPool.js"
 import { orDie } from "../elasticPool.js"
-import { BadOption } from "../options.js"
+import { attempt, BadOption } from "../options.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { codeOf, isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
@@ -330,23 +330,30 @@ export const withOptions = (self: Transactions) => {
   const make = makeTransaction(self)
   return (options: TransactionOptions) => {
     const asked = Object.entries(options).filter(([, value]) => value !== undefined).map(([option]) => option)
-    const isBad = options.isolation !== undefined && !isolations.includes(options.isolation)
+    const checked = orDie(attempt(() => check(options)))
     return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-      Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
-        if (isBad) return badIsolation(options.isolation)
-        const isNested = self.current(fiber.currentContext)?.isTransaction === true
-        if (isNested && asked.length > 0) return Effect.fail(nestedOptions(asked))
-        const once = make(options)(effect)
-        return options.retry === undefined ? once : Effect.retry(once, { schedule: options.retry, while: isConflict })
-      })
+      Effect.zipRight(
+        checked,
+        Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
+          const isNested = self.current(fiber.currentContext)?.isTransaction === true
+          if (isNested && asked.length > 0) return Effect.fail(nestedOptions(asked))
+          const once = make(options)(effect)
+          return options.retry === undefined ? once : Effect.retry(once, { schedule: options.retry, while: isConflict })
+        })
+      )
   }
 }
 
 const isolations = ["read committed", "repeatable read", "serializable"]
 
-const badIsolation = (isolation: unknown): Effect.Effect<never> => {
-  const allowed = isolations.map((one) => JSON.stringify(one)).join(", ")
-  return orDie(Either.left(new BadOption("isolation", isolation, `one of ${allowed}`)))
+const check = ({ deferrable, isolation, readOnly, retry }: TransactionOptions): void => {
+  if (isolation !== undefined && !isolations.includes(isolation)) {
+    throw new BadOption("isolation", isolation, `one of ${isolations.map((one) => JSON.stringify(one)).join(", ")}`)
+  }
+  for (const [option, value] of Object.entries({ readOnly, deferrable })) {
+    if (value !== undefined && typeof value !== "boolean") throw new BadOption(option, value, "true or false")
+  }
+  if (retry !== undefined && !Schedule.isSchedule(retry)) throw new BadOption("retry", retry, "a Schedule")
 }
 
 const nestedOptions = (asked: ReadonlyArray<string>): SqlError =>
