@@ -30,7 +30,7 @@ server of DATABASE_URL, which must allow 180 connections and a schema effect_pgp
   --out FILE         where the report goes; default: bench/report.md
   --rounds N         rounds that count, after one to warm up; default: 5
   --millis N         about how long each contender works in each round; default: 200
-  --seconds N        day: how long it is, for each contender; default: 210
+  --seconds N        day: how long it is, for each contender; default: 180
   --quick            the least that shows that everything works; its figures mean nothing
   --help
 
@@ -98,7 +98,7 @@ export const parse = (args: ReadonlyArray<string>): Effect.Effect<Arguments, Bad
         parts: positionals.length === 0 ? parts : positionals.map((text) => oneOf("a part", text, parts)),
         rounds: whole("rounds", values.rounds ?? (quick ? "1" : "5")),
         seconds: whole("millis", values.millis ?? (quick ? "5" : "200")) / 1000,
-        daySeconds: whole("seconds", values.seconds ?? (quick ? "8" : "210")),
+        daySeconds: whole("seconds", values.seconds ?? (quick ? "8" : "180")),
         grids: gridsOf(values),
         quick,
         out,

@@ -32,6 +32,8 @@ export interface Rounds {
   readonly rounds: number
   /** About how long each contender works in each round. */
   readonly seconds: number
+  /** About how long each works before that. Default: as long as in a round. */
+  readonly warmUp?: number
 }
 
 /**
@@ -49,18 +51,22 @@ export const timed = (run: Effect.Effect<unknown, unknown>): Effect.Effect<Lap, 
     })
   })
 
-/** How many operations take about so long. Warms up by the way: with as many operations as that again, or more. */
-export const calibrate = (contender: Contender, seconds: number): Effect.Effect<number, unknown> =>
+/** How many operations take about so long. Warms up by the way. */
+const calibrate = (
+  contender: Contender,
+  { seconds, warmUp = seconds }: Rounds
+): Effect.Effect<number, unknown> =>
   Effect.gen(function*() {
     const unit = contender.unit ?? 1
-    const goal = seconds * 1e6
+    const goal = warmUp * 1e6
     let operations = unit
     let { wall } = yield* contender.lap(operations)
     while (wall < goal) {
-      operations *= 2
+      // Not at one go: the first ones take many times as long as those that follow.
+      operations *= Math.min(8, Math.max(2, Math.ceil(goal / wall)))
       wall = (yield* contender.lap(operations)).wall
     }
-    return Math.max(1, Math.round(operations / unit * goal / wall)) * unit
+    return Math.max(1, Math.round(operations / unit * seconds * 1e6 / wall)) * unit
   })
 
 /**
@@ -71,13 +77,13 @@ export const calibrate = (contender: Contender, seconds: number): Effect.Effect<
 export const compare = (
   title: string,
   contenders: ReadonlyArray<Contender>,
-  { rounds, seconds }: Rounds
+  rounds: Rounds
 ): Effect.Effect<ReadonlyArray<Figure>, unknown> =>
   Effect.gen(function*() {
     yield* Console.error(title)
-    const operations = yield* Effect.forEach(contenders, (contender) => calibrate(contender, seconds))
+    const operations = yield* Effect.forEach(contenders, (contender) => calibrate(contender, rounds))
     const laps = contenders.map((): Array<Lap> => [])
-    for (let round = 0; round <= rounds; round++) {
+    for (let round = 0; round <= rounds.rounds; round++) {
       for (let turn = 0; turn < contenders.length; turn++) {
         const i = (turn + round) % contenders.length
         const { cpu, wall } = yield* contenders[i].lap(operations[i])

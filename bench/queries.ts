@@ -1,12 +1,10 @@
 /** Queries over real connections, by clients that have the same number of them. */
 import { Effect } from "effect"
-import type { Scope } from "effect"
 import type { Name, Shape } from "./clients.js"
 import * as Clients from "./clients.js"
 import { delayed, roundTrip } from "./delay.js"
 import type { Figure, Rounds } from "./measure.js"
-import { calibrate, compare, named, times } from "./measure.js"
-import type { Asked } from "./queries/asked.js"
+import { compare, named, times } from "./measure.js"
 import { start } from "./queries/asked.js"
 import type { Goal, Section } from "./report.js"
 import { atLeast, figure, table } from "./report.js"
@@ -69,16 +67,22 @@ const clientsFor = (cell: Cell): ReadonlyArray<Name> => [
   names.postgres
 ]
 
-/** The processes of the clients, which are asked for nothing else: what a process did before shows in what it does then. */
-type Processes = ReadonlyMap<Name, Asked>
-
-const measureCell = (cell: Cell, url: string, processes: Processes, rounds: Rounds): Effect.Effect<Measured, unknown> =>
+/**
+ * Each client has one pool in a process of its own, as in most programs. What a process did before, with another pool or
+ * other queries, shows in what it does then.
+ */
+const measureCell = (cell: Cell, url: string, rounds: Rounds): Effect.Effect<Measured, unknown> =>
   Effect.gen(function*() {
-    const contenders = yield* Effect.forEach(clientsFor(cell), (name) => processes.get(name)!.begin({ ...cell, url }))
+    const contenders = yield* Effect.forEach(
+      clientsFor(cell),
+      (name) => Effect.flatMap(start(name), ({ begin }) => begin({ ...cell, url })),
+      { concurrency: "unbounded" }
+    )
     const figures = yield* compare(
       `Queries: ${cell.shape}, ${cell.connections} connections, ${cell.fibers} fibers, delay ${cell.delay} ms`,
       contenders,
-      rounds
+      // What V8 compiles in a process that is new is not what this compares.
+      { ...rounds, warmUp: 4 * rounds.seconds }
     )
     return { ...cell, figures }
   }).pipe(Effect.scoped)
@@ -103,28 +107,10 @@ const commandOf = ({ connections, delay, fibers, shape }: Grid): string =>
 const cellsOf = ({ connections, fibers, ...rest }: Grid): ReadonlyArray<Cell> =>
   connections.flatMap((connections) => fibers.map((fibers) => ({ ...rest, connections, fibers })))
 
-const startAll = (names: ReadonlySet<Name>): Effect.Effect<Processes, unknown, Scope.Scope> =>
-  Effect.map(
-    Effect.forEach(names, (name) => Effect.map(start(name), (asked) => [name, asked] as const), {
-      concurrency: "unbounded"
-    }),
-    (processes) => new Map(processes)
-  )
-
-/** For longer than a round: what V8 compiles meanwhile is not what this compares. */
-const warmUp = ({ begin }: Asked, shape: Shape, url: string, { seconds }: Rounds): Effect.Effect<void, unknown> =>
-  begin({ url, shape, connections: 2, fibers: 64 }).pipe(
-    Effect.flatMap((contender) => calibrate(contender, 4 * seconds)),
-    Effect.asVoid,
-    Effect.scoped
-  )
-
 const measureGrid = (grid: Grid, { url, ...rounds }: Options) =>
   Effect.gen(function*() {
     const address = grid.delay === 0 ? url : yield* delayed(url, grid.delay)
-    const processes = yield* startAll(new Set(cellsOf(grid).flatMap(clientsFor)))
-    for (const asked of processes.values()) yield* warmUp(asked, grid.shape, url, rounds)
-    const cells = yield* Effect.forEach(cellsOf(grid), (cell) => measureCell(cell, address, processes, rounds))
+    const cells = yield* Effect.forEach(cellsOf(grid), (cell) => measureCell(cell, address, rounds))
     const markdown = [table(columns, cells.flatMap(rowsOf))]
     if (grid.delay > 0) {
       markdown.push(`A query alone takes ${figure(yield* roundTrip(address))} ms: timers are no more exact than that.`)
