@@ -39,7 +39,7 @@ const { names } = Clients
 /** What the goals are about. */
 export const usual: ReadonlyArray<Grid> = [
   { shape: "short", connections: [1, 2, 5, 10], fibers: [64], delay: 0 },
-  { shape: "short", connections: [2], fibers: [1, 8, 512], delay: 0 },
+  { shape: "short", connections: [2], fibers: [1, 512], delay: 0 },
   { shape: "rows", connections: [2, 10], fibers: [64], delay: 0 },
   { shape: "insert", connections: [2, 10], fibers: [64], delay: 0 },
   { shape: "transaction", connections: [2, 10], fibers: [64], delay: 0 },
