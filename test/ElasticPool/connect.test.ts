@@ -77,7 +77,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.deepInclude(yield* pool.stats, { busy: 1, waiting: 0 })
     }))
 
-  it.scoped("R6 a connect has a deadline also if it is below one second", () =>
+  it.scoped("R6 a connect has a deadline also if it is below 0.8 seconds", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: hang })
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, connectTimeout: "300 millis" })
@@ -523,15 +523,18 @@ describe("I6 what hangs holds up nobody else", () => {
       assert.isTrue(callers.every(({ value }) => value !== undefined))
     }))
 
-  it.scoped("R18 connects that have hung for two seconds give their permits to the next ones, but for the oldest", () =>
+  it.scoped("R18 connects that have hung for 1.6 seconds give their permits to the next ones, but for the oldest", () =>
     Effect.gen(function*() {
       let isAway = true
       const fake = new FakeResource({ connect: () => isAway ? hang : ok })
       const limits = { maxsize: 4, maxoverflow: 4, connectTimeout: "1 minute" } as const
       const pool = yield* makePool({ ...fake.options, ...limits })
       const callers = yield* Caller.askTimes(pool, 4)
-      yield* TestClock.adjust("1 seconds")
+      yield* TestClock.adjust("1599 millis")
       assert.deepInclude(yield* pool.stats, { opening: 4, waiting: 4 })
+      assert.strictEqual(fake.dials, 4)
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(fake.dials, 7)
       yield* TestClock.adjust("9 seconds")
       const { opening, size } = yield* pool.stats
       assert.deepStrictEqual({ opening, size }, { opening: 4, size: 4 })
@@ -539,6 +542,21 @@ describe("I6 what hangs holds up nobody else", () => {
       yield* TestClock.adjust("3 seconds")
       assert.isTrue(callers.every(({ value }) => value !== undefined))
     }))
+
+  for (const maxoverflow of [3, 5]) {
+    it.scoped(`R3 below maxsize is who has only connects that hang beside him, of ${maxoverflow} at most`, () =>
+      Effect.gen(function*() {
+        const fake = new FakeResource({ connect: (id) => id <= 2 ? hang : ok })
+        const pool = yield* makePool({ ...fake.options, maxsize: 3, maxoverflow, connectTimeout: "1 minute" })
+        const callers = yield* Caller.askTimes(pool, 3)
+        assert.deepStrictEqual(ids(callers), [3, undefined, undefined])
+        yield* Effect.forEach(callers.slice(1), (caller) => caller.interrupt)
+        yield* TestClock.adjust("1600 millis")
+        const late = yield* Caller.ask(pool)
+        yield* TestClock.adjust(0)
+        assert.strictEqual(late.value?.id, 4)
+      }))
+  }
 
   it.scoped("R18 a server that lets each one in after three seconds is no server that is away", () =>
     Effect.gen(function*() {

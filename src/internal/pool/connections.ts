@@ -1,9 +1,10 @@
 /** @internal */
 import * as Predicate from "effect/Predicate"
 import type { Slot } from "./slot.js"
+import { youngFor } from "./slot.js"
 
 /** A connect that takes longer is given up where its permit is lacking. In milliseconds. */
-const hopelessAfter = 2000
+const hopelessAfter = 2 * youngFor
 
 /**
  * The pool's books of its connections: all that hold a permit, those that are ready, and which value is whose.

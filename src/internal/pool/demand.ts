@@ -32,14 +32,14 @@ export class Demand<A> {
   }
 
   /**
-   * Whether due waiters outnumber the connects that cover them (R6). Below `maxsize` a waiter is due at once (R3),
-   * unless a check is under way that will have a connection ready sooner than a connect would: then only `maxwait`
+   * Whether due waiters outnumber the connects that cover them (R6). Below `maxsize` a waiter is due at once (R3), not
+   * counting connects that nobody relies on any more, unless a check is under way that will have a connection ready sooner than a connect would: then only `maxwait`
    * makes it due. Else each check of a lone caller's connection would open a second one.
    */
   wantsConnect(): boolean {
     const { settings, tally, waiters } = this
     while (
-      waiters.neededByDue <= this.cover && tally.size < settings.maxsize &&
+      waiters.neededByDue <= this.cover && tally.size - this.stuck < settings.maxsize &&
       waiters.needed - waiters.neededByDue > tally.in.checking
     ) waiters.makeNextDue()
     return waiters.neededByDue > this.cover || (this.isWarming && tally.size < this.warm)
@@ -59,10 +59,14 @@ export class Demand<A> {
       : this.cover < this.settings.connectConcurrency
   }
 
+  /** Connects in flight that nobody relies on any more. */
+  private get stuck(): number {
+    return this.tally.in.opening - this.cover
+  }
+
   /** Whether a connect is to begin that only one nobody relies on could give its permit to. */
   lacksPermit(): boolean {
-    const { closing, opening } = this.tally.in
-    return opening > this.cover && closing === 0 && !this.hasPermit && this.mayDial && this.wantsConnect()
+    return this.stuck > 0 && this.tally.in.closing === 0 && !this.hasPermit && this.mayDial && this.wantsConnect()
   }
 
   /** How many `warm` asks for. It can't be more than are kept, also after a shrink. */
