@@ -51,7 +51,7 @@ export const timed = (run: Effect.Effect<unknown, unknown>): Effect.Effect<Lap, 
     })
   })
 
-/** How many operations take about so long. Warms up by the way. */
+/** How many operations take about `seconds`. To find that out takes `warmUp` or more, and warms up by the way. */
 const calibrate = (
   contender: Contender,
   { seconds, warmUp = seconds }: Rounds

@@ -156,8 +156,8 @@ export const attempt = <A>(decoder: () => A): Either.Either<A, BadOption> => {
 /** @internal */
 export const decodePool = (options: PoolOptions): Either.Either<Decoded, BadOption> => attempt(() => settings(options))
 
-/** The options of a method: an object, or none. A duration in its place would not be looked at. */
-const fieldsOf = <A extends object>(option: string, value: A | undefined): Partial<A> => {
+/** The options of a method: an object, or none. A duration in its place would not be looked at. @internal */
+export const fieldsOf = <A extends object>(option: string, value: A | undefined): Partial<A> => {
   if (value === undefined) return {}
   if (typeof value === "object" && value !== null) return value
   throw new BadOption(option, value, "an object of options")

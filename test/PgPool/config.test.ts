@@ -120,8 +120,10 @@ describe("bad options", () => {
         const message = yield* dieWith(build({ url: serverUrl, [option]: "a\0b" }))
         assert.strictEqual(message, `${option}: "a\\u0000b" is not allowed, it must be without a NUL character`)
       }
-      const url = Redacted.make(`${Redacted.value(serverUrl)}%00`)
-      assert.match(yield* dieWith(build({ url })), /^database: .* without a NUL character$/)
+      for (const [end, option] of [["%00", "database"], ["?options=-c%20a%00b", "options"]]) {
+        const url = Redacted.make(`${Redacted.value(serverUrl)}${end}`)
+        assert.match(yield* dieWith(build({ url })), new RegExp(`^${option}: .* without a NUL character$`))
+      }
     }))
 
   it.effect("a good value of each option is taken", () =>

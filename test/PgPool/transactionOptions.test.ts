@@ -75,7 +75,8 @@ describe("transaction", () => {
         [{ isolation: "serializable; DROP TABLE users" }, "repeatable read"],
         [{ readOnly: "no" }, "it must be true or false"],
         [{ deferrable: null }, "deferrable: null is not allowed"],
-        [{ retry: 3 }, "a Schedule"]
+        [{ retry: 3 }, "a Schedule"],
+        ["serializable", "an object of options"]
       ] as const
       for (const [options, message] of bad) {
         const exit = yield* Effect.exit(pool.transaction(options as never)(Effect.void))

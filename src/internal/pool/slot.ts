@@ -107,7 +107,7 @@ export interface Actions<A, E> {
  * @internal
  */
 export interface Owner<A, E> {
-  /** The connect takes so long that no caller should rely on it (R6): told each `youngFor`. */
+  /** The connect takes so long that no caller should rely on it (R6): told again after each `youngFor`. */
   readonly stale: (slot: Slot<A>) => void
   readonly opened: (slot: Slot<A>, value: A) => void
   readonly openFailed: (slot: Slot<A>, cause: Cause.Cause<E>) => void
@@ -126,9 +126,9 @@ export interface Deadlines {
 }
 
 /**
- * A connect that takes longer no longer counts as cover for a waiter (R6), in milliseconds. Not quite the second that it
- * may have at most: when a load balancer keeps the only dial to itself, the next one and its followers are to be there
- * within a second of the new primary.
+ * A connect that takes longer no longer counts as cover for a waiter (R6), in milliseconds. A little less than a second:
+ * where a load balancer keeps the only dial to itself, the next one, and those that follow it, are to be open within a
+ * second of the new primary's start.
  *
  * @internal
  */

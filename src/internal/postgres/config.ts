@@ -116,7 +116,8 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000
   })
-  sendable({ username, database, applicationName: client.application_name })
+  const { options: settings, replication } = client as { readonly options?: string; readonly replication?: string }
+  sendable({ username, database, applicationName: client.application_name, options: settings, replication })
   return {
     hosts,
     client: () => stream === undefined ? client : { ...client, stream } as Pg.ClientConfig,

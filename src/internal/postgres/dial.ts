@@ -35,9 +35,9 @@ export interface Failure {
 export type Open<A> = (place: Place, role: Role) => Effect.Effect<A, SqlError, Scope.Scope>
 
 /**
- * A caller should not have to wait for long because the first host is silent: shortly before the pool no longer relies on
- * a dial (R6), so that the dials that it starts then know which host to try last. The last host that is tried has all the
- * time that is left. In milliseconds.
+ * A caller should not have to wait for long because the first host is silent. It is left shortly before the pool no longer
+ * relies on the dial (R6), so that those that begin then know which host to try last. The last host that is tried has all
+ * the time that is left. In milliseconds.
  */
 const patience = youngFor - 50
 

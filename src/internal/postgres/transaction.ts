@@ -14,7 +14,7 @@ import type * as Pg from "pg"
 import { CommitOutcomeUnknown, isDeadlock, isOutcomeUnknown, isSerializationFailure } from "../../PgError.js"
 import type { TransactionOptions } from "../../PgPool.js"
 import { orDie } from "../elasticPool.js"
-import { attempt, BadOption } from "../options.js"
+import { attempt, BadOption, fieldsOf } from "../options.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { codeOf, isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
@@ -328,25 +328,25 @@ const undo = (self: Transactions, level: Level, { rollback }: Kind): Effect.Effe
  */
 export const withOptions = (self: Transactions) => {
   const make = makeTransaction(self)
-  return (options: TransactionOptions) => {
-    const asked = Object.entries(options).filter(([, value]) => value !== undefined).map(([option]) => option)
-    const checked = orDie(attempt(() => check(options)))
+  return (given: TransactionOptions) => {
+    const decoded = orDie(attempt(() => checked(given)))
     return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-      Effect.zipRight(
-        checked,
+      Effect.flatMap(decoded, (options) =>
         Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
+          const asked = Object.entries(options).filter(([, value]) => value !== undefined).map(([option]) => option)
           const isNested = self.current(fiber.currentContext)?.isTransaction === true
           if (isNested && asked.length > 0) return Effect.fail(nestedOptions(asked))
           const once = make(options)(effect)
           return options.retry === undefined ? once : Effect.retry(once, { schedule: options.retry, while: isConflict })
-        })
-      )
+        }))
   }
 }
 
 const isolations = ["read committed", "repeatable read", "serializable"]
 
-const check = ({ deferrable, isolation, readOnly, retry }: TransactionOptions): void => {
+const checked = (given: TransactionOptions): TransactionOptions => {
+  const options = fieldsOf("transaction", given)
+  const { deferrable, isolation, readOnly, retry } = options
   if (isolation !== undefined && !isolations.includes(isolation)) {
     throw new BadOption("isolation", isolation, `one of ${isolations.map((one) => JSON.stringify(one)).join(", ")}`)
   }
@@ -354,6 +354,7 @@ const check = ({ deferrable, isolation, readOnly, retry }: TransactionOptions): 
     if (value !== undefined && typeof value !== "boolean") throw new BadOption(option, value, "true or false")
   }
   if (retry !== undefined && !Schedule.isSchedule(retry)) throw new BadOption("retry", retry, "a Schedule")
+  return options
 }
 
 const nestedOptions = (asked: ReadonlyArray<string>): SqlError =>

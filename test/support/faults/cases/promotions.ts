@@ -117,7 +117,7 @@ const behindOneThatParks = behindHaProxy("standby promoted, behind HAProxy that 
   "tcp-request content accept if WAIT_END"
 ], {
   surplus: true,
-  // For most of a second nobody else dials (R18), and then all connections are opened.
+  // The next dial comes 0.8 seconds after the one that is parked (R6), and then all connections are opened.
   expect: (seen) => [...onlyWhatWasInFlight(seen), fullRateWithin(1000)(seen)]
 })
 
