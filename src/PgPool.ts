@@ -202,9 +202,9 @@ export interface PgPoolOptions extends PoolOptions {
    * Several hosts, which are tried in this order for each connection: `"db1"`, `"db1:5433"`, `"[::1]:5432"`,
    * `"/run/postgresql"` or `{ host, port }`. Without a port of its own one has `port`.
    *
-   * Each has its part of `connectTimeout`, but no more than 0.75 seconds if it is not the last one left. One that failed, or
-   * was not what `targetSessionAttrs` asks for, is tried last for the next 10 seconds. All addresses of a name are tried
-   * in the same way.
+   * Each has its part of `connectTimeout`, but no more than 0.75 seconds if it is not the last one left. One that failed,
+   * or was not what `targetSessionAttrs` asks for, is tried last for the next 10 seconds. All addresses of a name are
+   * tried in the same way.
    */
   readonly hosts?: ReadonlyArray<string | { readonly host: string; readonly port?: number | undefined }> | undefined
   /**

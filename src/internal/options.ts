@@ -81,9 +81,17 @@ const part = (option: string, value: unknown): number => {
   throw new BadOption(option, value, "a number from 0 up to, but not including, 1")
 }
 
-const schedule = (option: string, value: unknown): Schedule.Schedule<unknown, unknown> => {
+/** @internal */
+export const schedule = (option: string, value: unknown): Schedule.Schedule<unknown, unknown> => {
   if (Schedule.isSchedule(value)) return value as Schedule.Schedule<unknown, unknown>
   throw new BadOption(option, value, "a Schedule")
+}
+
+const typed = { string: "a string", function: "a function", boolean: "true or false", object: "an object" } as const
+
+/** A value of which nothing more is asked than its type, if there is one. @internal */
+export const ofType = (option: string, value: unknown, type: keyof typeof typed): void => {
+  if (value !== undefined && (typeof value !== type || value === null)) throw new BadOption(option, value, typed[type])
 }
 
 /** 50 ms, growing to 500 ms, each up to a fifth shorter by chance (R18). */

@@ -33,8 +33,9 @@ export class Demand<A> {
 
   /**
    * Whether due waiters outnumber the connects that cover them (R6). Below `maxsize` a waiter is due at once (R3), not
-   * counting connects that nobody relies on any more, unless a check is under way that will have a connection ready sooner than a connect would: then only `maxwait`
-   * makes it due. Else each check of a lone caller's connection would open a second one.
+   * counting connects that nobody relies on any more, unless a check is under way that will have a connection ready
+   * sooner than a connect would: then only `maxwait` makes it due. Else each check of a lone caller's connection would
+   * open a second one.
    */
   wantsConnect(): boolean {
     const { settings, tally, waiters } = this

@@ -8,7 +8,7 @@ import type * as Pg from "pg"
 import * as ConnectionString from "pg-connection-string"
 import type { PgPoolOptions } from "../../PgPool.js"
 import type { BadOption as BadOptionType } from "../options.js"
-import { attempt, BadOption, duration, wholeNumber } from "../options.js"
+import { attempt, BadOption, duration, ofType, wholeNumber } from "../options.js"
 import type { Password } from "./credentials.js"
 import { decodePassword } from "./credentials.js"
 import type { Hosts, Named } from "./hosts.js"
@@ -67,8 +67,6 @@ const plain = {
   spanAttributes: "object"
 } as const
 
-const typed = { string: "a string", function: "a function", boolean: "true or false", object: "an object" } as const
-
 /** All but what comes from the pool. @internal */
 export const decodeTarget = (options: PgPoolOptions): Either.Either<Omit<Target, keyof Patience>, BadOptionType> =>
   attempt(() => target(options))
@@ -79,10 +77,7 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
     if (value !== undefined) throw new BadOption(old, value, `left out: this pool has ${ours} instead`)
   }
   for (const [option, type] of Object.entries(plain)) {
-    const value = options[option as keyof typeof plain]
-    if (value !== undefined && (typeof value !== type || value === null)) {
-      throw new BadOption(option, value, typed[type])
-    }
+    ofType(option, options[option as keyof typeof plain], type)
   }
   if (options.path !== undefined && options.host !== undefined) {
     throw new BadOption("path", options.path, "left out where host is given")

@@ -8,13 +8,12 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Schedule from "effect/Schedule"
 import * as Tracer from "effect/Tracer"
 import type * as Pg from "pg"
 import { CommitOutcomeUnknown, isDeadlock, isOutcomeUnknown, isSerializationFailure } from "../../PgError.js"
 import type { TransactionOptions } from "../../PgPool.js"
 import { orDie } from "../elasticPool.js"
-import { attempt, BadOption, fieldsOf } from "../options.js"
+import { attempt, BadOption, fieldsOf, ofType, schedule } from "../options.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { codeOf, isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
@@ -333,9 +332,9 @@ export const withOptions = (self: Transactions) => {
     return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
       Effect.flatMap(decoded, (options) =>
         Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
-          const asked = Object.entries(options).filter(([, value]) => value !== undefined).map(([option]) => option)
           const isNested = self.current(fiber.currentContext)?.isTransaction === true
-          if (isNested && asked.length > 0) return Effect.fail(nestedOptions(asked))
+          const asked = isNested ? Object.entries(options).filter(([, value]) => value !== undefined) : []
+          if (asked.length > 0) return Effect.fail(nestedOptions(asked.map(([option]) => option)))
           const once = make(options)(effect)
           return options.retry === undefined ? once : Effect.retry(once, { schedule: options.retry, while: isConflict })
         }))
@@ -350,10 +349,8 @@ const checked = (given: TransactionOptions): TransactionOptions => {
   if (isolation !== undefined && !isolations.includes(isolation)) {
     throw new BadOption("isolation", isolation, `one of ${isolations.map((one) => JSON.stringify(one)).join(", ")}`)
   }
-  for (const [option, value] of Object.entries({ readOnly, deferrable })) {
-    if (value !== undefined && typeof value !== "boolean") throw new BadOption(option, value, "true or false")
-  }
-  if (retry !== undefined && !Schedule.isSchedule(retry)) throw new BadOption("retry", retry, "a Schedule")
+  for (const [option, value] of Object.entries({ readOnly, deferrable })) ofType(option, value, "boolean")
+  if (retry !== undefined) schedule("retry", retry)
   return options
 }
 
