@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
@@ -138,13 +139,16 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
   asError?: (error: E | PoolError) => E3
 ): Effect.Effect<B, E2 | E3, R> =>
   Effect.uninterruptibleMask((restore) => {
+    const lend = (slot: Slot<A>) => {
+      const loan = new Loan(state, slot, borrowerOf(state))
+      return finallyDo(restore(Effect.suspend(() => f(slot.value, loan))), () => loan.end())
+    }
     const taken = state.take(restore)
+    // What is there at once is lent at once (R2).
+    if (Exit.isExit(taken) && Exit.isSuccess(taken)) return lend(taken.value as Slot<A>)
     return Effect.flatMap(
       (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<Slot<A>, E3>,
-      (slot) => {
-        const loan = new Loan(state, slot, borrowerOf(state))
-        return finallyDo(restore(Effect.suspend(() => f(slot.value, loan))), () => loan.end())
-      }
+      lend
     )
   })
 

@@ -49,14 +49,20 @@ export class Sweeper<A> {
 
   /** A connection has become idle. */
   watch(slot: Slot<A>): void {
+    this.alarm.arm(Math.min(slot.renewAt, this.nextUnused()))
+  }
+
+  /** When the next one will have been unused for long enough. */
+  private nextUnused(): number {
     const { idle } = this.pool
-    const unusedAt = (rank: number) => {
-      const slot = idle[idle.length - 1 - rank]
-      return slot === undefined ? Infinity : this.unusedAt(slot, rank)
-    }
-    // Besides this one, those that are no longer among the `minsize`, or the `maxsize`, that were used last.
-    const { maxsize, minsize } = this.settings
-    this.alarm.arm(Math.min(slot.renewAt, unusedAt(0), unusedAt(minsize), unusedAt(maxsize)))
+    const { idleTimeout, maxsize, minsize } = this.settings
+    if (idleTimeout === Infinity && idle.length <= maxsize) return Infinity
+    // The one used last, and those that are no longer among the `minsize`, or the `maxsize`, that were used last.
+    return Math.min(
+      ...[0, minsize, maxsize].filter((rank) => rank < idle.length).map((rank) =>
+        this.unusedAt(idle[idle.length - 1 - rank], rank)
+      )
+    )
   }
 
   stop(): void {
