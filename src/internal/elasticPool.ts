@@ -15,6 +15,7 @@ import type { PoolError } from "../PoolError.js"
 import { finallyDo } from "./lean.js"
 import type { BadOption } from "./options.js"
 import { decodeLimits, decodeOver, decodePool } from "./options.js"
+import type { Fork } from "./pool/alarm.js"
 import { ElasticPoolState } from "./pool/pool.js"
 import type { Settings } from "./pool/settings.js"
 import type { Slot } from "./pool/slot.js"
@@ -56,6 +57,9 @@ export const makeState = <A, E, R>(
     // The runtime that starts the connections' fibers has all that R asks for.
     const { acquire, check, isPermanent, isTransient, needsReset, reset } = options as Api.ResourceOptions<A, E, never>
     const runFork = Runtime.runFork(runtime)
+    // The pool may be made where nothing can be interrupted, but its fibers must be.
+    const fork: Fork = (effect) => runFork(Effect.interruptible(effect))
+    const { ioClock = clock } = options
     // Where that can't be known it is closed after the reset.
     const orInvalidate = (needsReset: (a: A) => boolean) => (a: A) => {
       try {
@@ -77,10 +81,9 @@ export const makeState = <A, E, R>(
     }, {
       clock,
       now: neverBack(clock),
-      ioClock: options.ioClock ?? clock,
-      // The pool may be made where nothing can be interrupted, but its fibers must be.
-      fork: (effect) => runFork(Effect.interruptible(effect)),
-      random: () => Effect.runSync(random.next)
+      fork,
+      io: { clock: ioClock, now: () => Number(ioClock.unsafeCurrentTimeNanos()) / 1e6, fork },
+      random
     })
     yield* Effect.addFinalizer(() => state.lifecycle.close)
     state.serve()

@@ -115,7 +115,7 @@ export class Lifecycle {
     this.pool.close()
     this.look()
     if (this.pool.isEmpty()) return Effect.void
-    return Effect.flatMap(leaveAfter(this.untilEmpty, this.settings.closeTimeout, this.env.ioClock), (returned) => {
+    return Effect.flatMap(leaveAfter(this.untilEmpty, this.settings.closeTimeout, this.env.io.clock), (returned) => {
       if (Option.isSome(returned)) return Effect.void
       this.pool.closeBusy()
       return this.untilEmpty

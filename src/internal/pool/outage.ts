@@ -1,12 +1,11 @@
 /** @internal */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import type { Fork } from "./alarm.js"
+import type { Time } from "./alarm.js"
 import type { Resource } from "./settings.js"
 import { connectTimedOut } from "./slot.js"
 
@@ -43,8 +42,7 @@ export class Outage<E> {
 
   constructor(
     private readonly connectRetry: Schedule.Schedule<unknown, unknown>,
-    private readonly ioClock: Clock.Clock,
-    private readonly fork: Fork,
+    private readonly io: Time,
     private readonly tryAgain: () => void,
     private readonly giveUp: () => void
   ) {}
@@ -58,7 +56,7 @@ export class Outage<E> {
     if (isPermanent) this.refusedLogins++
     if (!this.mayRetry) return
     this.mayRetry = false
-    this.retry = this.fork(
+    this.retry = this.io.fork(
       Effect.suspend(() =>
         this.delays === undefined
           ? Effect.map(Schedule.driver(this.connectRetry), (delays) => this.delays = delays)
@@ -69,7 +67,7 @@ export class Outage<E> {
         Effect.flatMap(([delay]) => Effect.zipRight(this.quiet, delay)),
         // Where the schedule has no delays, and connects fail on the spot, timers must have their turn all the same.
         Effect.zipRight(Effect.sleep(0)),
-        Effect.withClock(this.ioClock),
+        Effect.withClock(this.io.clock),
         Effect.matchCause({
           onSuccess: () => this.resume(this.tryAgain),
           // A dial that was under way may have succeeded.
@@ -120,17 +118,17 @@ export class Outage<E> {
    * once a minute: at a full server some succeed all the time.
    */
   private noteFailing(cause: Cause.Cause<E>): void {
-    const now = this.ioClock.unsafeCurrentTimeMillis()
-    if (this.isNoted || Math.abs(now - this.notedAt) < perNote) return
+    const now = this.io.now()
+    if (this.isNoted || now - this.notedAt < perNote) return
     this.isNoted = true
     this.notedAt = now
-    this.fork(Effect.logWarning("Connects fail, and are tried again while one is needed", cause))
+    this.io.fork(Effect.logWarning("Connects fail, and are tried again while one is needed", cause))
   }
 
   private noteHealed(): void {
     if (!this.isNoted) return
     this.isNoted = false
-    this.fork(Effect.logInfo("Connects succeed again"))
+    this.io.fork(Effect.logInfo("Connects succeed again"))
   }
 }
 

@@ -8,6 +8,7 @@ import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
 import type { CloseReason, PoolStats } from "../../PoolStats.js"
 import { LeanDeferred } from "../lean.js"
 import { Connections } from "./connections.js"
+import { ConnectWatch } from "./connectWatch.js"
 import { Demand } from "./demand.js"
 import type { Patience } from "./forecast.js"
 import { makePatience } from "./forecast.js"
@@ -16,7 +17,7 @@ import { classify, Outage } from "./outage.js"
 import { Permits } from "./permits.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import { Sharing } from "./sharing.js"
-import type { Deadlines, Order, Owner, State } from "./slot.js"
+import type { Order, Owner, State } from "./slot.js"
 import { life, Slot } from "./slot.js"
 import { Sweeper } from "./sweeper.js"
 import { Tally } from "./tally.js"
@@ -38,12 +39,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private readonly tally = new Tally()
   private readonly count = this.tally.in
   private readonly permits: Permits
-  private readonly deadlines: Deadlines
   readonly outage: Outage<E>
   private readonly demand: Demand<A>
   private readonly patience: Patience
   private readonly timekeeper: Timekeeper<A, E | PoolError>
   private readonly sweeper: Sweeper<A>
+  private readonly connectWatch: ConnectWatch<A>
   readonly lifecycle: Lifecycle
 
   constructor(
@@ -54,8 +55,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.waiters = new Waiters(settings.share)
     this.sharing = new Sharing(settings.share, (slot, now) => this.mayShare(slot, now))
     this.permits = new Permits(settings.maxsize, settings.maxoverflow)
-    this.deadlines = { ...settings, ioClock: env.ioClock }
-    this.outage = new Outage(settings.connectRetry, env.ioClock, env.fork, () => this.serve(), () => this.giveUp())
+    this.outage = new Outage(settings.connectRetry, env.io, () => this.serve(), () => this.giveUp())
     this.demand = new Demand(settings, this.waiters, this.tally, this.outage)
     this.patience = makePatience(settings, env)
     this.timekeeper = new Timekeeper(this.waiters, this.outage, this.patience, settings, env, {
@@ -72,13 +72,17 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       mayConnect: () => this.demand.mayConnect,
       connect: (old) => this.connect(old)
     })
+    this.connectWatch = new ConnectWatch(settings.connectTimeout, env.io, this.connections.all, (slot) => {
+      this.demand.uncover(slot)
+      this.serve()
+    })
     this.lifecycle = new Lifecycle(settings, env, {
       isEmpty: () => this.tally.size === 0,
       hasWaiters: () => this.waiters.size > 0,
       suspend: () => this.suspend(),
       resume: (suspendedAt, now) => this.resume(suspendedAt, now),
       drain: () => this.drain(),
-      stop: () => [this.timekeeper, this.sweeper, this.outage].forEach((timer) => timer.stop()),
+      stop: () => [this.timekeeper, this.sweeper, this.connectWatch, this.outage].forEach((timer) => timer.stop()),
       close: () => this.close(),
       closeBusy: () => this.closeBusy()
     })
@@ -245,20 +249,23 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private connect(successorOf?: Slot<A>): Slot<A> {
     const slot = new Slot<A>(successorOf)
-    slot.dialledAt = this.env.ioClock.unsafeCurrentTimeMillis()
+    slot.dialledAt = this.env.io.now()
     this.connections.all.add(slot)
     this.tally.add(slot)
+    this.connectWatch.watch(slot)
     this.demand.dialled()
     this.patience.dialled(slot)
-    const connection = this.permits.hold(life(slot, this.resource, this.deadlines, this))
+    const { cleanupTimeout } = this.settings
+    const surroundings = { random: this.env.random, ioClock: this.env.io.clock, cleanupTimeout }
+    const connection = this.permits.hold(life(slot, this.resource, surroundings, this))
     slot.fiber = this.env.fork(Effect.ensuring(connection, Effect.sync(() => this.gone(slot))))
     return slot
   }
 
-  opened(slot: Slot<A>, value: A): void {
+  opened(slot: Slot<A>, value: A, chance: number): void {
     const now = this.env.now()
-    const lifetime = this.settings.expires * (1 - this.settings.expiresJitter * this.env.random())
-    this.connections.opened(slot, value, this.env.ioClock.unsafeCurrentTimeMillis())
+    const lifetime = this.settings.expires * (1 - this.settings.expiresJitter * chance)
+    this.connections.opened(slot, value, this.env.io.now())
     slot.provenAt = slot.lastUsedAt = now
     slot.expire(now, lifetime)
     this.tally.opened++
@@ -289,14 +296,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     }
   }
 
-  stale(slot: Slot<A>): void {
-    this.demand.uncover(slot)
-    this.serve()
-  }
-
   /** Connects that hang must not be in the way of the next one (R18). */
   private giveUpConnect(): void {
-    const slot = this.connections.hopeless(this.env.ioClock.unsafeCurrentTimeMillis())
+    const slot = this.connections.hopeless(this.env.io.now())
     if (slot === undefined) return
     this.enter(slot, "closing")
     slot.fiber?.unsafeInterruptAsFork(FiberId.none)
@@ -452,7 +454,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   evict(over = 0): void {
     const now = this.env.now()
     for (const slot of this.connections.all) {
-      slot.evict(now, over * this.env.random())
+      slot.evict(now, over * Effect.runSync(this.env.random.next))
       if (slot.state === "opening" && over === 0) this.demand.uncover(slot)
       else if (slot.state === "idle" && slot.expiresAt <= now) this.retire(slot, slot.expiry)
       else if (slot.state === "idle") this.sweeper.watch(slot)

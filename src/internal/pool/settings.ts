@@ -1,5 +1,5 @@
 /** @internal */
-import type * as Clock from "effect/Clock"
+import type * as Random from "effect/Random"
 import type * as Schedule from "effect/Schedule"
 import type { Time } from "./alarm.js"
 import type { Actions } from "./slot.js"
@@ -41,10 +41,9 @@ export interface Settings {
 
 /** What the pool is given by the place where it is built. @internal */
 export interface Environment extends Time {
-  /** The clock of deadlines on I/O (R14). */
-  readonly ioClock: Clock.Clock
-  /** A number from 0 to 1, of the `Random` in force. */
-  readonly random: () => number
+  /** The time of deadlines on I/O (R14). */
+  readonly io: Time
+  readonly random: Random.Random
 }
 
 /** What the pool must know of its resources. @internal */

@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import type * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import type { CloseReason } from "../../PoolStats.js"
 import { awaitAtMost, leaveAfter } from "./deadlines.js"
@@ -50,6 +51,8 @@ export class Slot<A> {
   /** It must be checked before its next use (R19). */
   suspect = false
   invalid = false
+  /** Ends the wait for its connect. */
+  timedOut: () => void = () => {}
   private order = Deferred.unsafeMake<Order>(FiberId.none)
 
   constructor(
@@ -107,9 +110,8 @@ export interface Actions<A, E> {
  * @internal
  */
 export interface Owner<A, E> {
-  /** The connect takes so long that no caller should rely on it (R6): told again after each `youngFor`. */
-  readonly stale: (slot: Slot<A>) => void
-  readonly opened: (slot: Slot<A>, value: A) => void
+  /** `chance`: a number from 0 to 1. */
+  readonly opened: (slot: Slot<A>, value: A, chance: number) => void
   readonly openFailed: (slot: Slot<A>, cause: Cause.Cause<E>) => void
   /** A check or a reset has succeeded. */
   readonly ready: (slot: Slot<A>) => void
@@ -118,10 +120,11 @@ export interface Owner<A, E> {
   readonly closing: (slot: Slot<A>) => void
 }
 
-/** Deadlines in milliseconds of the I/O clock. @internal */
-export interface Deadlines {
+/** What the life of a connection needs of its pool. @internal */
+export interface Surroundings {
+  readonly random: Random.Random
   readonly ioClock: Clock.Clock
-  readonly connectTimeout: number
+  /** In milliseconds of that clock. */
   readonly cleanupTimeout: number
 }
 
@@ -153,24 +156,24 @@ export const connectTimedOut: Cause.Cause<never> = Cause.die(
 export const life = <A, E>(
   slot: Slot<A>,
   actions: Actions<A, E>,
-  deadlines: Deadlines,
+  surroundings: Surroundings,
   owner: Owner<A, E>
 ): Effect.Effect<void> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const connect = yield* Effect.forkDaemon(restore(Scope.extend(actions.acquire, scope)))
-      const opened = yield* Effect.exit(restore(awaitConnect(slot, connect, deadlines, owner)))
+      const opened = yield* Effect.exit(restore(awaitConnect(slot, connect)))
       if (Exit.isSuccess(opened)) {
-        owner.opened(slot, opened.value)
-        yield* Effect.exit(restore(follow(slot, actions, deadlines, owner)))
+        owner.opened(slot, opened.value, yield* surroundings.random.next)
+        yield* Effect.exit(restore(follow(slot, actions, surroundings, owner)))
       } else {
         owner.openFailed(slot, opened.cause)
       }
       owner.closing(slot)
       const end = connect.unsafePoll() === null ? Fiber.interrupt(connect) : Effect.void
       const close = Effect.zipRight(end, Scope.close(scope, Exit.void))
-      const closed = yield* leaveAfter(close, deadlines.cleanupTimeout, deadlines.ioClock)
+      const closed = yield* leaveAfter(close, surroundings.cleanupTimeout, surroundings.ioClock)
       if (Option.isNone(closed)) yield* leftBehind(slot)
     })
   )
@@ -178,26 +181,17 @@ export const life = <A, E>(
 const leftBehind = <A>({ closeReason }: Slot<A>): Effect.Effect<void> =>
   Effect.logWarning(`A connection could not be closed within cleanupTimeout (${closeReason}) and was left behind`)
 
-const awaitConnect = <A, E>(
-  slot: Slot<A>,
-  connect: Fiber.RuntimeFiber<A, E>,
-  { connectTimeout, ioClock }: Deadlines,
-  owner: Owner<A, E>
-): Effect.Effect<A, E> =>
-  Effect.gen(function*() {
-    let exit = yield* awaitAtMost(connect, Math.min(youngFor, connectTimeout), ioClock)
-    for (let left = connectTimeout - youngFor; Option.isNone(exit) && left > 0; left -= youngFor) {
-      owner.stale(slot)
-      exit = yield* awaitAtMost(connect, Math.min(youngFor, left), ioClock)
-    }
-    return yield* Option.getOrElse(exit, () => Exit.failCause(connectTimedOut))
+const awaitConnect = <A, E>(slot: Slot<A>, connect: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
+  Effect.async((resume) => {
+    slot.timedOut = () => resume(Exit.failCause(connectTimedOut))
+    connect.addObserver(resume)
   })
 
 /** Ends when the connection is to be closed. */
 const follow = <A, E>(
   slot: Slot<A>,
   actions: Actions<A, E>,
-  { cleanupTimeout, ioClock }: Deadlines,
+  { cleanupTimeout, ioClock }: Surroundings,
   owner: Owner<A, E>
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
