@@ -51,22 +51,29 @@ export const timed = (run: Effect.Effect<unknown, unknown>): Effect.Effect<Lap, 
     })
   })
 
-/** How many operations take about `seconds`. To find that out takes `warmUp` or more, and warms up by the way. */
+/** A contender, and how many operations it does in a lap of about `seconds`. */
+interface Calibrated {
+  readonly contender: Contender
+  readonly operations: number
+}
+
+/** To find that out takes about `warmUp`, and warms up by the way. */
 const calibrate = (
   contender: Contender,
   { seconds, warmUp = seconds }: Rounds
-): Effect.Effect<number, unknown> =>
+): Effect.Effect<Calibrated, unknown> =>
   Effect.gen(function*() {
     const unit = contender.unit ?? 1
-    const goal = warmUp * 1e6
     let operations = unit
     let { wall } = yield* contender.lap(operations)
-    while (wall < goal) {
+    let sum = wall
+    while (sum < warmUp * 1e6) {
       // Not at one go: the first ones take many times as long as those that follow.
-      operations *= Math.min(8, Math.max(2, Math.ceil(goal / wall)))
+      operations *= Math.min(8, Math.max(2, Math.ceil(seconds * 1e6 / wall)))
       wall = (yield* contender.lap(operations)).wall
+      sum += wall
     }
-    return Math.max(1, Math.round(operations / unit * seconds * 1e6 / wall)) * unit
+    return { contender, operations: Math.max(1, Math.round(operations / unit * seconds * 1e6 / wall)) * unit }
   })
 
 /**
@@ -81,22 +88,29 @@ export const compare = (
 ): Effect.Effect<ReadonlyArray<Figure>, unknown> =>
   Effect.gen(function*() {
     yield* Console.error(title)
-    const operations = yield* Effect.forEach(contenders, (contender) => calibrate(contender, rounds))
-    const laps = contenders.map((): Array<Lap> => [])
+    const calibrated = yield* Effect.forEach(contenders, (contender) => calibrate(contender, rounds))
+    const laps = calibrated.map((): Array<Lap> => [])
     for (let round = 0; round <= rounds.rounds; round++) {
-      for (let turn = 0; turn < contenders.length; turn++) {
-        const i = (turn + round) % contenders.length
-        const { cpu, wall } = yield* contenders[i].lap(operations[i])
-        if (round > 0) laps[i].push({ wall: wall / operations[i], cpu: cpu / operations[i] })
+      for (let turn = 0; turn < calibrated.length; turn++) {
+        const i = (turn + round) % calibrated.length
+        const { contender, operations } = calibrated[i]
+        const { cpu, wall } = yield* contender.lap(operations)
+        if (round > 0) laps[i].push({ wall: wall / operations, cpu: cpu / operations })
       }
     }
-    return contenders.map(({ name }, i) => ({
+    return calibrated.map(({ contender: { name } }, i) => ({
       name,
       wall: median(laps[i].map(({ wall }) => wall)),
       cpu: median(laps[i].map(({ cpu }) => cpu)),
       rounds: laps[i].map(({ wall }) => wall)
     }))
   })
+
+/** What was measured more than once, in order. */
+export const joined = (figures: ReadonlyArray<Figure>): Figure => {
+  const rounds = figures.flatMap(({ rounds }) => rounds)
+  return { name: figures[0].name, wall: median(rounds), cpu: median(figures.map(({ cpu }) => cpu)), rounds }
+}
 
 /** The figure of that name. */
 export const named = (figures: ReadonlyArray<Figure>, name: string): Figure => {
@@ -106,8 +120,9 @@ export const named = (figures: ReadonlyArray<Figure>, name: string): Figure => {
 }
 
 /**
- * How many times as much as `figure` the other got done in the same time: the median of the rounds' own ratios. What slows
- * a machine down for some seconds slows a whole round down, and is in both parts of its ratio.
+ * How many times as much as `figure` the other got done in the same time: the median of the rounds' own ratios, of those
+ * that both took part in. What slows a machine down for some seconds slows a whole round down, and is in both parts of its
+ * ratio.
  */
 export const times = (figure: Figure, other: Figure): number =>
-  median(figure.rounds.map((wall, round) => wall / other.rounds[round]))
+  median(other.rounds.map((wall, round) => figure.rounds[round] / wall))

@@ -86,6 +86,26 @@ describe("R6 a connect belongs to the pool", () => {
       assert.deepInclude((yield* pool.stats).closed, { failed: 1 })
     }))
 
+  it.scoped("R14 where the system's clock is set, a connect still has connectTimeout", () =>
+    Effect.gen(function*() {
+      const clock = yield* Effect.clock
+      let set = 0
+      const ioClock: Clock.Clock = Object.create(clock, {
+        unsafeCurrentTimeMillis: { value: () => clock.unsafeCurrentTimeMillis() + set },
+        unsafeCurrentTimeNanos: { value: () => clock.unsafeCurrentTimeNanos() }
+      })
+      const fake = new FakeResource({ connect: hang })
+      const limits = { maxsize: 1, maxoverflow: 1, connectTimeout: "3 seconds" } as const
+      const pool = yield* makePool({ ...fake.options, ...limits, ioClock })
+      yield* Caller.ask(pool)
+      set = 3_600_000
+      yield* TestClock.adjust("2 seconds")
+      assert.deepInclude((yield* pool.stats).closed, { failed: 0 })
+      set = -3_600_000
+      yield* TestClock.adjust("1 seconds")
+      assert.deepInclude((yield* pool.stats).closed, { failed: 1 })
+    }))
+
   it.scoped("R6 I6 a connect older than 0.8 seconds is no cover for a waiter, but keeps its permit", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? hang : ok })
