@@ -92,8 +92,8 @@ export const render = (
     machine,
     `What stands in one table was measured in turn in one run, round by round; the clients of queries and of the day are ` +
     `each in a process of its own. Figures are medians of ${rounds} rounds, after one to warm up, and so is how many ` +
-    "times one is by another: of the rounds' own ratios. For queries ours and @effect/sql-pg have as many rounds in each " +
-    "of several processes. CPU time is that of the contender's process.",
+    "times one is by another: of the rounds' own ratios. Of queries ours and @effect/sql-pg have as many rounds in each " +
+    "of their processes, of which there may be several. CPU time is that of the contender's process.",
     ...goalsOf(sections.flatMap(({ goals = [] }) => goals)),
     ...sections.flatMap(({ command, markdown, title }) => [`## ${title}`, `\`${command}\``, markdown])
   ].join("\n\n") + "\n"

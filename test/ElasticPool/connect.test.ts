@@ -90,9 +90,10 @@ describe("R6 a connect belongs to the pool", () => {
     Effect.gen(function*() {
       const clock = yield* Effect.clock
       let set = 0
+      let reads = 0
       const ioClock: Clock.Clock = Object.create(clock, {
         unsafeCurrentTimeMillis: { value: () => clock.unsafeCurrentTimeMillis() + set },
-        unsafeCurrentTimeNanos: { value: () => clock.unsafeCurrentTimeNanos() }
+        unsafeCurrentTimeNanos: { value: () => (reads++, clock.unsafeCurrentTimeNanos()) }
       })
       const fake = new FakeResource({ connect: hang })
       const limits = { maxsize: 1, maxoverflow: 1, connectTimeout: "3 seconds" } as const
@@ -102,8 +103,11 @@ describe("R6 a connect belongs to the pool", () => {
       yield* TestClock.adjust("2 seconds")
       assert.deepInclude((yield* pool.stats).closed, { failed: 0 })
       set = -3_600_000
+      reads = 0
       yield* TestClock.adjust("1 seconds")
       assert.deepInclude((yield* pool.stats).closed, { failed: 1 })
+      // It is not looked at again and again until it has ended.
+      assert.isBelow(reads, 20)
     }))
 
   it.scoped("R6 I6 a connect older than 0.8 seconds is no cover for a waiter, but keeps its permit", () =>

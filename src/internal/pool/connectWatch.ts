@@ -5,9 +5,9 @@ import type { Slot } from "./slot.js"
 import { youngFor } from "./slot.js"
 
 /**
- * Tells when connects have taken so long that no caller should rely on them (R6), again after each `youngFor`, and ends
- * those that have taken as long as `connectTimeout`. One sleeping fiber does for all: one for each would be a good part
- * of what it takes to open many at once, which is when callers wait for it.
+ * Tells of connects that have taken so long that no caller should rely on them (R6), at least once in each `youngFor`, and
+ * ends those that have taken as long as `connectTimeout`. One sleeping fiber does for all: one for each would be a good
+ * part of what it takes to open many at once, which is when callers wait for it.
  *
  * @internal
  */
@@ -19,7 +19,7 @@ export class ConnectWatch<A> {
     /** That of I/O (R14). */
     private readonly time: Time,
     private readonly connections: Iterable<Slot<A>>,
-    private readonly stale: (slot: Slot<A>) => void
+    private readonly stale: (slots: ReadonlyArray<Slot<A>>) => void
   ) {
     this.alarm = new Alarm(time, () => this.ring())
   }
@@ -35,16 +35,19 @@ export class ConnectWatch<A> {
 
   private ring(): number {
     const now = this.time.now()
-    for (const slot of this.connecting()) {
-      const age = now - slot.dialledAt
-      if (age >= this.connectTimeout) slot.timedOut()
-      else if (age >= youngFor) this.stale(slot)
-    }
-    return Math.min(...this.connecting().map((slot) => this.lookAt(slot, now)))
+    for (const slot of this.connecting()) if (now - slot.dialledAt >= this.connectTimeout) slot.timeOut()
+    const stale = this.inTime(now).filter(({ dialledAt }) => now - dialledAt >= youngFor)
+    if (stale.length > 0) this.stale(stale)
+    // Others may have begun instead.
+    return Math.min(...this.inTime(now).map((slot) => this.lookAt(slot, now)))
   }
 
   private connecting(): ReadonlyArray<Slot<A>> {
     return [...this.connections].filter(({ state }) => state === "opening")
+  }
+
+  private inTime(now: number): ReadonlyArray<Slot<A>> {
+    return this.connecting().filter(({ dialledAt }) => now - dialledAt < this.connectTimeout)
   }
 
   /** When it is looked at after `now`. */

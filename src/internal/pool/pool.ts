@@ -72,8 +72,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       mayConnect: () => this.demand.mayConnect,
       connect: (old) => this.connect(old)
     })
-    this.connectWatch = new ConnectWatch(settings.connectTimeout, env.io, this.connections.all, (slot) => {
-      this.demand.uncover(slot)
+    this.connectWatch = new ConnectWatch(settings.connectTimeout, env.io, this.connections.all, (slots) => {
+      for (const slot of slots) this.demand.uncover(slot)
       this.serve()
     })
     this.lifecycle = new Lifecycle(settings, env, {

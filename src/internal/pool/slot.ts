@@ -51,8 +51,8 @@ export class Slot<A> {
   /** It must be checked before its next use (R19). */
   suspect = false
   invalid = false
-  /** Ends the wait for its connect. */
-  timedOut: () => void = () => {}
+  private hasTimedOut = false
+  private endOfWait: (() => void) | undefined = undefined
   private order = Deferred.unsafeMake<Order>(FiberId.none)
 
   constructor(
@@ -79,6 +79,18 @@ export class Slot<A> {
 
   get isYoungConnect(): boolean {
     return this.state === "opening" && !this.stale
+  }
+
+  /** Its connect has taken as long as it may: nobody waits for that any longer. */
+  timeOut(): void {
+    this.hasTimedOut = true
+    this.endOfWait?.()
+  }
+
+  /** Calls `end` when that happens, or has happened. */
+  onTimeOut(end: () => void): void {
+    this.endOfWait = end
+    if (this.hasTimedOut) end()
   }
 
   give(order: Order): void {
@@ -183,7 +195,7 @@ const leftBehind = <A>({ closeReason }: Slot<A>): Effect.Effect<void> =>
 
 const awaitConnect = <A, E>(slot: Slot<A>, connect: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
   Effect.async((resume) => {
-    slot.timedOut = () => resume(Exit.failCause(connectTimedOut))
+    slot.onTimeOut(() => resume(Exit.failCause(connectTimedOut)))
     connect.addObserver(resume)
   })
 
