@@ -33,7 +33,7 @@ server of DATABASE_URL, which must allow 180 connections and a schema effect_pgp
   --rounds N         rounds that count, after one to warm up; default: 5
   --millis N         about how long each contender works in each round; default: 200
   --seconds N        day: how long it is, for each contender; default: 180
-  --processes N      queries: in how many, one after the other, ours and @effect/sql-pg are asked; default: 3; 1 with --all or --quick
+  --processes N      queries: in how many, one after the other, ours and @effect/sql-pg are asked; default: 2; 1 with --all or --quick
   --quick            the least that shows that everything works; its figures mean nothing
   --help
 
@@ -104,7 +104,7 @@ export const parse = (args: ReadonlyArray<string>): Effect.Effect<Arguments, Bad
         seconds: whole("millis", values.millis ?? (quick ? "5" : "200")) / 1000,
         daySeconds: whole("seconds", values.seconds ?? (quick ? "8" : "180")),
         grids: gridsOf(values),
-        processes: whole("processes", values.processes ?? (quick || values.all ? "1" : "3")),
+        processes: whole("processes", values.processes ?? (quick || values.all ? "1" : "2")),
         quick,
         out,
         help
