@@ -1,5 +1,5 @@
 /** A script of this folder in a process of its own. */
-import { Effect } from "effect"
+import { Data, Effect } from "effect"
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
@@ -12,10 +12,20 @@ export const args = (script: string, ...more: ReadonlyArray<string>): Array<stri
   ...more
 ]
 
+export class ChildFailed extends Data.TaggedError("ChildFailed")<{
+  readonly message: string
+  readonly cause: unknown
+}> {}
+
 /** What it prints. */
 export const run = (script: string, input: string): Effect.Effect<string, unknown> =>
-  Effect.tryPromise(async (signal) => {
-    const child = promisify(execFile)(process.execPath, args(script), { signal })
-    child.child.stdin?.end(input)
-    return (await child).stdout
+  Effect.tryPromise({
+    try: async (signal) => {
+      const child = promisify(execFile)(process.execPath, args(script), { signal })
+      child.child.stdin?.end(input)
+      return (await child).stdout
+    },
+    catch: (cause) =>
+      // Effect's programs say there why they failed.
+      new ChildFailed({ message: `${script} failed: ${(cause as { readonly stdout?: string }).stdout ?? ""}`, cause })
   })

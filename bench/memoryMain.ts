@@ -85,8 +85,9 @@ const statements = (count: number, url: string): Effect.Effect<Pair, unknown, Sc
     const gate = yield* watch(Redacted.make(url))
     const pool = yield* PgPool.make({ ...many(1), url: Redacted.make(url), multiplex: count + 1 })
     const sql = pool.client
-    yield* sql`SELECT ${1}::int`
     const ours = Effect.gen(function*() {
+      // Nothing is to wait for a connect, or for the check of a connection that was idle.
+      yield* sql`SELECT ${1}::int`
       yield* gate.query("SELECT pg_advisory_lock(7263541)")
       const behind = [
         sql`SELECT pg_advisory_xact_lock(${7263541})`,
