@@ -51,17 +51,11 @@ export const timed = (run: Effect.Effect<unknown, unknown>): Effect.Effect<Lap, 
     })
   })
 
-/** A contender, and how many operations it does in a lap of about `seconds`. */
-interface Calibrated {
-  readonly contender: Contender
-  readonly operations: number
-}
-
-/** To find that out takes about `warmUp`, and warms up by the way. */
+/** How many operations take about `seconds`. To find that out takes about `warmUp`, and warms up by the way. */
 const calibrate = (
   contender: Contender,
   { seconds, warmUp = seconds }: Rounds
-): Effect.Effect<Calibrated, unknown> =>
+): Effect.Effect<number, unknown> =>
   Effect.gen(function*() {
     const unit = contender.unit ?? 1
     let operations = unit
@@ -73,7 +67,7 @@ const calibrate = (
       wall = (yield* contender.lap(operations)).wall
       sum += wall
     }
-    return { contender, operations: Math.max(1, Math.round(operations / unit * seconds * 1e6 / wall)) * unit }
+    return Math.max(1, Math.round(operations / unit * seconds * 1e6 / wall)) * unit
   })
 
 /**
@@ -88,17 +82,16 @@ export const compare = (
 ): Effect.Effect<ReadonlyArray<Figure>, unknown> =>
   Effect.gen(function*() {
     yield* Console.error(title)
-    const calibrated = yield* Effect.forEach(contenders, (contender) => calibrate(contender, rounds))
-    const laps = calibrated.map((): Array<Lap> => [])
+    const operations = yield* Effect.forEach(contenders, (contender) => calibrate(contender, rounds))
+    const laps = contenders.map((): Array<Lap> => [])
     for (let round = 0; round <= rounds.rounds; round++) {
-      for (let turn = 0; turn < calibrated.length; turn++) {
-        const i = (turn + round) % calibrated.length
-        const { contender, operations } = calibrated[i]
-        const { cpu, wall } = yield* contender.lap(operations)
-        if (round > 0) laps[i].push({ wall: wall / operations, cpu: cpu / operations })
+      for (let turn = 0; turn < contenders.length; turn++) {
+        const i = (turn + round) % contenders.length
+        const { cpu, wall } = yield* contenders[i].lap(operations[i])
+        if (round > 0) laps[i].push({ wall: wall / operations[i], cpu: cpu / operations[i] })
       }
     }
-    return calibrated.map(({ contender: { name } }, i) => ({
+    return contenders.map(({ name }, i) => ({
       name,
       wall: median(laps[i].map(({ wall }) => wall)),
       cpu: median(laps[i].map(({ cpu }) => cpu)),
