@@ -309,6 +309,17 @@ describe("a dial", () => {
       assert.deepStrictEqual(tried, ["10.0.0.1"])
     }))
 
+  it.live("that prefers a standby leaves the last one, where that is silent, for the primary", () =>
+    Effect.gen(function*() {
+      const { dial, fates, tried } = new Scripted({ hosts: hosts.slice(1), targetSessionAttrs: "prefer-standby" }, 600)
+      fates.set("10.0.0.3", "standby")
+      assert.strictEqual(yield* dial, "10.0.0.3")
+      // Only that one is hopeful now.
+      fates.set("10.0.0.3", "silent")
+      assert.strictEqual(yield* promptly(dial), "10.0.0.2")
+      assert.deepStrictEqual(tried, ["10.0.0.3", "10.0.0.2"])
+    }))
+
   const resolving = (
     names: Record<string, ReadonlyArray<string>>
   ): Effect.Effect<void, never, Scope.Scope> =>

@@ -87,6 +87,8 @@ class Dial<A> {
 
   /** `later`: how many are still to be tried when all of these have failed. */
   private anyOf(list: ReadonlyArray<Host>, role: Role, until: number, later = 0): Attempt<A> {
+    // Where nothing else is left to be tried, the pool watches over `connectTimeout`.
+    const isOnlyHost = list.length === 1 && later === 0
     return this.firstOf(
       list,
       role,
@@ -94,9 +96,8 @@ class Dial<A> {
       later,
       nameOf,
       (host, until) =>
-        Effect.flatMap(this.placesOf(host, until), (places) => {
-          // Where nothing else is left to be tried, the pool watches over `connectTimeout`.
-          const isOnly = list.length === 1 && places.length === 1
+        Effect.flatMap(this.placesOf(host, isOnlyHost ? Infinity : until), (places) => {
+          const isOnly = isOnlyHost && places.length === 1
           const tryPlace = (place: Place, until: number) => this.attempt(place, role, isOnly ? Infinity : until)
           return Effect.mapError(this.firstOf(places, role, until, 0, labelOfPlace, tryPlace), thatCount)
         })
