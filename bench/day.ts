@@ -36,6 +36,12 @@ export interface Played extends Score {
 const service = 5 * slowness
 const connect = 20 * slowness
 
+/**
+ * Each contender begins that part of a day after the one before it: the bursts come one after the other, and in none of
+ * them has another contender its peak, which ends a quarter of a day before the burst.
+ */
+const stagger = 24
+
 const contend = (who: Player.Who, seconds: number, server: string, door: Proxy.Proxy): Effect.Effect<Played, unknown> =>
   Effect.gen(function*() {
     const name = who.contender
@@ -90,7 +96,7 @@ const notes = ({ delay, plan, seconds, statement }: {
     `Each contender plays the same ${plan.length.toLocaleString("en")} arrivals, in a process of its own. They are a`,
     `Poisson process: ${phases.join(", ")}. That is ${slowness} times slower than was planned, and so are service,`,
     "connects and the contenders' own timeouts, so that two cores, which the server shares with its clients, are not",
-    "what callers wait for. The contenders begin one after the other, so that no two have their bursts at the same time.",
+    "what callers wait for. The contenders begin one after the other, so that none has its burst in another's burst or peak.",
     `Each request is \`${statement}\`, which holds a connection for ${service} ms in all. Its time counts from its planned`,
     "arrival, though 99 of 100 were only made \"late\" ms after it, at most; what failed has no time. Connections are those",
     `in \`pg_stat_activity\`, every 100 ms. A connect takes about ${connect} ms: a proxy holds it up by`,
@@ -124,7 +130,7 @@ export const day = ({ out, seconds, url }: Options): Effect.Effect<ReadonlyArray
           seconds,
           server,
           doors[i]
-        ).pipe(Effect.delay(`${i * seconds / names.length} seconds`)),
+        ).pipe(Effect.delay(`${i * seconds / stagger} seconds`)),
       { concurrency: "unbounded" }
     )
     const chart = "day.svg"

@@ -32,8 +32,8 @@ export interface Rounds {
   readonly rounds: number
   /** About how long each contender works in each round. */
   readonly seconds: number
-  /** About how long each works before that. Default: as long as in a round. */
-  readonly warmUp?: number
+  /** What each does before that: so many operations, if they take no longer than so. Default: as long as a round takes. */
+  readonly warmUp?: { readonly operations: number; readonly seconds: number }
 }
 
 /**
@@ -51,21 +51,23 @@ export const timed = (run: Effect.Effect<unknown, unknown>): Effect.Effect<Lap, 
     })
   })
 
-/** How many operations take about `seconds`. To find that out takes about `warmUp`, and warms up by the way. */
+/** How many operations take about `seconds`. To find that out warms up by the way. */
 const calibrate = (
   contender: Contender,
-  { seconds, warmUp = seconds }: Rounds
+  { seconds, warmUp = { operations: Infinity, seconds } }: Rounds
 ): Effect.Effect<number, unknown> =>
   Effect.gen(function*() {
     const unit = contender.unit ?? 1
     let operations = unit
     let { wall } = yield* contender.lap(operations)
     let sum = wall
-    while (sum < warmUp * 1e6) {
+    let done = operations
+    while (wall < seconds * 1e6 / 2 || (sum < warmUp.seconds * 1e6 && done < warmUp.operations)) {
       // Not at one go: the first ones take many times as long as those that follow.
-      operations *= Math.min(8, Math.max(2, Math.ceil(seconds * 1e6 / wall)))
+      if (wall < seconds * 1e6) operations *= Math.min(8, Math.max(2, Math.ceil(seconds * 1e6 / wall)))
       wall = (yield* contender.lap(operations)).wall
       sum += wall
+      done += operations
     }
     return Math.max(1, Math.round(operations / unit * seconds * 1e6 / wall)) * unit
   })
@@ -112,10 +114,20 @@ export const named = (figures: ReadonlyArray<Figure>, name: string): Figure => {
   return figure
 }
 
+/** A median, and between what, nineteen times in twenty, that of more rounds would lie (if rounds had nothing in common). */
+export interface Ratio {
+  readonly median: number
+  readonly from: number
+  readonly to: number
+}
+
 /**
  * How many times as much as `figure` the other got done in the same time: the median of the rounds' own ratios, of those
  * that both took part in. What slows a machine down for some seconds slows a whole round down, and is in both parts of its
- * ratio.
+ * ratio. The interval is that of the sign test, by the normal distribution: with five rounds it is all of them.
  */
-export const times = (figure: Figure, other: Figure): number =>
-  median(other.rounds.map((wall, round) => figure.rounds[round] / wall))
+export const times = (figure: Figure, other: Figure): Ratio => {
+  const ratios = other.rounds.map((wall, round) => figure.rounds[round] / wall).sort((a, b) => a - b)
+  const beyond = Math.max(0, Math.floor(ratios.length / 2 - 0.98 * Math.sqrt(ratios.length)))
+  return { median: median(ratios), from: ratios[beyond], to: ratios[ratios.length - 1 - beyond] }
+}

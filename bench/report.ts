@@ -3,6 +3,7 @@ import { Effect, Redacted } from "effect"
 import { readFile } from "node:fs/promises"
 import { cpus, loadavg } from "node:os"
 import { watch } from "../test/support/server.js"
+import type { Ratio } from "./measure.js"
 
 export interface Section {
   readonly title: string
@@ -16,20 +17,28 @@ export interface Section {
 export interface Goal {
   readonly goal: string
   readonly measured: string
-  readonly met: boolean
+  readonly met: string
 }
 
-export const atLeast = (goal: string, measured: number, least: number): Goal => ({
-  goal: `${goal}: at least ${least}`,
-  measured: measured.toFixed(2),
-  met: measured >= least
-})
+const verdict = (isMet: boolean, isPossible: boolean): string =>
+  isMet ? "yes" : isPossible ? "within the noise" : "**no**"
+
+export const atLeast = (goal: string, measured: number | Ratio, least: number): Goal => {
+  const { median, to } = typeof measured === "number" ? { median: measured, to: measured } : measured
+  return { goal: `${goal}: at least ${least}`, measured: ratio(measured), met: verdict(median >= least, to >= least) }
+}
 
 export const atMost = (goal: string, measured: number, most: number): Goal => ({
   goal: `${goal}: at most ${most}`,
-  measured: measured.toFixed(2),
-  met: measured <= most
+  measured: ratio(measured),
+  met: verdict(measured <= most, false)
 })
+
+/** With what the rounds leave open. */
+export const ratio = (value: number | Ratio): string =>
+  typeof value === "number"
+    ? value.toFixed(2)
+    : `${value.median.toFixed(2)} (${value.from.toFixed(2)} to ${value.to.toFixed(2)})`
 
 /** A Markdown table. The columns but the first stand to the right. */
 export const table = (columns: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string =>
@@ -76,7 +85,7 @@ const goalsOf = (goals: ReadonlyArray<Goal>): ReadonlyArray<string> =>
     "## Goals",
     table(
       ["of the parts that ran", "measured", "met"],
-      goals.map(({ goal, measured, met }) => [goal, measured, met ? "yes" : "**no**"])
+      goals.map(({ goal, measured, met }) => [goal, measured, met])
     )
   ]
 
@@ -92,8 +101,9 @@ export const render = (
     machine,
     `What stands in one table was measured in turn in one run, round by round; the clients of queries and of the day are ` +
     `each in a process of its own. Figures are medians of ${rounds} rounds, after one to warm up, and so is how many ` +
-    "times one is by another: of the rounds' own ratios. Of queries ours and @effect/sql-pg have as many rounds in each " +
-    "of their processes, of which there may be several. CPU time is that of the contender's process.",
+    "times one is by another: of the rounds' own ratios, with the interval in which their median lies, nineteen times in " +
+    "twenty. Of queries ours and @effect/sql-pg have as many rounds in each of their processes, of which there may be " +
+    "several. CPU time is that of the contender's process.",
     ...goalsOf(sections.flatMap(({ goals = [] }) => goals)),
     ...sections.flatMap(({ command, markdown, title }) => [`## ${title}`, `\`${command}\``, markdown])
   ].join("\n\n") + "\n"
