@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { ServerError } from "./internal/postgres/codes.js"
 import { ConnectFailed, isHeldBack, isServerError, isTransient, leavesOutcomeOpen } from "./internal/postgres/codes.js"
+import { wordsOf } from "./internal/words.js"
 
 /**
  * A statement was sent and its answer was lost, or did not come within `queryTimeout`: it may have taken effect or not. Never retried by this library, and
@@ -24,7 +25,9 @@ export class OutcomeUnknown extends Data.TaggedError("OutcomeUnknown")<{
   readonly cause: unknown
 }> {
   override get message(): string {
-    return "The statement was sent, and its answer did not come: it may have taken effect or not"
+    return `The statement was sent, and its answer did not come (${
+      wordsOf(this.cause)
+    }): it may have taken effect or not`
   }
 }
 
@@ -39,7 +42,8 @@ export class CommitOutcomeUnknown extends Data.TaggedError("CommitOutcomeUnknown
   readonly cause: unknown
 }> {
   override get message(): string {
-    return "COMMIT was sent, and its answer did not come: the transaction may be stored or not"
+    const lost = this.cause instanceof OutcomeUnknown ? this.cause.cause : this.cause
+    return `COMMIT was sent, and its answer did not come (${wordsOf(lost)}): the transaction may be stored or not`
   }
 }
 

@@ -377,7 +377,6 @@ const contextOf = (pool: PgPool): Context.Context<PgPool | PgClient.PgClient | S
  * const DatabaseLive = PgPool.layer({
  *   url: Redacted.make("postgresql://localhost/app"),
  *   maxsize: 2,
- *   maxwait: "200 millis",
  *   maxoverflow: 20,
  *   expires: "10 minutes"
  * })

@@ -4,13 +4,12 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
+import { wordsOf } from "./internal/words.js"
 import type { PoolStats } from "./PoolStats.js"
 
 const counts = (stats: PoolStats): string =>
   `${stats.busy} busy, ${stats.idle} idle, ${stats.opening} opening, ${stats.checking} checking, ` +
   `${stats.closing} closing, ${stats.waiting} waiting; maxsize ${stats.maxsize}, maxoverflow ${stats.maxoverflow}`
-
-const reason = (cause: unknown): string => cause instanceof Error ? cause.message || cause.name : String(cause)
 
 /**
  * A caller waited as long as it may (`acquireTimeout`, R4, or in an outage `outageTimeout`, R18) and there was no
@@ -28,11 +27,16 @@ export class PoolExhausted extends Data.TaggedError("PoolExhausted")<{
   readonly waited: number
   readonly cause?: unknown
 }> {
+  private get advice(): string {
+    if (this.cause !== undefined) return `The last connect failed: ${wordsOf(this.cause)}`
+    const { opening, waiting } = this.stats
+    return opening > 0 && opening >= waiting
+      ? "A connect was still under way: raise acquireTimeout (a bare number is milliseconds)."
+      : "Hold connections for a shorter time, raise maxoverflow if the server can bear it, or raise acquireTimeout."
+  }
+
   override get message(): string {
-    const advice = this.cause === undefined
-      ? "Hold connections for a shorter time, raise maxoverflow if the server can bear it, or raise acquireTimeout."
-      : `The last connect failed: ${reason(this.cause)}`
-    return `No connection after ${this.waited} ms (${counts(this.stats)}). ${advice}`
+    return `No connection after ${this.waited} ms (${counts(this.stats)}). ${this.advice}`
   }
 }
 
@@ -49,10 +53,8 @@ export class PoolQueueFull extends Data.TaggedError("PoolQueueFull")<{
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return `${this.stats.waiting} callers wait already, and maxWaiting is ${this.maxWaiting} (${
-      counts(this.stats)
-    }). ` +
-      "Send less work at once, or raise maxoverflow or maxWaiting."
+    return `As many callers as maxWaiting allows, ${this.maxWaiting}, wait already for a connection to come back ` +
+      `(${counts(this.stats)}). Send less work at once, or raise maxoverflow or maxWaiting.`
   }
 }
 

@@ -281,7 +281,7 @@ describe("R18 outages are waited out, and not hammered", () => {
         yield* Caller.ask(pool)
         yield* TestClock.adjust("950 millis")
         assert.strictEqual(fake.dials, 10)
-        assert.deepStrictEqual(logs, ["WARN Connects fail, and are tried again while one is needed"])
+        assert.deepStrictEqual(logs, ["WARN Connects fail. Another one is tried whenever one is needed"])
         fake.connect = ok
         yield* TestClock.adjust("100 millis")
         assert.deepStrictEqual(logs.slice(1), ["INFO Connects succeed again"])
@@ -386,6 +386,17 @@ describe("R18 outages are waited out, and not hammered", () => {
       const { dials } = fake
       yield* TestClock.adjust("1 second")
       assert.strictEqual(fake.dials, dials + 1)
+    }))
+
+  it.scoped("R4 who gives up while his connect is under way is told so, and not to hold connections for less long", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: Effect.never })
+      const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, acquireTimeout: 5 })
+      const [first, second] = yield* Caller.askTimes(pool, 2)
+      yield* TestClock.adjust(5)
+      assert.include(first.failure?.message, "1 opening")
+      assert.include(first.failure?.message, "raise maxoverflow")
+      assert.include(second.failure?.message, "A connect was still under way: raise acquireTimeout")
     }))
 
   it.scoped("R18 what a caller hears who gives up has the last connect error and the counts in one message", () =>

@@ -328,7 +328,7 @@ describe("PgPoolLayer", () => {
       }))
   }
 
-  for (const [text, shared] of [["true", true], ["40", true], ["1", false], ["false", false]] as const) {
+  for (const [text, shared] of [["true", true], ["yes", true], ["40", true], ["1", false], ["off", false]] as const) {
     it.scopedLive(`PGPOOL_MULTIPLEX=${text}`, () =>
       Effect.gen(function*() {
         const context = yield* build({ DATABASE_URL: url.href, PGPOOL_MAXSIZE: "2", PGPOOL_MULTIPLEX: text })
@@ -393,8 +393,8 @@ describe("PgPoolLayer", () => {
         for (const value of values.filter((value) => value === value)) {
           const entries = { DATABASE_URL: url.href, [keyOf(option)]: String(value) }
           if (option === "maxoverflow") Object.assign(entries, { PGPOOL_MAXSIZE: "2" })
-          // "3" is a number here.
-          if (option === "maxsize" && value === "3") continue
+          // "3" is a number here, and "yes" says yes.
+          if (value === "3" || (value === "yes" && option !== "eager")) continue
           const message = yield* failWith(Effect.scoped(build(entries)))
           assert.include(message, keyOf(option))
           assert.include(message, shown(value))
@@ -408,6 +408,7 @@ describe("PgPoolLayer", () => {
       for (const key of ["PGPOOL_MAXSIZE", "PGPOOL_EAGER", "PGPORT"]) {
         const message = yield* failWith(Effect.scoped(build({ PGHOST: "localhost", [key]: "a dozen" })))
         assert.include(message, key)
+        if (key === "PGPOOL_MAXSIZE") assert.include(message, "must be a whole number of at least 1")
       }
       assert.include(yield* failWith(Effect.scoped(build({ PGHOST: "localhost", PGPORT: "0" }))), "PGPORT")
     }))

@@ -258,6 +258,7 @@ describe("secrets", () => {
       const role = yield* makeRole
       yield* role.server.query(`ALTER ROLE ${role.name} PASSWORD '${secret}'`)
       const seen: Array<unknown> = []
+      const keys: Array<string> = []
       const logger = Logger.make((line) => void seen.push(line, Cause.pretty(line.cause)))
       const program = Effect.forEach(given, (options) =>
         Effect.gen(function*() {
@@ -276,6 +277,9 @@ describe("secrets", () => {
           const good = yield* makePool({ ...options, username: role.name })
           const connection = yield* good.pool.get
           seen.push(good.pool, good.sql, good.sql.config, String(good.sql.config), connection, connection.pg)
+          const { secretKey } = connection.pg as unknown as { readonly secretKey: unknown }
+          assert.isNumber(secretKey)
+          keys.push(String(secretKey))
           seen.push(yield* good.sql`SELECT pg_sleep(0.001)`, yield* good.pool.stats)
         }), { discard: true })
       seen.push(
@@ -284,7 +288,10 @@ describe("secrets", () => {
           Logger.withMinimumLogLevel(LogLevel.All)
         ))
       )
-      for (const value of seen) assert.notInclude(inspect(value, { depth: 12, maxStringLength: null }), secret)
+      for (const value of seen) {
+        const text = inspect(value, { depth: 12, maxStringLength: null })
+        for (const hidden of [secret, ...keys]) assert.notInclude(text, hidden)
+      }
       for (const { config } of seen as Array<any>) assert.notInclude(String(JSON.stringify(config)), secret)
     }))
 })

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
+import { PoolError } from "effect-pgpool"
 import { causeTagOf, eventually, makePool, promptly, serverUrl, uniqueName } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
 import * as Proxy from "../support/proxy.js"
@@ -104,7 +105,9 @@ describe("drain", () => {
         const error = yield* promptly(Effect.flip(late as Effect.Effect<unknown, Error>))
         assert.strictEqual(causeTagOf(error), "PoolClosed")
       }
-      assert.strictEqual(causeTagOf(yield* promptly(Fiber.join(listener))), "PoolClosed")
+      const { cause } = yield* promptly(Fiber.join(listener))
+      assert.instanceOf(cause, PoolError.PoolClosed)
+      assert.strictEqual(cause.message, "The pool is drained: it takes no new callers.")
       assert.strictEqual((yield* Fiber.join(queue)).length, 4)
       yield* Fiber.join(drain)
       yield* until((sessions) => sessions.length === 0)

@@ -122,7 +122,7 @@ export class Outage<E> {
     if (this.isNoted || now - this.notedAt < perNote) return
     this.isNoted = true
     this.notedAt = now
-    this.io.fork(Effect.logWarning("Connects fail, and are tried again while one is needed", cause))
+    this.io.fork(Effect.logWarning("Connects fail. Another one is tried whenever one is needed", cause))
   }
 
   private noteHealed(): void {

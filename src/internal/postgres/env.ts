@@ -10,22 +10,30 @@ import { getSomes, map } from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import type { PgPoolOptions } from "../../PgPool.js"
 
-const number = (key: string) => Config.number(key)
+/** What is none gets its error where literal options get it, which says what is allowed. */
+const number = (key: string): Config.Config<number> =>
+  Config.map(Config.string(key), (text) => numberIn(text) ?? text as never)
+
+const numberIn = (text: string): number | undefined => /^\s*-?[\d.]+\s*$/.test(text) ? Number(text) : undefined
 
 /** A bare number is milliseconds, as everywhere in Effect. */
 const duration = (key: string): Config.Config<Duration.DurationInput> =>
   Config.mapOrFail(Config.string(key), (text) => {
-    const trimmed = text.trim()
-    if (/^-?[\d.]+$/.test(trimmed)) return Either.right(Number(trimmed))
-    return Either.right(trimmed as Duration.DurationInput)
+    return Either.right(numberIn(text) ?? text.trim() as Duration.DurationInput)
   })
 
-/** What is neither gets its error where literal options get it. */
+/** The words of `Config.boolean` that are no numbers. */
+const booleans: { readonly [word: string]: boolean } = {
+  true: true,
+  yes: true,
+  on: true,
+  false: false,
+  no: false,
+  off: false
+}
+
 const numberOrBoolean = (key: string): Config.Config<number | boolean> =>
-  Config.map(Config.string(key), (text) => {
-    if (text === "true" || text === "false") return text === "true"
-    return /^-?[\d.]+$/.test(text) ? Number(text) : text as never
-  })
+  Config.map(Config.string(key), (text) => booleans[text] ?? numberIn(text) ?? text as never)
 
 /** The options of the pool that can be set from outside the program. */
 const poolOptions = {

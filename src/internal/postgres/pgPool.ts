@@ -119,8 +119,9 @@ const open = (
       evict,
       drain: Effect.suspend(() => {
         // Whether its caller waits for the end or not, both have begun with this step.
+        const drained = state.env.fork(drain)
         const listening = state.env.fork(closeListen)
-        return Effect.zipRight(drain, Fiber.join(listening))
+        return Effect.zipRight(Fiber.join(drained), Fiber.join(listening))
       }),
       suspend,
       resume,

@@ -116,6 +116,8 @@ export class Session {
     readonly target: Target,
     private readonly onLost: (session: Session) => void
   ) {
+    // With it, the process and the address anybody could cancel what the session does: it is not to be in any log (R20).
+    Object.defineProperty(client, "secretKey", { enumerable: false, writable: true, value: null })
     this.preparedStatements = target.prepare === 0 ? undefined : new PreparedStatements(client, target.prepare)
     // From birth to death: an error without a listener would end the process (R17).
     client.on("error", (error) => {

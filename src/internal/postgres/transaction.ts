@@ -17,7 +17,6 @@ import { attempt, BadOption, fieldsOf, ofType, schedule } from "../options.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import { codeOf, isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
-import { statementError } from "./errors.js"
 import type { Sender, Session } from "./session.js"
 import { realClock } from "./session.js"
 import type { Holder, Restore } from "./turn.js"
@@ -354,8 +353,10 @@ const checked = (given: TransactionOptions): TransactionOptions => {
   return options
 }
 
-const nestedOptions = (asked: ReadonlyArray<string>): SqlError =>
-  statementError(new Error(`A transaction inside another one can't have options of its own: ${asked.join(", ")}`))
+const nestedOptions = (asked: ReadonlyArray<string>): SqlError => {
+  const message = `A transaction inside another one can't have options of its own: ${asked.join(", ")}`
+  return new SqlError({ cause: new Error(message), message })
+}
 
 const isConflict = (error: unknown): boolean =>
   !isOutcomeUnknown(error) && (isSerializationFailure(error) || isDeadlock(error))
