@@ -38,7 +38,7 @@ const measure = (options: Arguments) =>
     for (const part of options.parts) {
       for (const section of yield* run[part]) sections.push(section)
       // After each part: a later one may fail.
-      yield* Effect.promise(() => writeFile(options.out, render({ machine, rounds: options.rounds, sections })))
+      yield* Effect.promise(() => writeFile(options.out, render({ ...options, machine, sections })))
     }
     yield* Console.error(`The report is in ${options.out}`)
   }).pipe(Effect.scoped)

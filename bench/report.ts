@@ -90,8 +90,9 @@ const goalsOf = (goals: ReadonlyArray<Goal>): ReadonlyArray<string> =>
   ]
 
 export const render = (
-  { machine, rounds, sections }: {
+  { machine, quick, rounds, sections }: {
     readonly machine: string
+    readonly quick: boolean
     readonly rounds: number
     readonly sections: ReadonlyArray<Section>
   }
@@ -99,6 +100,7 @@ export const render = (
   [
     "# What the pool costs beside its peers",
     machine,
+    ...quick ? ["**Of `--quick`: that everything works is all that it shows. The figures mean nothing.**"] : [],
     `What stands in one table was measured in turn in one run, round by round; the clients of queries and of the day are ` +
     `each in a process of its own. Figures are medians of ${rounds} rounds, after one to warm up, and so is how many ` +
     "times one is by another: of the rounds' own ratios, with the interval in which their median lies, nineteen times in " +
