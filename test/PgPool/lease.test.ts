@@ -49,6 +49,14 @@ describe("R15 a lease that has ended", () => {
       assert.isEmpty(sent.filter((text) => text.includes("too_late")))
     }))
 
+  it.scopedLive("a session that its borrower has ended is lent to nobody", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
+      yield* pool.use((connection) => Effect.sync(() => void connection.pg.end()))
+      assert.deepStrictEqual(yield* sql`SELECT 1 AS one`, [{ one: 1 }])
+      assert.deepInclude(yield* pool.stats, { opened: 2 })
+    }))
+
   it.scopedLive("it is dead as well after a callback that threw", () =>
     Effect.gen(function*() {
       const { pool } = yield* makePool({ maxsize: 1, maxoverflow: 1 })

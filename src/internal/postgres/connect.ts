@@ -131,6 +131,7 @@ const settle = (session: Session): Effect.Effect<void> =>
 export const reset = (target: Target, session: Session): Effect.Effect<void, SqlError> =>
   Effect.gen(function*() {
     yield* settle(session)
+    if (!session.isAlive) return yield* session.notSent()
     if (session.isInTransaction) {
       if (target.reset === "none") return yield* connectError(new Error("a transaction was left open"))
       yield* session.query<unknown>("ROLLBACK", "leave")

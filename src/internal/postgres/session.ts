@@ -74,6 +74,8 @@ export interface Client extends Omit<Pg.Client, "connection" | "query" | "connec
   pipeline: boolean
   /** `false` after an error of the connection: nothing is sent any more, although its socket may not have ended yet. */
   readonly _queryable: boolean
+  /** Somebody has said good-bye. */
+  readonly _ending: boolean
   readonly getTransactionStatus: () => "I" | "T" | "E" | null
   readonly query: (query: unknown, callback?: (error: unknown, result: any) => void) => unknown
   readonly connect: (callback: (error: unknown) => void) => void
@@ -150,7 +152,7 @@ export class Session {
   }
 
   get isAlive(): boolean {
-    return !this.ended && this.client._queryable
+    return !this.ended && this.client._queryable && !this.client._ending
   }
 
   get isSettled(): boolean {
