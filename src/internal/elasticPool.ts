@@ -178,13 +178,17 @@ export class Loan<A, E> {
     borrower: Borrower | undefined
   ) {
     this.watch = borrower === undefined ? undefined : watchLeak(state, borrower)
+    if (this.watch !== undefined) state.leakWatches.add(this.watch)
   }
 
   end(): void {
     if (this.isOver) return
     this.isOver = true
     this.onEnd?.()
-    this.watch?.unsafeInterruptAsFork(FiberId.none)
+    if (this.watch !== undefined) {
+      this.watch.unsafeInterruptAsFork(FiberId.none)
+      this.state.leakWatches.delete(this.watch)
+    }
     this.state.release(this.slot)
   }
 }

@@ -271,6 +271,24 @@ describe("R13 close", () => {
       assert.isAbove(fibers.started, 10)
     }))
 
+  it.scoped("I5 R13 a connection that is closed under its borrower is not watched for leaks any more", () =>
+    withLogs((logs) =>
+      Effect.gen(function*() {
+        const clock = yield* WatchedClock.make
+        const fake = new FakeResource()
+        const options = { ...fake.options, closeTimeout: 50, leakThreshold: "1 minute" } as const
+        const { close, pool } = yield* makeClosable(options, clock)
+        yield* Caller.ask(pool)
+        const closing = yield* Effect.fork(close)
+        yield* TestClock.adjust("50 millis")
+        yield* Fiber.join(closing)
+        yield* settle
+        assert.strictEqual(clock.asleep, 0)
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(logs, [])
+      })
+    ))
+
   it.scoped("R13 an acquire that can't be interrupted does not hold the close: it is left behind, with a warning", () =>
     withLogs((logs) =>
       Effect.gen(function*() {

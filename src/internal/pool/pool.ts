@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
@@ -46,6 +47,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private readonly sweeper: Sweeper<A>
   private readonly connectWatch: ConnectWatch<A>
   readonly lifecycle: Lifecycle
+  readonly leakWatches = new Set<Fiber.RuntimeFiber<void>>()
 
   constructor(
     readonly settings: Settings,
@@ -202,8 +204,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
         this.instruct(slot, "check")
       }
     }
-    const { verdict } = this.outage
-    if (verdict !== undefined && this.tally.open === 0) this.failAll(verdict)
+    if (this.outage.verdict !== undefined && this.tally.open === 0) this.failAll(this.outage.verdict)
     const { checking } = this.count
     this.waiters.makeDue(this.patience.due(
       this.waiters.size - checking * this.settings.share,
@@ -255,9 +256,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.connectWatch.watch(slot)
     this.demand.dialled()
     this.patience.dialled(slot)
-    const { cleanupTimeout } = this.settings
-    const surroundings = { random: this.env.random, ioClock: this.env.io.clock, cleanupTimeout }
-    const connection = this.permits.hold(life(slot, this.resource, surroundings, this))
+    const { env: { io, random }, settings: { cleanupTimeout } } = this
+    const connection = this.permits.hold(life(slot, this.resource, { random, ioClock: io.clock, cleanupTimeout }, this))
     slot.fiber = this.env.fork(Effect.ensuring(connection, Effect.sync(() => this.gone(slot))))
     return slot
   }
@@ -489,6 +489,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private closeBusy(): void {
     for (const slot of this.connections.all) if (slot.state === "busy") this.retire(slot, "closed")
+    for (const watch of this.leakWatches) watch.unsafeInterruptAsFork(FiberId.none)
   }
 
   stats(): PoolStats {
