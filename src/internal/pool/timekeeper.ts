@@ -64,13 +64,15 @@ export class Timekeeper<A, E> {
   /** Refuses those who have waited for too long, and gives when the next one will have. */
   private refuseLate(now: number): number {
     const { acquireTimeout, outageTimeout, owedTimeout } = this.settings
+    // Where an outage gives nobody more time, nobody need be looked for who came after it.
+    const outageUntil = outageTimeout > acquireTimeout ? this.outage.until : -Infinity
     let owed = this.pool.owed()
     let next = Infinity
     let behind: Waiter<A, E> | undefined
     for (let waiter = this.waiters.head; waiter !== undefined; waiter = behind) {
       behind = waiter.next
       const isOwed = owed > 0
-      const sawOutage = waiter.since <= this.outage.until
+      const sawOutage = waiter.since <= outageUntil
       const limit = Math.max(isOwed ? owedTimeout : acquireTimeout, sawOutage ? outageTimeout : 0)
       if (waiter.since + limit <= now) this.pool.refuse(waiter, now)
       else {
