@@ -209,8 +209,8 @@ export interface ResourceOptions<A, E, R> extends PoolOptions {
   readonly isPermanent?: ((error: E) => boolean) | undefined
   /**
    * The clock of the deadlines on I/O: `connectTimeout`, `cleanupTimeout`, `closeTimeout` and the delays between
-   * connects (R14). `connectTimeout` goes by its nanoseconds, which a system's clock that is set does not change. Default:
-   * the clock in force where the pool is made, as for everything else.
+   * connects (R14). `connectTimeout` goes by its nanoseconds, which a system's clock that is set does not change, and
+   * which must never go back. Default: the clock in force where the pool is made, as for everything else.
    */
   readonly ioClock?: Clock.Clock | undefined
 }

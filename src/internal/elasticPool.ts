@@ -82,7 +82,8 @@ export const makeState = <A, E, R>(
       clock,
       now: neverBack(clock),
       fork,
-      io: { clock: ioClock, now: () => Number(ioClock.unsafeCurrentTimeNanos()) / 1e6, fork },
+      // Whole ones: sums and differences of others are not exact, and a deadline might never quite be reached.
+      io: { clock: ioClock, now: () => Number(ioClock.unsafeCurrentTimeNanos() / 1_000_000n), fork },
       random
     })
     yield* Effect.addFinalizer(() => state.lifecycle.close)

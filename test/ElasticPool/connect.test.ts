@@ -1,9 +1,55 @@
 import { assert, it } from "@effect/vitest"
-import { Cause, Clock, Effect, Exit, Fiber, Schedule, TestClock } from "effect"
+import { Cause, Clock, Duration, Effect, Exit, Fiber, Schedule, Scope, TestClock } from "effect"
 import { ElasticPool, PoolError } from "effect-pgpool"
 import { describe } from "vitest"
 import { Caller, fail, failTransiently, FakeResource, hang, ok, slow, stuck } from "../support/fakeResource.js"
+import { Simulation } from "../support/simulation.js"
 import { fill, makePool, withLogs } from "../support/testPool.js"
+
+interface FakeConnect {
+  readonly lent: Array<number>
+  readonly closed: Array<number>
+}
+
+/**
+ * Both permits are taken by connects that hang. The second one succeeds when it is to be given up for its permit, which a
+ * newcomer has the pool look at after so many tasks, where each fiber yields after so many steps.
+ */
+const giveUpAt = (tasks: number, steps: number): FakeConnect => {
+  const sim = new Simulation(1)
+  const fake: FakeConnect = { lent: [], closed: [] }
+  const succeed: Array<() => void> = []
+  const acquire = Effect.acquireRelease(
+    Effect.interruptible(Effect.async<number>((resume) => {
+      const id = succeed.length
+      succeed.push(() => resume(Effect.succeed(id)))
+    })),
+    (id) => Effect.sync(() => fake.closed.push(id))
+  )
+  const options = {
+    acquire,
+    maxsize: 1,
+    maxwait: 0,
+    maxoverflow: 2,
+    acquireTimeout: "1 minute",
+    connectTimeout: "20 seconds"
+  } as const
+  const scope = Effect.runSync(Scope.make())
+  const pool = Effect.runSync(Exit.match(sim.fork(Scope.extend(ElasticPool.make(options), scope)).unsafePoll()!, {
+    onFailure: Effect.failCause,
+    onSuccess: Effect.succeed
+  }))
+  const ask = () => sim.fork(pool.use((id) => Effect.zipRight(Effect.sync(() => fake.lent.push(id)), Effect.never)))
+  ask()
+  sim.advance(2399)
+  sim.now = 2400
+  for (const fiber of sim.alive) sim.yielding.set(fiber, steps)
+  succeed[1]()
+  for (let i = 0; i < tasks; i++) sim.step()
+  ask()
+  sim.settle()
+  return fake
+}
 
 const ids = (callers: ReadonlyArray<Caller<{ id: number }, unknown>>) => callers.map(({ value }) => value?.id)
 
@@ -109,6 +155,33 @@ describe("R6 a connect belongs to the pool", () => {
       // It is not looked at again and again until it has ended.
       assert.isBelow(reads, 20)
     }))
+
+  it.scoped("R6 R14 a clock that stands at a part of a millisecond keeps its deadlines, and is not read in circles", () =>
+    Effect.gen(function*() {
+      const clock = yield* Effect.clock
+      let reads = 0
+      const ioClock: Clock.Clock = Object.create(clock, {
+        unsafeCurrentTimeNanos: { value: () => (reads++, clock.unsafeCurrentTimeNanos()) }
+      })
+      const fake = new FakeResource({ connect: hang })
+      const pool = yield* makePool({ ...fake.options, maxsize: 1, connectTimeout: "3 seconds", ioClock })
+      // 1203.1 less 403.1 is 799.9999999999999.
+      yield* TestClock.adjust(Duration.millis(403.1))
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust("800 millis")
+      assert.strictEqual(fake.dials, 2)
+      yield* TestClock.adjust("2201 millis")
+      assert.isAtLeast((yield* pool.stats).closed.failed, 1)
+      assert.isBelow(reads, 100)
+    }))
+
+  it("R6 I4 a connect that is given up in the moment after it succeeded is lent to nobody", () => {
+    const all: Array<FakeConnect> = []
+    for (let tasks = 0; tasks < 8; tasks++) for (let steps = 0; steps < 8; steps++) all.push(giveUpAt(tasks, steps))
+    for (const { closed, lent } of all) assert.deepStrictEqual(lent.filter((id) => closed.includes(id)), [])
+    // Some were given up, and some not.
+    assert.sameMembers([...new Set(all.map(({ lent }) => lent.length))], [0, 1])
+  })
 
   it.scoped("R6 I6 a connect older than 0.8 seconds is no cover for a waiter, but keeps its permit", () =>
     Effect.gen(function*() {

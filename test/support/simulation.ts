@@ -95,6 +95,10 @@ export class Simulation implements Scheduler.Scheduler {
   }
 
   /** Fibers that have not ended. */
+  get alive(): ReadonlySet<Fiber.RuntimeFiber<unknown, unknown>> {
+    return this.fibers.alive
+  }
+
   get fibersAlive(): number {
     return this.fibers.alive.size
   }

@@ -35,19 +35,25 @@ export class ConnectWatch<A> {
 
   private ring(): number {
     const now = this.time.now()
-    for (const slot of this.connecting()) if (now - slot.dialledAt >= this.connectTimeout) slot.timeOut()
-    const stale = this.inTime(now).filter(({ dialledAt }) => now - dialledAt >= youngFor)
+    const stale: Array<Slot<A>> = []
+    for (const slot of this.connections) {
+      if (slot.state !== "opening") continue
+      const age = now - slot.dialledAt
+      if (age >= this.connectTimeout) slot.timeOut()
+      else if (age >= youngFor) stale.push(slot)
+    }
     if (stale.length > 0) this.stale(stale)
-    // Others may have begun instead.
-    return Math.min(...this.inTime(now).map((slot) => this.lookAt(slot, now)))
+    return this.next(now)
   }
 
-  private connecting(): ReadonlyArray<Slot<A>> {
-    return [...this.connections].filter(({ state }) => state === "opening")
-  }
-
-  private inTime(now: number): ReadonlyArray<Slot<A>> {
-    return this.connecting().filter(({ dialledAt }) => now - dialledAt < this.connectTimeout)
+  /** When it is to ring after `now`. Other connects may have begun while it rang. */
+  private next(now: number): number {
+    let next = Infinity
+    for (const slot of this.connections) {
+      const isInTime = slot.state === "opening" && now - slot.dialledAt < this.connectTimeout
+      if (isInTime) next = Math.min(next, this.lookAt(slot, now))
+    }
+    return next
   }
 
   /** When it is looked at after `now`. */

@@ -176,11 +176,12 @@ export const life = <A, E>(
       const scope = yield* Scope.make()
       const connect = yield* Effect.forkDaemon(restore(Scope.extend(actions.acquire, scope)))
       const opened = yield* Effect.exit(restore(awaitConnect(slot, connect)))
-      if (Exit.isSuccess(opened)) {
-        owner.opened(slot, opened.value, yield* surroundings.random.next)
+      const chance = yield* surroundings.random.next
+      if (Exit.isFailure(opened)) owner.openFailed(slot, opened.cause)
+      // Between its end and this step the pool may have given it up.
+      else if (slot.state === "opening") {
+        owner.opened(slot, opened.value, chance)
         yield* Effect.exit(restore(follow(slot, actions, surroundings, owner)))
-      } else {
-        owner.openFailed(slot, opened.cause)
       }
       owner.closing(slot)
       const end = connect.unsafePoll() === null ? Fiber.interrupt(connect) : Effect.void
