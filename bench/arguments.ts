@@ -17,7 +17,7 @@ export interface Arguments {
   /** How long the day is. */
   readonly daySeconds: number
   readonly grids: ReadonlyArray<Grid>
-  /** In how many processes ours and @effect/sql-pg are asked. */
+  /** In how many processes those are asked that goals are about. */
   readonly processes: number
   readonly quick: boolean
   readonly out: string
@@ -33,7 +33,7 @@ server of DATABASE_URL, which must allow 180 connections and a schema effect_pgp
   --rounds N         rounds that count, after one to warm up; default: 5
   --millis N         about how long each contender works in each round; default: 200
   --seconds N        day: how long it is, for each contender; default: 180
-  --processes N      queries: in how many, one after the other, ours and @effect/sql-pg are asked; default: 2; 1 with --all or --quick
+  --processes N      queries: in how many, one after the other, those are asked that goals are about; default: 2; 1 with --all or --quick
   --quick            the least that shows that everything works; its figures mean nothing
   --help
 

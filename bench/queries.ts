@@ -21,7 +21,7 @@ export interface Grid {
 export interface Options extends Rounds {
   readonly url: string
   readonly grids: ReadonlyArray<Grid>
-  /** In how many processes, one after the other, ours and @effect/sql-pg are asked each. */
+  /** In how many processes, one after the other, those are asked that goals are about. */
   readonly processes: number
 }
 
@@ -88,14 +88,20 @@ const ask = (clients: ReadonlyArray<Name>, cell: Cell, { rounds, seconds, url }:
     )
   }).pipe(Effect.scoped)
 
+/** Those that a goal for the cell is about. */
+const contestants = ({ connections, fibers, shape }: Cell): ReadonlyArray<Name> =>
+  shape === "short" && connections <= 2 && fibers === 64
+    ? [names.ours, names.stock, names.multiplex]
+    : [names.ours, names.stock]
+
 /**
- * The goals are about ours and @effect/sql-pg, which are asked in more than one process each: one that runs the same
- * program as another may be half as fast for all of its life, by what V8 made of its first seconds.
+ * Those that the goals are about are asked in more than one process each: one that runs the same program as another may be
+ * half as fast for all of its life, by what V8 made of its first seconds.
  */
 const measureCell = (cell: Cell, options: Options): Effect.Effect<Measured, unknown> =>
   Effect.gen(function*() {
     const figures = yield* ask(clientsFor(cell), cell, options)
-    const again = yield* Effect.replicateEffect(ask([names.ours, names.stock], cell, options), options.processes - 1)
+    const again = yield* Effect.replicateEffect(ask(contestants(cell), cell, options), options.processes - 1)
     const all = [...figures, ...again.flat()]
     return { ...cell, figures: figures.map(({ name }) => joined(all.filter((figure) => figure.name === name))) }
   })

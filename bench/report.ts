@@ -104,7 +104,7 @@ export const render = (
     `What stands in one table was measured in turn in one run, round by round; the clients of queries and of the day are ` +
     `each in a process of its own. Figures are medians of ${rounds} rounds, after one to warm up, and so is how many ` +
     "times one is by another: of the rounds' own ratios, with the interval in which their median lies, nineteen times in " +
-    "twenty. Of queries ours and @effect/sql-pg have as many rounds in each of their processes, of which there may be " +
+    "twenty. Of queries those that goals are about have as many rounds in each of their processes, of which there may be " +
     "several. CPU time is that of the contender's process.",
     ...goalsOf(sections.flatMap(({ goals = [] }) => goals)),
     ...sections.flatMap(({ command, markdown, title }) => [`## ${title}`, `\`${command}\``, markdown])
