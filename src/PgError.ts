@@ -25,9 +25,8 @@ export class OutcomeUnknown extends Data.TaggedError("OutcomeUnknown")<{
   readonly cause: unknown
 }> {
   override get message(): string {
-    return `The statement was sent, and its answer did not come (${
-      wordsOf(this.cause)
-    }): it may have taken effect or not`
+    const reason = wordsOf(this.cause)
+    return `The statement was sent, and its answer did not come (${reason}): it may have taken effect or not`
   }
 }
 
@@ -42,8 +41,8 @@ export class CommitOutcomeUnknown extends Data.TaggedError("CommitOutcomeUnknown
   readonly cause: unknown
 }> {
   override get message(): string {
-    const lost = this.cause instanceof OutcomeUnknown ? this.cause.cause : this.cause
-    return `COMMIT was sent, and its answer did not come (${wordsOf(lost)}): the transaction may be stored or not`
+    const reason = wordsOf(this.cause instanceof OutcomeUnknown ? this.cause.cause : this.cause)
+    return `COMMIT was sent, and its answer did not come (${reason}): the transaction may be stored or not`
   }
 }
 

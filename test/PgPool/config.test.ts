@@ -410,6 +410,8 @@ describe("PgPoolLayer", () => {
         assert.include(message, key)
         if (key === "PGPOOL_MAXSIZE") assert.include(message, "must be a whole number of at least 1")
       }
+      const badly = Effect.scoped(build({ PGHOST: "localhost", PGPOOL_MAXSIZE: "1.2.3" }))
+      assert.include(yield* failWith(badly), "1.2.3")
       assert.include(yield* failWith(Effect.scoped(build({ PGHOST: "localhost", PGPORT: "0" }))), "PGPORT")
     }))
 

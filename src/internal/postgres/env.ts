@@ -4,7 +4,6 @@ import * as ConfigError from "effect/ConfigError"
 import type * as ConfigProvider from "effect/ConfigProvider"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { getSomes, map } from "effect/Record"
 import * as Redacted from "effect/Redacted"
@@ -14,26 +13,21 @@ import type { PgPoolOptions } from "../../PgPool.js"
 const number = (key: string): Config.Config<number> =>
   Config.map(Config.string(key), (text) => numberIn(text) ?? text as never)
 
-const numberIn = (text: string): number | undefined => /^\s*-?[\d.]+\s*$/.test(text) ? Number(text) : undefined
+const numberIn = (text: string): number | undefined =>
+  text.trim() === "" || Number.isNaN(Number(text)) ? undefined : Number(text)
 
 /** A bare number is milliseconds, as everywhere in Effect. */
 const duration = (key: string): Config.Config<Duration.DurationInput> =>
-  Config.mapOrFail(Config.string(key), (text) => {
-    return Either.right(numberIn(text) ?? text.trim() as Duration.DurationInput)
-  })
+  Config.map(Config.string(key), (text) => numberIn(text) ?? text.trim() as Duration.DurationInput)
 
 /** The words of `Config.boolean` that are no numbers. */
-const booleans: { readonly [word: string]: boolean } = {
-  true: true,
-  yes: true,
-  on: true,
-  false: false,
-  no: false,
-  off: false
-}
+const booleans: ReadonlyMap<string, boolean> = new Map([
+  ...["true", "yes", "on"].map((yes) => [yes, true] as const),
+  ...["false", "no", "off"].map((no) => [no, false] as const)
+])
 
 const numberOrBoolean = (key: string): Config.Config<number | boolean> =>
-  Config.map(Config.string(key), (text) => booleans[text] ?? numberIn(text) ?? text as never)
+  Config.map(Config.string(key), (text) => booleans.get(text) ?? numberIn(text) ?? text as never)
 
 /** The options of the pool that can be set from outside the program. */
 const poolOptions = {
