@@ -79,7 +79,7 @@ export class Sweeper<A> {
       }
     }
     this.pool.serve(now)
-    return Math.min(...this.byLastUse(now).map((idle) => this.dueAt(idle, now)), Infinity)
+    return this.byLastUse(now).reduce((next, idle) => Math.min(next, this.dueAt(idle, now)), Infinity)
   }
 
   /**
