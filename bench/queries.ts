@@ -84,7 +84,7 @@ const ask = (clients: ReadonlyArray<Name>, cell: Cell, { rounds, seconds, url }:
       `Queries: ${cell.shape}, ${cell.connections} connections, ${cell.fibers} fibers, delay ${cell.delay} ms`,
       contenders,
       // V8 compiles what has run often. Until then a client of many layers looks worse than it is beside one of few.
-      { rounds, seconds, warmUp: { operations: 25_000, seconds: 10 * seconds } }
+      { rounds, seconds, warmUp: { operations: 20_000, seconds: 8 * seconds } }
     )
   }).pipe(Effect.scoped)
 
