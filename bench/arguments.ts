@@ -42,7 +42,7 @@ What queries asks; default: what the goals are about. Several values are separat
   --fibers N         default: 64
   --shape NAME       ${shapes.join(", ")}; default: short
   --delay N          milliseconds to the server, each way; default: 0
-  --all              1, 2, 5 and 10 connections with 1, 8, 64 and 512 fibers in all shapes, near and 1 ms away; some 40 minutes
+  --all              1, 2, 5 and 10 connections with 1, 8, 64 and 512 fibers in all shapes, near and 1 ms away; about an hour
 `
 
 export class BadArguments extends Data.TaggedError("BadArguments")<{ readonly message: string }> {}
