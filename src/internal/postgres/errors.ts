@@ -4,6 +4,7 @@ import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
 import { NoHost, OutcomeUnknown } from "../../PgError.js"
 import type { PoolError } from "../../PoolError.js"
+import { wordsOf } from "../words.js"
 import { codeOf, ConnectFailed, isRefused, isTransient, NoPassword } from "./codes.js"
 import { isTlsFailure, tlsAdvice, tlsReason } from "./tls.js"
 
@@ -60,12 +61,12 @@ export const asSqlError = (error: SqlError | PoolError): SqlError => isPoolError
 
 const describe = (cause: unknown): string => {
   const advice = tlsAdvice(cause)
-  return advice === undefined ? wordsOf(cause) : `${wordsOf(cause)}. ${advice}`
+  return advice === undefined ? reasonOf(cause) : `${reasonOf(cause)}. ${advice}`
 }
 
-const wordsOf = (cause: unknown): string => {
+const reasonOf = (cause: unknown): string => {
   const reason = tlsReason(cause)
   if (reason !== undefined) return reason
   if (cause instanceof Error && cause.message !== "") return cause.message
-  return codeOf(cause) ?? (Cause.isCause(cause) ? Cause.pretty(cause) : String(cause))
+  return codeOf(cause) ?? (Cause.isCause(cause) ? Cause.pretty(cause) : wordsOf(cause))
 }
