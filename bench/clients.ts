@@ -7,7 +7,7 @@ import type { Scope } from "effect"
 import { PgPool } from "effect-pgpool"
 import * as Pg from "pg"
 import postgres from "postgres"
-import { watch } from "../test/support/server.js"
+import { ask } from "../test/support/server.js"
 import { fibers, promises } from "./crowd.js"
 import type { Contender } from "./measure.js"
 
@@ -44,17 +44,19 @@ const writeRow = "INSERT INTO effect_pgpool_bench.log (n, note) VALUES ($1, $2)"
 
 /** The tables, for the life of the scope. */
 export const tables = (url: string): Effect.Effect<void, never, Scope.Scope> => {
-  const run = (sql: string) => Effect.scoped(Effect.flatMap(watch(Redacted.make(url)), ({ query }) => query(sql)))
   const drop = "DROP SCHEMA IF EXISTS effect_pgpool_bench CASCADE"
   return Effect.acquireRelease(
-    run(`
+    ask(
+      url,
+      `
       ${drop};
       CREATE SCHEMA effect_pgpool_bench;
       CREATE TABLE effect_pgpool_bench.rows (id int, name text, price float8, at timestamptz);
       INSERT INTO effect_pgpool_bench.rows SELECT n, 'the name of ' || n, n * 1.5, now() FROM generate_series(1, 100) n;
       CREATE TABLE effect_pgpool_bench.log (n int, note text)
-    `),
-    () => run(`SET client_min_messages = warning; ${drop}`)
+    `
+    ),
+    () => ask(url, `SET client_min_messages = warning; ${drop}`)
   )
 }
 

@@ -100,10 +100,9 @@ const notes = ({ delay, plan, seconds, statement }: {
     `Each request is \`${statement}\`, which holds a connection for ${service} ms in all. Its time counts from its planned`,
     "arrival, though 99 of 100 were only made \"late\" ms after it, at most; what failed has no time. Connections are those",
     `in \`pg_stat_activity\`, every 100 ms. A connect takes about ${connect} ms: a proxy holds it up by`,
-    `${
-      delay.toFixed(1)
-    } ms. (A server of the benchmark's own asks for one iteration of SCRAM at a login, and not for 4,096,`,
-    "with which both sides work for milliseconds on the processors that all share.) CPU is that of the contender's process."
+    `${delay.toFixed(1)} ms. (A server of the benchmark's own asks for one iteration of SCRAM at a login, and not for`,
+    "4,096, with which both sides work for milliseconds on the processors that all share.) CPU is that of the",
+    "contender's process."
   ].join(" ")
 }
 

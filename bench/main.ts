@@ -1,10 +1,10 @@
 // What the pool costs beside its peers: npm run bench -- --help
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect, Redacted } from "effect"
+import { Console, Effect } from "effect"
 import type { Scope } from "effect"
 import { writeFile } from "node:fs/promises"
 import * as Postgres from "../test/support/postgres.js"
-import { watch } from "../test/support/server.js"
+import { ask } from "../test/support/server.js"
 import type { Arguments, Part } from "./arguments.js"
 import { parse, usage } from "./arguments.js"
 import { day } from "./day.js"
@@ -18,11 +18,7 @@ import { describe, render } from "./report.js"
  * SCRAM makes both sides of a login work for some milliseconds, on purpose. Here they share their processors: in a burst
  * callers would wait for those, and not for connections.
  */
-const easeLogins = (url: string) =>
-  watch(Redacted.make(url)).pipe(
-    Effect.flatMap(({ query }) => query("SET scram_iterations = 1; ALTER ROLE postgres PASSWORD 'postgres'")),
-    Effect.scoped
-  )
+const easeLogins = (url: string) => ask(url, "SET scram_iterations = 1; ALTER ROLE postgres PASSWORD 'postgres'")
 
 const ownServer = Effect.gen(function*() {
   const { url } = yield* Postgres.start({ parameters: { max_connections: "200" } })

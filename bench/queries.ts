@@ -57,8 +57,11 @@ export const quick: ReadonlyArray<Grid> = [
   { shape: "short", connections: [1, 2], fibers: [4], delay: 1 }
 ]
 
+/** What most goals are about. */
+const isCentral = ({ fibers, shape }: Cell) => shape === "short" && fibers === 64
+
 /** With statements prepared just once: it is not what this compares. */
-const isWithPrepared = ({ connections, fibers, shape }: Cell) => shape === "short" && connections === 2 && fibers === 64
+const isWithPrepared = (cell: Cell) => isCentral(cell) && cell.connections === 2
 
 const clientsFor = (cell: Cell): ReadonlyArray<Name> => [
   names.ours,
@@ -89,10 +92,8 @@ const ask = (clients: ReadonlyArray<Name>, cell: Cell, { rounds, seconds, url }:
   }).pipe(Effect.scoped)
 
 /** Those that a goal for the cell is about. */
-const contestants = ({ connections, fibers, shape }: Cell): ReadonlyArray<Name> =>
-  shape === "short" && connections <= 2 && fibers === 64
-    ? [names.ours, names.stock, names.multiplex]
-    : [names.ours, names.stock]
+const contestants = (cell: Cell): ReadonlyArray<Name> =>
+  isCentral(cell) && cell.connections <= 2 ? [names.ours, names.stock, names.multiplex] : [names.ours, names.stock]
 
 /**
  * Those that the goals are about are asked in more than one process each: one that runs the same program as another may be
@@ -139,8 +140,8 @@ const measureGrid = (grid: Grid, options: Options) =>
 const byStock = (name: string, { figures }: Measured): Ratio => times(named(figures, names.stock), named(figures, name))
 
 const goalsOf = (cells: ReadonlyArray<Measured>): ReadonlyArray<Goal> => {
-  const main = cells.filter(({ delay, fibers, shape }) => delay === 0 && fibers === 64 && shape === "short")
-  const far = cells.filter(({ delay, fibers, shape }) => delay === 1 && fibers === 64 && shape === "short")
+  const main = cells.filter((cell) => isCentral(cell) && cell.delay === 0)
+  const far = cells.filter((cell) => isCentral(cell) && cell.delay === 1)
   const [worst] = cells.map((cell) => byStock(names.ours, cell)).sort((a, b) => a.median - b.median)
   const best = Math.min(...main.map(({ figures }) => named(figures, names.stock).wall))
   const many = (count: number) => (count === 1 ? "1 connection" : `${count} connections`)

@@ -1,8 +1,8 @@
 /** The report: what was measured, where, and how to measure it again. */
-import { Effect, Redacted } from "effect"
+import { Effect } from "effect"
 import { readFile } from "node:fs/promises"
 import { cpus, loadavg } from "node:os"
-import { watch } from "../test/support/server.js"
+import { ask } from "../test/support/server.js"
 import type { Ratio } from "./measure.js"
 
 export interface Section {
@@ -60,11 +60,7 @@ const versionOf = (name: string): Effect.Effect<string> =>
   })
 
 const serverVersion = (url: string): Effect.Effect<string> =>
-  watch(Redacted.make(url)).pipe(
-    Effect.flatMap(({ query }) => query("SHOW server_version")),
-    Effect.map(([{ server_version }]) => server_version),
-    Effect.scoped
-  )
+  Effect.map(ask(url, "SHOW server_version"), ([{ server_version }]) => server_version)
 
 /** Where it was measured, as it was before. */
 export const describe = (url: string): Effect.Effect<string> =>

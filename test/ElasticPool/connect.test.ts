@@ -35,10 +35,7 @@ const giveUpAt = (tasks: number, steps: number): FakeConnect => {
     connectTimeout: "20 seconds"
   } as const
   const scope = Effect.runSync(Scope.make())
-  const pool = Effect.runSync(Exit.match(sim.fork(Scope.extend(ElasticPool.make(options), scope)).unsafePoll()!, {
-    onFailure: Effect.failCause,
-    onSuccess: Effect.succeed
-  }))
+  const pool = Effect.runSync(sim.fork(Scope.extend(ElasticPool.make(options), scope)).unsafePoll()!)
   const ask = () => sim.fork(pool.use((id) => Effect.zipRight(Effect.sync(() => fake.lent.push(id)), Effect.never)))
   ask()
   sim.advance(2399)

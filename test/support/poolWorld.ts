@@ -816,7 +816,7 @@ export class PoolWorld {
     this.expect(this.stats.size === kept, "R9", () => `a quiet pool has not settled on ${kept}`)
     if (minsize === 0) {
       this.expect(this.sim.timersSet === 0, "R9", () => `a pool at rest has ${this.sim.timersSet} timers`)
-      this.expect(this.sim.fibersAlive === 0, "R9", () => `a pool at rest has ${this.sim.fibersAlive} fibers`)
+      this.expect(this.sim.alive.size === 0, "R9", () => `a pool at rest has ${this.sim.alive.size} fibers`)
     }
     this.throwWrongs()
   }
@@ -852,7 +852,7 @@ export class PoolWorld {
     this.expect(this.stats.size === 0, "I5", () => "permits are in use after the close")
     const isLeft = this.conns.some(({ phase, work }) => phase !== "closed" || work !== undefined)
     if (isLeft || this.callers.some(({ state }) => state !== "done")) return
-    this.expect(this.sim.fibersAlive === 0, "I5", () => `${this.sim.fibersAlive} fibers are left after the close`)
+    this.expect(this.sim.alive.size === 0, "I5", () => `${this.sim.alive.size} fibers are left after the close`)
     this.expect(this.sim.timersSet === 0, "I5", () => `${this.sim.timersSet} timers are left after the close`)
   }
 }

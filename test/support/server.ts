@@ -92,3 +92,7 @@ export const pause = (millis: number): Effect.Effect<void> =>
   Effect.async<void>((resume) => {
     setTimeout(() => resume(Effect.void), millis)
   })
+
+/** One statement, in a session of its own. */
+export const ask = (url: string, text: string): Effect.Effect<Array<any>> =>
+  Effect.scoped(Effect.flatMap(watch(Redacted.make(url)), ({ query }) => query(text)))

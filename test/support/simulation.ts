@@ -99,10 +99,6 @@ export class Simulation implements Scheduler.Scheduler {
     return this.fibers.alive
   }
 
-  get fibersAlive(): number {
-    return this.fibers.alive.size
-  }
-
   /** Timers that have not rung. */
   get timersSet(): number {
     return this.timers.size

@@ -5,7 +5,7 @@ import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import * as HaProxy from "../../haproxy.js"
 import type { Postgres } from "../../postgres.js"
-import { watch } from "../../server.js"
+import { ask } from "../../server.js"
 import type { Case, Seen } from "../case.js"
 import { atMost, fullRateWithin } from "../case.js"
 import type { Before } from "../stage.js"
@@ -62,12 +62,8 @@ const silent: Case = {
 /** Says whether a server can be written to, by the status of an answer to anything, as the agents of a cluster do. */
 const healthOf = ({ url }: Postgres) =>
   Effect.gen(function*() {
-    const isPrimary = Effect.flatMap(
-      watch(Redacted.make(url)),
-      ({ query }) => query("SELECT pg_is_in_recovery() AS follows")
-    ).pipe(
+    const isPrimary = ask(url, "SELECT pg_is_in_recovery() AS follows").pipe(
       Effect.map(([{ follows }]) => follows === false),
-      Effect.scoped,
       Effect.catchAllCause(() => Effect.succeed(false))
     )
     const server = createServer((_, response) =>
