@@ -1,6 +1,8 @@
 /** @internal */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
@@ -12,11 +14,13 @@ import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../ElasticPool.js"
 import type { PoolError } from "../PoolError.js"
+import { ioClock } from "./ioClock.js"
 import { finallyDo } from "./lean.js"
 import type { BadOption } from "./options.js"
 import { decodeLimits, decodeOver, decodePool } from "./options.js"
 import type { Fork } from "./pool/alarm.js"
 import { ElasticPoolState } from "./pool/pool.js"
+import { Reach } from "./pool/reach.js"
 import type { Settings } from "./pool/settings.js"
 import type { Slot } from "./pool/slot.js"
 
@@ -32,6 +36,9 @@ export const orDie = <A>(decoded: Either.Either<A, BadOption>): Effect.Effect<A>
     ? Effect.succeed(decoded.right)
     : Effect.die(new Cause.IllegalArgumentException(decoded.left.message))
 
+/** What is in force where nobody has set another clock. */
+const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
+
 /**
  * Resources that several borrowers may use at the same time, of those who ask for no more.
  *
@@ -42,12 +49,15 @@ export interface Shareable<A> {
   readonly share: number
   /** Whether one that others use has room for one more. */
   readonly canShare: (a: A) => boolean
+  /** Waits until the other side has let go of one that was closed. */
+  readonly released?: (a: A) => Effect.Effect<unknown>
+  readonly reach?: Reach
 }
 
 /** @internal */
 export const makeState = <A, E, R>(
   options: Api.ResourceOptions<A, E, R>,
-  { canShare, share }: Shareable<A> = { share: 1, canShare: () => false }
+  { canShare, reach, released, share }: Shareable<A> = { share: 1, canShare: () => false }
 ): Effect.Effect<ElasticPoolState<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
     const settings = { ...(yield* orDie(decodePool(options))), share }
@@ -59,7 +69,7 @@ export const makeState = <A, E, R>(
     const runFork = Runtime.runFork(runtime)
     // The pool may be made where nothing can be interrupted, but its fibers must be.
     const fork: Fork = (effect) => runFork(Effect.interruptible(effect))
-    const { ioClock = clock } = options
+    const { ioClock: io = clock === liveClock ? ioClock : clock } = options
     // Where that can't be known it is closed after the reset.
     const orInvalidate = (needsReset: (a: A) => boolean) => (a: A) => {
       try {
@@ -75,6 +85,7 @@ export const makeState = <A, E, R>(
       reset: reset ?? (() => Effect.void),
       canCheck: check !== undefined,
       canShare,
+      released: released ?? (() => Effect.void),
       needsReset: reset === undefined ? () => false : orInvalidate(needsReset ?? (() => true)),
       isTransient: isTransient ?? (() => false),
       isPermanent: isPermanent ?? (() => false)
@@ -83,8 +94,9 @@ export const makeState = <A, E, R>(
       now: neverBack(clock),
       fork,
       // Whole ones: sums and differences of others are not exact, and a deadline might never quite be reached.
-      io: { clock: ioClock, now: () => Number(ioClock.unsafeCurrentTimeNanos() / 1_000_000n), fork },
-      random
+      io: { clock: io, now: () => Number(io.unsafeCurrentTimeNanos() / 1_000_000n), fork },
+      random,
+      reach: reach ?? new Reach({ millis: settings.cleanupTimeout, isSet: options.cleanupTimeout !== undefined })
     })
     yield* Effect.addFinalizer(() => state.lifecycle.close)
     state.serve()

@@ -699,17 +699,26 @@ describe("I6 what hangs holds up nobody else", () => {
       })
     ))
 
-  it.scoped("I6 an acquire that ends after it was left behind is closed all the same", () =>
+  it.scoped("I6 what an acquire that is left behind has opened is closed first, and what it opens later at once", () =>
     Effect.gen(function*() {
-      const fake = new FakeResource({
-        connect: (id) => id === 1 ? Effect.uninterruptible(slow("1 minute")) : ok
+      const open = new Set<string>()
+      const part = (name: string) =>
+        Effect.acquireRelease(Effect.sync(() => open.add(name)), () => Effect.sync(() => open.delete(name)))
+      let connects = 0
+      const acquire = Effect.suspend(() => {
+        const id = ++connects
+        return id > 1
+          ? part(`${id}`)
+          : Effect.uninterruptible(Effect.zipRight(part("socket"), Effect.zipRight(slow("1 minute"), part("rest"))))
       })
-      const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, connectTimeout: "2 seconds" })
+      const pool = yield* makePool({ acquire, maxsize: 1, maxoverflow: 1, connectTimeout: "2 seconds" })
       yield* Caller.ask(pool)
-      yield* TestClock.adjust("59 seconds")
-      assert.strictEqual(fake.live, 2)
-      yield* TestClock.adjust("1 seconds")
-      assert.strictEqual(fake.live, 1)
+      yield* TestClock.adjust("2499 millis")
+      assert.deepStrictEqual([...open], ["socket"])
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual([...open], ["2"])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([...open], ["2"])
       assert.deepInclude(yield* pool.stats, { size: 1, busy: 1, opened: 1 })
     }))
 

@@ -5,6 +5,7 @@ import { Cause, Config, ConfigProvider, Context, Effect, Either, Exit, Layer, Op
 import { PgError, PgPool, PgPoolLayer } from "effect-pgpool"
 import Dns from "node:dns"
 import { inject, vi } from "vitest"
+import { Reach } from "../../src/internal/pool/reach.js"
 import { decodeTarget } from "../../src/internal/postgres/config.js"
 import type { Open, Place } from "../../src/internal/postgres/dial.js"
 import { dial } from "../../src/internal/postgres/dial.js"
@@ -164,6 +165,8 @@ const build = <A, E>(layer: Layer.Layer<A, E>, entries: Record<string, string>) 
 /** A port where nobody listens. */
 const closedPort = Effect.scoped(Effect.map(Proxy.start(serverUrl), ({ port }) => port))
 
+const near = new Reach({ millis: 500, isSet: false })
+
 /** Hosts that do what is said of them, and what was tried. */
 class Scripted {
   readonly tried: Array<string> = []
@@ -178,7 +181,7 @@ class Scripted {
   /** Gives the place that a session was opened to. */
   readonly dial = Effect.suspend(() => {
     this.tried.length = 0
-    return Effect.scoped(dial(this.hosts, true, this.connectTimeout, this.open))
+    return Effect.scoped(dial(this.hosts, true, this.connectTimeout, near, this.open))
   })
 
   private readonly open: Open<string> = (place, role) =>
@@ -260,7 +263,7 @@ describe("a dial", () => {
     Effect.gen(function*() {
       let open = 0
       const { hosts: decoded } = new Scripted({ hosts, targetSessionAttrs: "standby" })
-      const attempt = dial(decoded, true, 5000, () =>
+      const attempt = dial(decoded, true, 5000, near, () =>
         Effect.zipRight(
           Effect.acquireRelease(Effect.sync(() => assert.strictEqual(open++, 0)), () => Effect.sync(() => open--)),
           connectError(new PgError.WrongRole({ wanted: "standby", found: "primary" }))

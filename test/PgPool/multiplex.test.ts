@@ -337,3 +337,59 @@ describe("multiplex", () => {
       assert.lengthOf(yield* sessions, 0)
     }))
 })
+
+describe("R16 multiplex: when all who share a connection give up", () => {
+  /** All give up after so long. */
+  const givenUp = <A, E>(effects: Iterable<Effect.Effect<A, E>>, millis: number) =>
+    together(Array.from(effects, (effect) => Effect.timeout(effect, millis)))
+
+  it.scopedLive("what only reads is cancelled one after the other, and the next one is not hit", () =>
+    Effect.gen(function*() {
+      const { pool, sql, until } = yield* makePool({ ...one, cleanupTimeout: 400 })
+      const pid = yield* pidOf(sql)
+      yield* givenUp(range(3).map(() => sleep(sql, 5)), 100)
+      // Nobody interrupts this one, and all that could hit it is over before it ends.
+      assert.deepStrictEqual(yield* sql`SELECT pg_sleep(${0.6}), ${1}::int AS n`.values, [["", 1]])
+      assert.strictEqual(yield* pidOf(sql), pid)
+      yield* until(nobodySleeps)
+      assert.strictEqual((yield* pool.stats).opened, 1)
+    }))
+
+  it.scopedLive("each cancel has cleanupTimeout for itself", () =>
+    Effect.gen(function*() {
+      const { pool, sql, until } = yield* makePool({ ...one, onConnect: slowToCancel, cleanupTimeout: 500 })
+      const pid = yield* pidOf(sql)
+      yield* givenUp(range(4).map(() => sql`SELECT pg_temp.slow_to_cancel(${5})`), 100)
+      assert.strictEqual(yield* pidOf(sql), pid)
+      yield* until(nobodySleeps)
+      assert.strictEqual((yield* pool.stats).opened, 1)
+    }))
+
+  it.scopedLive("what would have stored something does not begin, and the limit holds", () =>
+    Effect.gen(function*() {
+      const { app, close, server, sql } = yield* makePool(one)
+      const table = yield* makeTable("id integer")
+      for (let round = 0; round < 3; round++) {
+        yield* sql`SELECT 1`
+        yield* givenUp([sleep(sql, 5), ...range(20).map((id) => insert(sql, table, id))], 100)
+        yield* givenUp(range(20).map((id) => slowInsert(sql, table, id, 0.5)), 100)
+        assert.isAtMost((yield* server.sessions(app)).length, 1)
+      }
+      yield* close
+      yield* server.until(app, (sessions) => sessions.length === 0)
+      assert.deepStrictEqual(yield* table.ids, [])
+    }))
+
+  it.scopedLive("the same when the pool is closed over them", () =>
+    Effect.gen(function*() {
+      const { app, close, server, sql, until } = yield* makePool({ ...one, closeTimeout: 50 })
+      const table = yield* makeTable("id integer")
+      yield* sql`SELECT 1`
+      const asked = yield* Effect.fork(together([sleep(sql, 5), ...range(20).map((id) => insert(sql, table, id))]))
+      yield* until((sessions) => sessions.some(isSleeping))
+      yield* close
+      yield* Fiber.join(asked)
+      yield* server.until(app, (sessions) => sessions.length === 0)
+      assert.deepStrictEqual(yield* table.ids, [])
+    }))
+})

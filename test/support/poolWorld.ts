@@ -63,7 +63,7 @@ export const retryDelay = 100
 const quietTime = 500
 
 /** R6, a little less than the second that it may be at most: older connects are no cover for a waiter. */
-const youngFor = 800
+const leastTrust = 800
 
 export const calm: WorldOptions = {
   maxsize: 2,
@@ -122,7 +122,13 @@ export class Conn {
   /** A check or a reset has failed. */
   dead = false
   closes = 0
-  constructor(readonly id: number, readonly startedAt: number, readonly plan: ConnectPlan) {}
+  constructor(
+    readonly id: number,
+    readonly startedAt: number,
+    readonly plan: ConnectPlan,
+    /** R6: so long it is a cover for a waiter. */
+    readonly youngFor: number
+  ) {}
 
   evict({ at, before, over }: Eviction): void {
     if (this.id >= before) return
@@ -202,6 +208,8 @@ export class PoolWorld {
   /** Connects whose success came in time for the pool. */
   private successes = 0
   private hardFailures = 0
+  /** Of connects that succeeded, the latest first. */
+  private readonly connectTimes: Array<number> = []
   private failedByConnect = 0
   private lastInterruptAt = -Infinity
   /** When last a check failed, or a check or a reset took too long: what was open has to be proven anew (R19). */
@@ -468,7 +476,7 @@ export class PoolWorld {
   private readonly acquire = Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
       const plan = (this.isHealed ? undefined : this.options.connects[this.conns.length]) ?? well
-      const conn = new Conn(this.conns.length, this.now, plan)
+      const conn = new Conn(this.conns.length, this.now, plan, this.youngFor)
       conn.askedAt = this.now + (this.last.state === "closing" ? 0 : this.options.connectTimeout)
       if ((this.closingAt ?? this.now) < this.now) this.wrong("R13", `#${conn.id} is dialled after the close`)
       for (const eviction of this.evictions) conn.evict(eviction)
@@ -508,6 +516,7 @@ export class PoolWorld {
       conn.phase = "open"
       conn.openedAt = conn.provenAt = this.now
       if (inTime) {
+        this.connectTimes.unshift(this.now - conn.startedAt)
         this.successes++
         this.goodAt = this.now
         conn.askedAt = Infinity
@@ -533,8 +542,16 @@ export class PoolWorld {
     return phase === "connecting" && this.now < askedAt
   }
 
+  /** Where connects take longer the next ones are relied on for longer, by the quickest of the last few. */
+  private get youngFor(): number {
+    return Math.max(
+      leastTrust,
+      ...this.connectTimes.length === 0 ? [] : [1.5 * Math.min(...this.connectTimes.slice(0, 4))]
+    )
+  }
+
   private isHopeless(conn: Conn): boolean {
-    return conn.isOutdated || this.now - conn.startedAt >= youngFor
+    return conn.isOutdated || this.now - conn.startedAt >= conn.youngFor
   }
 
   /** It hung, and its permit was lacking (R18). */
@@ -677,7 +694,7 @@ export class PoolWorld {
       minsize > 0 || warm > 0 || this.hasResized || this.evictions.length > 0 || this.badAt > -Infinity ||
       this.hardFailures > 0
     ) return true
-    const isYoung = this.conns.every((conn) => conn.phase !== "connecting" || conn.startedAt + youngFor > this.now)
+    const isYoung = this.conns.every((conn) => conn.phase !== "connecting" || conn.startedAt + conn.youngFor > this.now)
     if (!isYoung || size <= maxsize) return true
     const least = this.options.isAuto ? 0 : this.options.maxwait
     return this.callers.some((caller) => caller.state === "waiting" && this.waited(caller) >= least)
@@ -730,7 +747,7 @@ export class PoolWorld {
 
     // Promptness (I2, I6).
     const waiting = this.callers.filter(({ state }) => state === "waiting")
-    const isYoung = (conn: Conn) => now - conn.startedAt < Math.min(youngFor, connectTimeout) && !conn.isOutdated
+    const isYoung = (conn: Conn) => now - conn.startedAt < Math.min(conn.youngFor, connectTimeout) && !conn.isOutdated
     const cover = count((conn) => isOpening(conn) && isYoung(conn))
     this.expect(cover <= connectConcurrency, "R6", () => `${cover} connects are under way`)
     const isOutage = this.badAt >= this.goodAt && this.badAt > -Infinity

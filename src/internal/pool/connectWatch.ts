@@ -2,10 +2,9 @@
 import type { Time } from "./alarm.js"
 import { Alarm } from "./alarm.js"
 import type { Slot } from "./slot.js"
-import { youngFor } from "./slot.js"
 
 /**
- * Tells of connects that have taken so long that no caller should rely on them (R6), at least once in each `youngFor`, and
+ * Tells of connects that have taken so long that no caller should rely on them (R6), at least once in each `youngFor` of theirs, and
  * ends those that have taken as long as `connectTimeout`. One sleeping fiber does for all: one for each would be a good
  * part of what it takes to open many at once, which is when callers wait for it.
  *
@@ -40,7 +39,7 @@ export class ConnectWatch<A> {
       if (slot.state !== "opening") continue
       const age = now - slot.dialledAt
       if (age >= this.connectTimeout) slot.timeOut()
-      else if (age >= youngFor) stale.push(slot)
+      else if (age >= slot.youngFor) stale.push(slot)
     }
     if (stale.length > 0) this.stale(stale)
     return this.next(now)
@@ -57,7 +56,7 @@ export class ConnectWatch<A> {
   }
 
   /** When it is looked at after `now`. */
-  private lookAt({ dialledAt }: Slot<A>, now: number): number {
+  private lookAt({ dialledAt, youngFor }: Slot<A>, now: number): number {
     const looks = Math.floor((now - dialledAt) / youngFor)
     return dialledAt + Math.min(this.connectTimeout, (looks + 1) * youngFor)
   }

@@ -1,10 +1,6 @@
 /** @internal */
 import * as Predicate from "effect/Predicate"
 import type { Slot } from "./slot.js"
-import { youngFor } from "./slot.js"
-
-/** A connect that takes longer is given up where its permit is lacking. In milliseconds. */
-const hopelessAfter = 2 * youngFor
 
 /**
  * The pool's books of its connections: all that hold a permit, those that are ready, and which value is whose.
@@ -26,8 +22,9 @@ export class Connections<A> {
     return [...this.all].filter(({ state }) => state === "busy" || state === "checking")
   }
 
-  opened(slot: Slot<A>, value: A, ioNow: number): void {
-    this.success = { dialledAt: slot.dialledAt, took: ioNow - slot.dialledAt }
+  /** `took`: milliseconds by the clock of I/O. */
+  opened(slot: Slot<A>, value: A, took: number): void {
+    this.success = { dialledAt: slot.dialledAt, took }
     slot.value = value
     slot.invalid = Predicate.isObject(value) && this.stillborn.delete(value)
     this.byValue.set(value, slot)
@@ -48,14 +45,15 @@ export class Connections<A> {
 
   /**
    * A connect that hangs, and is to be given up for its permit: one that began later has succeeded in half the time, or
-   * there is an older one. The oldest is left alone: a server that is slow, and not away, has until `connectTimeout`.
+   * there is an older one, and it has taken twice as long as a caller relies on it. The oldest is left alone: a server
+   * that is slow, and not away, has until `connectTimeout`.
    */
   hopeless(ioNow: number): Slot<A> | undefined {
     const stale = [...this.all].filter(({ stale, state }) => stale && state === "opening")
     const age = (slot: Slot<A>) => ioNow - slot.dialledAt
     const { dialledAt, took } = this.success
     return stale.find((slot) => slot.dialledAt < dialledAt && age(slot) > 2 * took) ??
-      stale.slice(1).find((slot) => age(slot) >= hopelessAfter)
+      stale.slice(1).find((slot) => age(slot) >= 2 * slot.youngFor)
   }
 
   /** All that are open are to be checked before their next use (R19). */

@@ -249,15 +249,14 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   // --- connect ---------------------------------------------------------------------------------------------------
 
   private connect(successorOf?: Slot<A>): Slot<A> {
-    const slot = new Slot<A>(successorOf)
-    slot.dialledAt = this.env.io.now()
+    const { io, random, reach } = this.env
+    const slot = new Slot<A>(successorOf, reach.youngFor, io.now())
     this.connections.all.add(slot)
     this.tally.add(slot)
     this.connectWatch.watch(slot)
     this.demand.dialled()
     this.patience.dialled(slot)
-    const { env: { io, random }, settings: { cleanupTimeout } } = this
-    const connection = this.permits.hold(life(slot, this.resource, { random, ioClock: io.clock, cleanupTimeout }, this))
+    const connection = this.permits.hold(life(slot, this.resource, { random, ioClock: io.clock, reach }, this))
     slot.fiber = this.env.fork(Effect.ensuring(connection, Effect.sync(() => this.gone(slot))))
     return slot
   }
@@ -265,7 +264,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   opened(slot: Slot<A>, value: A, chance: number): void {
     const now = this.env.now()
     const lifetime = this.settings.expires * (1 - this.settings.expiresJitter * chance)
-    this.connections.opened(slot, value, this.env.io.now())
+    const took = this.env.io.now() - slot.dialledAt
+    this.connections.opened(slot, value, took)
+    this.env.reach.connected(took)
     slot.provenAt = slot.lastUsedAt = now
     slot.expire(now, lifetime)
     this.tally.opened++
@@ -483,12 +484,15 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.failAll(Cause.fail(new PoolClosed({ stats: this.stats() })))
     for (const slot of this.connections.all) {
       if (slot.state === "idle") this.retire(slot, "closed")
-      else if (slot.state === "opening" || slot.state === "checking") slot.fiber?.unsafeInterruptAsFork(FiberId.none)
+      else if (slot.state !== "busy") slot.fiber?.unsafeInterruptAsFork(FiberId.none)
     }
   }
 
   private closeBusy(): void {
-    for (const slot of this.connections.all) if (slot.state === "busy") this.retire(slot, "closed")
+    for (const slot of this.connections.all) {
+      if (slot.state === "busy") this.retire(slot, "closed")
+      slot.fiber?.unsafeInterruptAsFork(FiberId.none)
+    }
     for (const watch of this.leakWatches) watch.unsafeInterruptAsFork(FiberId.none)
   }
 

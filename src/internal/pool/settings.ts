@@ -2,6 +2,7 @@
 import type * as Random from "effect/Random"
 import type * as Schedule from "effect/Schedule"
 import type { Time } from "./alarm.js"
+import type { Reach } from "./reach.js"
 import type { Actions } from "./slot.js"
 
 /**
@@ -44,6 +45,7 @@ export interface Environment extends Time {
   /** The time of deadlines on I/O (R14). */
   readonly io: Time
   readonly random: Random.Random
+  readonly reach: Reach
 }
 
 /** What the pool must know of its resources. @internal */

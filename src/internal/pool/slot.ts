@@ -11,6 +11,7 @@ import type * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import type { CloseReason } from "../../PoolStats.js"
 import { awaitAtMost, leaveAfter } from "./deadlines.js"
+import type { Reach } from "./reach.js"
 
 /** The part of a connection's life after which a successor is opened (R9). */
 const renewedAfter = 0.975
@@ -33,8 +34,6 @@ export class Slot<A> {
   closeReason: CloseReason = "failed"
   /** Opening for longer than a caller should have to rely on (R6). */
   stale = false
-  /** When its connect began, by the clock of I/O. */
-  dialledAt = 0
   /** When its connect began, or its loan. Only a forecast keeps it. */
   since = 0
   expiresAt = Infinity
@@ -57,7 +56,11 @@ export class Slot<A> {
 
   constructor(
     /** The connection that this one was opened to renew. */
-    readonly successorOf: Slot<A> | undefined
+    readonly successorOf: Slot<A> | undefined,
+    /** A caller relies on its connect for so long (R6), in milliseconds. */
+    readonly youngFor: number,
+    /** When its connect began, by the clock of I/O. */
+    readonly dialledAt: number
   ) {}
 
   /** It opened at `now`. */
@@ -114,6 +117,11 @@ export interface Actions<A, E> {
   readonly acquire: Effect.Effect<A, E, Scope.Scope>
   readonly check: (a: A) => Effect.Effect<unknown, unknown>
   readonly reset: (a: A) => Effect.Effect<unknown, unknown>
+  /**
+   * Waits until the other side has let go of what was closed, or as long as is right: until then its permit is in use.
+   * Where the pool closes, what of it can be interrupted is.
+   */
+  readonly released: (a: A) => Effect.Effect<unknown, unknown>
 }
 
 /**
@@ -136,18 +144,8 @@ export interface Owner<A, E> {
 export interface Surroundings {
   readonly random: Random.Random
   readonly ioClock: Clock.Clock
-  /** In milliseconds of that clock. */
-  readonly cleanupTimeout: number
+  readonly reach: Reach
 }
-
-/**
- * A connect that takes longer no longer counts as cover for a waiter (R6), in milliseconds. A little less than a second:
- * where a load balancer keeps the only dial to itself, the next one, and those that follow it, are to be open within a
- * second of the new primary's start.
- *
- * @internal
- */
-export const youngFor = 800
 
 /** @internal */
 export const connectTimedOut: Cause.Cause<never> = Cause.die(
@@ -184,10 +182,14 @@ export const life = <A, E>(
         yield* Effect.exit(restore(follow(slot, actions, surroundings, owner)))
       }
       owner.closing(slot)
+      const { ioClock, reach: { cleanupTimeout } } = surroundings
       const end = connect.unsafePoll() === null ? Fiber.interrupt(connect) : Effect.void
-      const close = Effect.zipRight(end, Scope.close(scope, Exit.void))
-      const closed = yield* leaveAfter(close, surroundings.cleanupTimeout, surroundings.ioClock)
+      const close = Scope.close(scope, Exit.void)
+      const closed = yield* leaveAfter(Effect.zipRight(end, close), cleanupTimeout, ioClock)
       if (Option.isNone(closed)) yield* leftBehind(slot)
+      // A step of `acquire` that hangs may have opened something before: that goes, whatever becomes of the step.
+      if (connect.unsafePoll() === null) yield* leaveAfter(close, cleanupTimeout, ioClock)
+      if (Exit.isSuccess(opened)) yield* Effect.exit(actions.released(opened.value))
     })
   )
 
@@ -204,7 +206,7 @@ const awaitConnect = <A, E>(slot: Slot<A>, connect: Fiber.RuntimeFiber<A, E>): E
 const follow = <A, E>(
   slot: Slot<A>,
   actions: Actions<A, E>,
-  { cleanupTimeout, ioClock }: Surroundings,
+  { ioClock, reach }: Surroundings,
   owner: Owner<A, E>
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
@@ -213,7 +215,7 @@ const follow = <A, E>(
       if (order === "retire") return
       const work = yield* Effect.forkDaemon(actions[order](slot.value))
       const exit = yield* Effect.onInterrupt(
-        awaitAtMost(work, cleanupTimeout, ioClock),
+        awaitAtMost(work, reach.cleanupTimeout, ioClock),
         () => Fiber.interruptFork(work)
       )
       const isInTime = Option.isSome(exit)

@@ -7,13 +7,15 @@ import type { Target } from "./config.js"
 
 /** What is needed of the session whose statement is cancelled. @internal */
 export interface Cancellable {
-  readonly connection: Pg.Connection
+  /** The address that it is connected to. */
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
   readonly processID: number | null
   readonly secretKey: number | null
   readonly host: string
   readonly port: number
   readonly ssl: boolean | ConnectionOptions
-  readonly sslNegotiation?: string
+  readonly sslNegotiation?: string | undefined
 }
 
 /** The parts of `pg`'s connection that are not in its types. */
@@ -24,16 +26,28 @@ interface Connection extends Omit<Pg.Connection, "stream"> {
   readonly cancel: (processId: number | null, secretKey: number | null) => void
 }
 
+/** Where a cancel of a session goes; it is known then also when the session is gone. @internal */
+export const cancellable = (session: Cancellable & { readonly connection: Pg.Connection }): Cancellable => {
+  const { remoteAddress, remotePort } = (session.connection as unknown as Connection).stream
+  const { host, port, processID, secretKey, ssl, sslNegotiation } = session
+  return { remoteAddress, remotePort, processID, secretKey, host, port, ssl, sslNegotiation }
+}
+
 /**
  * Asks the server to cancel what a session runs, on a socket of its own: to the address that the session is connected
  * to, with TLS negotiated as the session has it (R16). `true` once the server has closed that socket: only then can the
- * request hit nothing any more. `false` if that can't be known. An interrupt closes the socket.
+ * request hit nothing any more. `false` if that can't be known. An interrupt closes the socket. `onReached` is told that
+ * the server is there.
  *
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
  *
  * @internal
  */
-export const cancelRequest = (session: Cancellable, target: Target): Effect.Effect<boolean> =>
+export const cancelRequest = (
+  session: Cancellable,
+  target: Target,
+  onReached: () => void
+): Effect.Effect<boolean> =>
   Effect.async<boolean>((resume) => {
     const config = { ssl: tlsOf(session), sslNegotiation: session.sslNegotiation, stream: target.stream?.() }
     const socket = new Pg.Connection(config as never) as unknown as Connection
@@ -43,6 +57,7 @@ export const cancelRequest = (session: Cancellable, target: Target): Effect.Effe
       socket.cancel(session.processID, session.secretKey)
     }
     socket.once("connect", () => {
+      onReached()
       if (session.ssl === false) send()
       else if (session.sslNegotiation !== "direct") socket.requestSsl()
     })
@@ -51,8 +66,7 @@ export const cancelRequest = (session: Cancellable, target: Target): Effect.Effe
     socket.once("end", () => resume(Effect.succeed(isSent)))
     if (session.host.startsWith("/")) socket.connect(`${session.host}/.s.PGSQL.${session.port}`)
     else {
-      const { remoteAddress, remotePort } = (session.connection as unknown as Connection).stream
-      socket.connect(remotePort ?? session.port, remoteAddress ?? session.host)
+      socket.connect(session.remotePort ?? session.port, session.remoteAddress ?? session.host)
     }
     return Effect.sync(() => socket.stream.destroy())
   })

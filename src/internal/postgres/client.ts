@@ -148,7 +148,7 @@ export const makeClient = (
       current: router.current,
       enter: router.enter,
       report: (event) => void state.env.fork(event),
-      cleanupTimeout: target.cleanupTimeout
+      reach: target.reach
     }
     const members = {
       [SqlClient.TypeId as SqlClient.TypeId]: SqlClient.TypeId as SqlClient.TypeId,

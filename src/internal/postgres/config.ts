@@ -9,10 +9,12 @@ import * as ConnectionString from "pg-connection-string"
 import type { PgPoolOptions } from "../../PgPool.js"
 import type { BadOption as BadOptionType } from "../options.js"
 import { attempt, BadOption, duration, ofType, wholeNumber } from "../options.js"
+import { Reach } from "../pool/reach.js"
 import type { Password } from "./credentials.js"
 import { decodePassword } from "./credentials.js"
 import type { Hosts, Named } from "./hosts.js"
 import { checkNamed, decodeHosts, splitUrl } from "./hosts.js"
+import type { Strays } from "./strays.js"
 import type { UrlTls } from "./tls.js"
 import { decodeTls, sslOfUrl, withoutSecrets } from "./tls.js"
 import type { Patience } from "./turn.js"
@@ -37,9 +39,10 @@ export interface Target extends Patience {
   /** How many plain statements may be on their way on one session. 1: off. */
   readonly multiplex: number
   readonly connectTimeout: number
-  readonly cleanupTimeout: number
+  readonly reach: Reach
   /** In milliseconds. `Infinity`: off. */
   readonly queryTimeout: number
+  readonly strays: Strays
   /** What `PgClient.config` shows: the URL taken apart. */
   readonly config: PgClientConfig
 }
@@ -68,10 +71,13 @@ const plain = {
 } as const
 
 /** All but what comes from the pool. @internal */
-export const decodeTarget = (options: PgPoolOptions): Either.Either<Omit<Target, keyof Patience>, BadOptionType> =>
+export type DecodedTarget = Omit<Target, keyof Patience | "strays">
+
+/** @internal */
+export const decodeTarget = (options: PgPoolOptions): Either.Either<DecodedTarget, BadOptionType> =>
   attempt(() => target(options))
 
-const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
+const target = (options: PgPoolOptions): DecodedTarget => {
   for (const [old, ours] of Object.entries(renamed)) {
     const value = options[old as keyof typeof renamed]
     if (value !== undefined) throw new BadOption(old, value, `left out: this pool has ${ours} instead`)
@@ -124,7 +130,10 @@ const target = (options: PgPoolOptions): Omit<Target, keyof Patience> => {
     prepare: switchOf("prepare", options.prepare, 0, preparedByDefault),
     multiplex: switchOf("multiplex", options.multiplex, 1, multiplexedByDefault),
     connectTimeout: duration("connectTimeout", options.connectTimeout ?? 5000, { positive: true }),
-    cleanupTimeout: duration("cleanupTimeout", options.cleanupTimeout ?? 500, { positive: true }),
+    reach: new Reach({
+      millis: duration("cleanupTimeout", options.cleanupTimeout ?? 500, { positive: true }),
+      isSet: options.cleanupTimeout !== undefined
+    }),
     queryTimeout: options.queryTimeout === undefined
       ? Infinity
       : duration("queryTimeout", options.queryTimeout, { positive: true }),

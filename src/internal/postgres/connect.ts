@@ -30,18 +30,20 @@ export const connect = (
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
   Effect.gen(function*() {
     const first = yield* target.password
-    const session = yield* dial(target.hosts, target.stream === undefined, target.connectTimeout, (place, role) =>
-      withFresh(first, target.password, (password) =>
-        open(target, password, place, onLost)).pipe(
-          Effect.tap((session) =>
-            checkRole(session, role)
-          )
-        ))
+    const session = yield* dial(
+      target.hosts,
+      target.stream === undefined,
+      target.connectTimeout,
+      target.reach,
+      (place, role) =>
+        withFresh(first, target.password, (password) => open(target, password, place, onLost)).pipe(
+          Effect.tap((session) => checkRole(session, role))
+        )
+    )
     // Where the connection was lost, that is the failure, and not what became of the statement that ran.
     yield* Effect.mapError(
       Effect.zipRight(reachServer(target, session), prepare(target, session)),
-      (error) =>
-        session.isAlive ? error : connectError(session.loss)
+      (error) => session.isAlive ? error : connectError(session.loss)
     )
     return session
   })
@@ -59,14 +61,16 @@ const open = (
       Effect.sync(() => new Session(client as unknown as Client, target, onLost)),
       (session) => session.close
     )
+    const began = realClock.unsafeCurrentTimeMillis()
     yield* Effect.async<void, SqlError>((resume) => {
       session.client.connect((error) => {
         // Before there is another dial.
         if (error) session.destroy()
-        resume(error ? Effect.fail(connectError(error)) : Effect.void)
+        resume(error ? Effect.fail(connectError(session.loss ?? error)) : Effect.void)
       })
       return Effect.sync(() => session.destroy())
     })
+    target.reach.connected(realClock.unsafeCurrentTimeMillis() - began)
     session.listen()
     return session
   })

@@ -10,7 +10,7 @@ import * as Scope from "effect/Scope"
 import Dns from "node:dns"
 import { isIP } from "node:net"
 import { WrongRole } from "../../PgError.js"
-import { youngFor } from "../pool/slot.js"
+import type { Reach } from "../pool/reach.js"
 import { connectError, isPermanent, noAnswer, noHost } from "./errors.js"
 import type { Host, Hosts } from "./hosts.js"
 import { labelOf } from "./hosts.js"
@@ -35,11 +35,11 @@ export interface Failure {
 export type Open<A> = (place: Place, role: Role) => Effect.Effect<A, SqlError, Scope.Scope>
 
 /**
- * A caller should not have to wait for long because the first host is silent. It is left shortly before the pool no longer
+ * A caller should not have to wait for long because the first host is silent. It is left so much before the pool no longer
  * relies on the dial (R6), so that those that begin then know which host to try last. The last host that is tried has all
  * the time that is left. In milliseconds.
  */
-const patience = youngFor - 50
+const aLittle = 50
 
 /**
  * Tries hosts, and the addresses of each, one after the other until one can be used, as libpq does:
@@ -53,9 +53,10 @@ export const dial = <A>(
   /** `false`: the name is left to who makes the sockets. */
   looksUp: boolean,
   connectTimeout: number,
+  reach: Reach,
   open: Open<A>
 ): Effect.Effect<A, SqlError, Scope.Scope> => {
-  const run = new Dial(hosts, looksUp, connectTimeout, open)
+  const run = new Dial(hosts, looksUp, connectTimeout, reach, open)
   return Effect.mapError(run.run, (failures) => failures.length === 1 ? failures[0].error : noHost(failures))
 }
 
@@ -66,6 +67,7 @@ class Dial<A> {
     private readonly hosts: Hosts,
     private readonly looksUp: boolean,
     private readonly connectTimeout: number,
+    private readonly reach: Reach,
     private readonly open: Open<A>
   ) {}
 
@@ -113,12 +115,12 @@ class Dial<A> {
     labelOf: (candidate: B) => string,
     tryOne: (candidate: B, until: number) => Attempt<A>
   ): Attempt<A> {
-    const { attrs, memory } = this.hosts
+    const { hosts: { attrs, memory }, reach } = this
     return Effect.gen(function*() {
       let failures: ReadonlyArray<Failure> = []
       let left = candidates.length + later
       for (const candidate of memory.sort(candidates, labelOf, now())) {
-        const outcome = yield* Effect.either(tryOne(candidate, partOf(until, left--)))
+        const outcome = yield* Effect.either(tryOne(candidate, partOf(until, left--, reach)))
         if (Either.isRight(outcome)) {
           // A primary that is taken for want of a standby is still none.
           if (role === roleOf(attrs) && attrs !== "prefer-standby") memory.forget(labelOf(candidate))
@@ -174,8 +176,8 @@ const thatCount = (failures: ReadonlyArray<Failure>): ReadonlyArray<Failure> => 
 
 const now = (): number => realClock.unsafeCurrentTimeMillis()
 
-const partOf = (until: number, left: number): number =>
-  left === 1 ? until : now() + Math.min((until - now()) / left, patience)
+const partOf = (until: number, left: number, { youngFor }: Reach): number =>
+  left === 1 ? until : now() + Math.min((until - now()) / left, youngFor - aLittle)
 
 const inTime = (until: number) => <A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> => {
   if (until === Infinity) return effect

@@ -247,7 +247,7 @@ class Switchboard {
   /** A socket that says nothing for so long is given up. */
   private inTime<A>(session: Session, answer: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
     return Effect.flatMap(
-      leaveAfter(answer, this.target.cleanupTimeout, realClock),
+      leaveAfter(answer, this.target.reach.cleanupTimeout, realClock),
       (answer): Effect.Effect<A, SqlError> => {
         if (Option.isNone(answer)) session.destroy()
         // Whether it was still done does not matter: the next session is asked again.

@@ -23,6 +23,7 @@ import { asSqlError, connectError, isPermanent } from "./errors.js"
 import type { Pool } from "./pooled.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
+import { Strays } from "./strays.js"
 
 /** @internal */
 export const TypeId: Api.TypeId = Symbol.for("effect-pgpool/PgPool") as Api.TypeId
@@ -57,7 +58,7 @@ const makeOrFail = (
 }
 
 /** The options of the connections; those of the pool have been looked at too, before anything is built. */
-type Decoded = Omit<Target, "clock">
+type Decoded = Omit<Target, "clock" | "strays">
 
 const decode = (options: Api.PgPoolOptions): Either.Either<Decoded, BadOption> =>
   Either.flatMap(
@@ -86,7 +87,8 @@ const open = (
   decoded: Decoded
 ): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
-    const target: Target = { ...decoded, clock: yield* Effect.clock }
+    const strays = new Strays(() => state.settings.maxoverflow)
+    const target: Target = { ...decoded, clock: yield* Effect.clock, strays }
     const state: Pool = yield* makeState<Session, SqlError, never>({
       ...options,
       acquire: connect(target, (session) => state.lost(session)),
@@ -96,7 +98,12 @@ const open = (
       isTransient: ({ cause }) => isTransient(cause),
       isPermanent,
       ioClock: realClock
-    }, { share: target.multiplex, canShare: (session) => session.canShare })
+    }, {
+      share: target.multiplex,
+      canShare: (session) => session.canShare,
+      released: (session) => session.released,
+      reach: target.reach
+    })
     const { closeListen, ...face } = yield* makeClient(state, target, options)
     if (options.eager === true) yield* connectOnce(state, target)
     const { drain, evict, resize, resume, stats, suspend } = fromState(state)

@@ -71,7 +71,7 @@ class PooledStatement<A> {
     const loan = new Loan(this.pool, slot, this.borrower)
     const request = session.send<A>(
       session.prepared(this.query),
-      { onInterrupt: "cancel", isShared: this.shares },
+      { onInterrupt: "cancel", isShared: this.shares, isWrite: this.shares && !reads.test(this.query.text) },
       (answer) => {
         loan.end()
         this.answered(answer)
@@ -127,6 +127,9 @@ const isNotSent = (answer: Exit.Exit<unknown, SqlError>): boolean =>
  * in one, may not: somebody else's would run in its transaction, or with its settings.
  */
 const isShareable = ({ text, values }: Query): boolean =>
-  reads.test(text) && (values.length > 0 || !/;\s*\S/.test(text))
+  shareable.test(text) && (values.length > 0 || !/;\s*\S/.test(text))
 
-const reads = /^\s*(select|insert|update|delete|merge|with|values|table)\b/i
+const shareable = /^\s*(select|insert|update|delete|merge|with|values|table)\b/i
+
+/** What does no harm if it begins after its caller has gone. */
+const reads = /^\s*(select|values|table)\b/i

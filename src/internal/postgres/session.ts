@@ -1,15 +1,18 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
+import { Socket } from "node:net"
+import type { Duplex } from "node:stream"
 import type * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
+import { ioClock } from "../ioClock.js"
 import { awaiting } from "../lean.js"
 import { leaveAfter } from "../pool/deadlines.js"
-import { cancelRequest } from "./cancel.js"
+import type { Cancellable } from "./cancel.js"
+import { cancellable } from "./cancel.js"
+import { Canceller } from "./canceller.js"
 import { isHeldBack, isReadOnly, isServerError, isSessionLost, isWriteError, leavesOutcomeOpen } from "./codes.js"
 import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
@@ -45,6 +48,8 @@ export interface Manner {
   readonly onInterrupt: OnInterrupt
   /** Others are on their way at the same time, each for itself (`pg` calls that its pipeline mode). */
   readonly isShared?: boolean
+  /** Whether it may store something, or nobody can tell. */
+  readonly isWrite?: boolean
 }
 
 /** A query that was sent. @internal */
@@ -83,7 +88,7 @@ export interface Client extends Omit<Pg.Client, "connection" | "query" | "connec
 }
 
 /** Real time: no test clock can move a socket (R14). @internal */
-export const realClock: Clock.Clock = Clock.make()
+export const realClock: Clock.Clock = ioClock
 
 /**
  * One session of PostgreSQL. It is told what is sent, and knows when it is settled: no statement in flight, and no
@@ -97,16 +102,26 @@ export class Session {
   loss: unknown = undefined
   /** The server's last words: what it had not answered by then it has not done. */
   private farewell: unknown = undefined
-  private cancelling = false
-  private canceller: Fiber.RuntimeFiber<void> | undefined = undefined
+  private readonly canceller = new Canceller(this)
   private inFlight: OnInterrupt | undefined = undefined
-  /** Queries without an answer, and how many of them may be cancelled because nobody waits for it. */
+  /** Whoever has it is gone, whatever the books say. */
+  private isCutOff = false
+  /** Queries without an answer, how many of them may store something, and for how many nobody waits. */
   private unanswered = 0
+  private writes = 0
   private abandoned = 0
   /** Counts the answers. */
   private answers = 0
-  /** How many there are when all is answered that the last cancel could have hit. */
-  private clearedAt = 0
+  /** How often the server has said that it is ready. */
+  readies = 0
+  /** Where a cancel has to go. */
+  cancellable: Cancellable
+  /** The server may go on with what runs, although the session was given up here. */
+  private mayRunOn = false
+  /** It was ended so that a cancel can't be of use to anybody, and that has to go on. */
+  private isCut = false
+  /** The one below TLS. */
+  private readonly socket: Duplex
   private whenReady: Array<() => void> = []
   private whenSettled: Array<() => void> = []
   private readonly preparedStatements: PreparedStatements | undefined
@@ -120,6 +135,8 @@ export class Session {
   ) {
     // With it, the process and the address anybody could cancel what the session does: it is not to be in any log (R20).
     Object.defineProperty(client, "secretKey", { enumerable: false, writable: true, value: null })
+    this.cancellable = client
+    this.socket = client.connection.stream
     this.preparedStatements = target.prepare === 0 ? undefined : new PreparedStatements(client, target.prepare)
     // From birth to death: an error without a listener would end the process (R17).
     client.on("error", (error) => {
@@ -139,8 +156,12 @@ export class Session {
     })
   }
 
-  /** The server has said that it is ready. `pg` asks for that itself as well, and must be first. */
+  /** The server has said that it is ready. */
   listen(): void {
+    this.readies++
+    this.cancellable = cancellable(this.client)
+    this.client.connection.prependListener("readyForQuery", () => this.readies++)
+    // `pg` asks for that itself as well, and must be first.
     this.client.connection.on("readyForQuery", () => {
       this.ready()
       this.settle()
@@ -156,7 +177,11 @@ export class Session {
   }
 
   get isSettled(): boolean {
-    return this.ended || (this.client.readyForQuery === true && this.unanswered === 0 && !this.cancelling)
+    return this.isQuiet && (this.ended || !this.canceller.isSending)
+  }
+
+  private get isQuiet(): boolean {
+    return this.ended || (this.client.readyForQuery === true && this.unanswered === 0)
   }
 
   /** Whether the last borrower left nothing behind that is known without asking the server (R15). */
@@ -166,10 +191,10 @@ export class Session {
 
   /**
    * Whether a statement may be sent although others are on their way: not while a cancel could hit it, nor behind one that
-   * was cancelled, with which the session may be given up (R16).
+   * is cancelled, with which the session may be given up (R16).
    */
   get canShare(): boolean {
-    return this.isAlive && !this.cancelling && this.answers >= this.clearedAt
+    return this.isAlive && !this.canceller.isAtWork
   }
 
   get isInTransaction(): boolean {
@@ -245,17 +270,18 @@ export class Session {
       if (isAnswered || how.onInterrupt === "leave") return
       isAbandoned = true
       this.abandoned++
-      this.cancelAbandoned()
+      this.canceller.start()
     })
     const submit = (query: unknown) => {
       isAnswered = false
       this.unanswered++
+      if (how.isWrite === true) this.writes++
       const number = this.sent
       this.submit(query, how, (error, result) => {
         // `pg` may tell of a failure twice.
         if (isAnswered) return
         isAnswered = true
-        this.answered(isAbandoned)
+        this.answered(how, isAbandoned)
         const hasFailed = error !== null && error !== undefined
         const tell = () => {
           const again = hasFailed && !isAbandoned ? this.again(query, sender) : undefined
@@ -297,16 +323,22 @@ export class Session {
     return this.answers + this.unanswered
   }
 
-  private answered(isAbandoned: boolean): void {
+  private answered(how: Manner, isAbandoned: boolean): void {
     this.answers++
     this.unanswered--
+    if (how.isWrite === true) this.writes--
     if (isAbandoned) this.abandoned--
-    this.cancelAbandoned()
+    this.canceller.start()
   }
 
   /** A cancel hits whatever runs: it is due only when nobody waits for anything that was sent. */
-  private cancelAbandoned(): void {
-    if (this.unanswered > 0 && this.abandoned === this.unanswered) this.interrupted()
+  get runsForNobody(): boolean {
+    if (this.isQuiet || this.inFlight !== "cancel") return false
+    return this.isCutOff || (this.unanswered > 0 && this.abandoned === this.unanswered)
+  }
+
+  get hasUnbegunWrites(): boolean {
+    return this.unanswered > 1 && this.writes > 0
   }
 
   /**
@@ -328,7 +360,7 @@ export class Session {
     if (this.farewell !== undefined) return this.notSent(this.farewell)
     // The socket did not take all of it: without its end the server has done nothing that lasts.
     if (isLast && isWriteError(error)) return this.notSent(error)
-    return this.ended ? lostAnswer(error) : statementError(error)
+    return this.ended ? lostAnswer(this.loss ?? error) : statementError(error)
   }
 
   /** What one fails with that comes after the connection was lost. */
@@ -350,44 +382,9 @@ export class Session {
    * here; who uses the session next does (R16).
    */
   interrupted(): void {
-    if (this.isSettled || this.inFlight !== "cancel" || this.cancelling) return
-    this.cancelling = true
-    const { answers } = this
-    this.clearedAt = this.sent
-    // What is not settled by then is destroyed: nobody can know which statement the cancel will hit.
-    this.canceller = Effect.runFork(
-      cancelRequest(this.client, this.target).pipe(
-        // A user's `stream` may throw.
-        Effect.catchAllCause(() => Effect.succeed(false)),
-        Effect.flatMap((isDone) => {
-          if (!isDone) return Effect.sync(() => this.destroy())
-          this.cancelled(answers)
-          return this.cleared
-        }),
-        Effect.timeoutTo({
-          duration: this.target.cleanupTimeout,
-          onSuccess: () => {},
-          onTimeout: () => this.destroy()
-        }),
-        Effect.withClock(realClock)
-      )
-    )
-  }
-
-  /** Waits until all is answered that a cancel could have hit: others may be on their way by then. */
-  private readonly cleared = Effect.async<void>((resume) => {
-    const look = () => {
-      if (this.isSettled || (this.unanswered > 0 && this.answers >= this.clearedAt)) resume(Effect.void)
-      else this.onceReady(look)
-    }
-    look()
-  })
-
-  /** The cancel can hit nothing any more. If it has hit something, there may be more behind that. */
-  private cancelled(answersBefore: number): void {
-    this.cancelling = false
-    this.settle()
-    if (this.answers > answersBefore) this.cancelAbandoned()
+    if (this.isQuiet) return
+    this.isCutOff = true
+    this.canceller.start()
   }
 
   /** Fails also where its host is no longer what was asked for. */
@@ -395,28 +392,78 @@ export class Session {
 
   /**
    * Says good-bye and waits for the socket to close. A statement that still runs is cancelled, so that it doesn't
-   * outlive us on the server (R13). What takes more than half of the time that there is for clean-up is destroyed.
+   * outlive us on the server (R13). What takes more than half of the time that there is for clean-up is given up.
    */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.client.processID === null || this.ended) return Effect.sync(() => this.destroy())
+    if (this.readies === 0) return Effect.sync(() => this.destroy())
+    if (this.ended) return Effect.void
     this.interrupted()
     const goodbye = Effect.async<void>((resume) => {
       if (this.ended) resume(Effect.void)
       else this.client.end(() => resume(Effect.void))
     })
-    return leaveAfter(Effect.zipRight(this.settled, goodbye), this.target.cleanupTimeout / 2, realClock).pipe(
-      Effect.zipRight(Effect.sync(() => this.destroy()))
+    const { cleanupTimeout } = this.target.reach
+    return leaveAfter(Effect.zipRight(this.settled, goodbye), cleanupTimeout / 2, ioClock).pipe(
+      Effect.zipRight(Effect.sync(() => this.giveUp("it was closed", this.canceller.hasReached)))
     )
   })
 
-  /** Gives the session up. */
-  destroy(): void {
-    this.canceller?.unsafeInterruptAsFork(FiberId.none)
+  /** Ends when the server has let go of it as well, or need not be waited for. */
+  readonly released: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.zipRight(
+      this.isCut ? this.canceller.rested : Effect.void,
+      Effect.suspend(() => this.mayRunOn ? Effect.interruptible(this.target.strays.leave(this.gone)) : Effect.void)
+    )
+  ).pipe(Effect.uninterruptible, Effect.withClock(ioClock), Effect.ensuring(Effect.sync(() => this.destroy())))
+
+  /** The server has closed it. */
+  private readonly gone = Effect.async<void>((resume) => {
+    const { stream } = this.client.connection
+    const listener = () => resume(Effect.void)
+    if (stream.destroyed) listener()
+    else stream.once("close", listener)
+    return Effect.sync(() => stream.off("close", listener))
+  })
+
+  /**
+   * Gives the session up, whatever runs. Where the server may go on with that, the socket stays for a while: it tells of
+   * the end, for which the server is asked.
+   */
+  giveUp(why: string, mayRunOn: boolean): void {
+    if (this.isCut) this.mayRunOn = mayRunOn
+    if (this.ended) return
+    this.loss ??= new Error(why)
+    this.mayRunOn = mayRunOn && !this.isQuiet
+    if (!this.mayRunOn) return this.destroy()
+    if (this.unanswered > 1) this.reset()
+    else this.client.connection.end()
+    this.end()
+  }
+
+  /** Gives the session up so that the server can send nothing more. */
+  cut(why: string): void {
+    this.loss ??= new Error(why)
+    this.isCut = true
+    this.reset()
+    this.end()
+  }
+
+  private reset(): void {
+    const { socket } = this
+    if (socket instanceof Socket && socket.remoteAddress !== undefined) socket.resetAndDestroy()
+    this.client.connection.stream.destroy()
+  }
+
+  /** Gives the session up at once. */
+  destroy(why?: string): void {
+    if (why !== undefined) this.loss ??= new Error(why)
+    if (!this.isCut) this.canceller.stop()
     this.client.connection.stream.destroy()
     this.end()
   }
 
   private end(): void {
+    if (this.ended) return
     this.ended = true
     this.onLost(this)
     this.ready()
@@ -430,7 +477,7 @@ export class Session {
   }
 
   /** Calls `listener` when the server is ready for the next query, be it on its way or not. */
-  private onceReady(listener: () => void): void {
+  onceReady(listener: () => void): void {
     if (this.ended) listener()
     else this.whenReady.push(listener)
   }
@@ -442,9 +489,10 @@ export class Session {
     for (const listener of listeners) listener()
   }
 
-  private settle(): void {
+  settle(): void {
     if (!this.isSettled) return
     this.inFlight = undefined
+    this.isCutOff = false
     this.client.pipeline = false
     // One of them may send something: then the others wait on.
     while (this.isSettled && this.whenSettled.length > 0) this.whenSettled.shift()!()

@@ -15,6 +15,7 @@ import type { TransactionOptions } from "../../PgPool.js"
 import { orDie } from "../elasticPool.js"
 import { attempt, BadOption, fieldsOf, ofType, schedule } from "../options.js"
 import { leaveAfter } from "../pool/deadlines.js"
+import type { Reach } from "../pool/reach.js"
 import { codeOf, isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
 import type { Sender, Session } from "./session.js"
@@ -69,7 +70,7 @@ export interface Transactions {
   readonly enter: <R>(level: Level, context: Context.Context<R>) => Context.Context<R>
   /** Runs what is to be told about what nobody waits for any more. */
   readonly report: (event: Effect.Effect<void>) => void
-  readonly cleanupTimeout: number
+  readonly reach: Reach
 }
 
 type Mark = (event: "commit" | "rollback" | "savepoint") => void
@@ -306,11 +307,11 @@ const undo = (self: Transactions, level: Level, { rollback }: Kind): Effect.Effe
     // There is no such savepoint: the transaction around it had failed before.
     Effect.catchIf(({ cause }) => codeOf(cause) === "3B001", () => Effect.void)
   )
-  const undoing = leaveAfter(rollBack, self.cleanupTimeout, realClock).pipe(
+  const undoing = leaveAfter(rollBack, self.reach.cleanupTimeout, realClock).pipe(
     Effect.map((exit) => {
       // Whose lease has ended has left the rest to the connection's own fiber (R15), and a lost one to the server.
       if (!level.isAlive || !session.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
-      session.destroy()
+      session.destroy("its ROLLBACK failed or took longer than cleanupTimeout")
       self.report(Effect.logWarning("A ROLLBACK failed or took longer than cleanupTimeout: its connection is closed"))
     }),
     Effect.ensuring(Effect.sync(() => level.release()))

@@ -1,0 +1,123 @@
+/** @internal */
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import { ioClock } from "../ioClock.js"
+import type { Cancellable } from "./cancel.js"
+import { cancelRequest } from "./cancel.js"
+import type { Target } from "./config.js"
+
+/** What a canceller asks of its session. */
+interface Session {
+  readonly cancellable: Cancellable
+  readonly target: Target
+  /** Whether something runs, and nobody waits for anything that runs or is to run. */
+  readonly runsForNobody: boolean
+  /** How often the server has been ready for what comes next. */
+  readonly readies: number
+  /** Whether something waits behind what runs that must not begin, as nobody can tell any more what it would do. */
+  readonly hasUnbegunWrites: boolean
+  /** Calls back when it is ready again, or has ended. */
+  onceReady(listener: () => void): void
+  /** Somebody may wait until it can use the session. */
+  settle(): void
+  /** `mayRunOn`: the server is there, so it may well go on with what it was asked for. */
+  giveUp(why: string, mayRunOn: boolean): void
+  /** Ends it so that the server can send nothing more to it. */
+  cut(why: string): void
+}
+
+/**
+ * Stops what nobody waits for any more, one statement after the other, each by a request of its own: a cancel hits
+ * whatever runs when it comes, and nothing that comes after that (R16). Each has `cleanupTimeout`, until the server has
+ * closed the request's socket and what it was for has ended; a session that does not keep to that is given up.
+ *
+ * With the end of one statement the next one begins. Where that must not be, the socket is reset before: a server that
+ * can't send the answer of what was cancelled ends the session there.
+ *
+ * @internal
+ */
+export class Canceller {
+  /** A request is on its way: it could hit what is sent now. */
+  isSending = false
+  /** It has begun, and there may be more to cancel. */
+  isAtWork = false
+  private fiber: Fiber.RuntimeFiber<void> | undefined = undefined
+  /** Whether the server was there to take the last request. */
+  hasReached = false
+
+  constructor(private readonly session: Session) {}
+
+  start(): void {
+    if (this.isAtWork || !this.session.runsForNobody) return
+    this.isAtWork = true
+    const work = this.session.hasUnbegunWrites ? this.cutOff : this.run
+    this.fiber = Effect.runFork(Effect.withClock(work, ioClock))
+  }
+
+  stop(): void {
+    this.fiber?.unsafeInterruptAsFork(FiberId.none)
+  }
+
+  /** Ends when it is not at work. */
+  readonly rested: Effect.Effect<unknown> = Effect.suspend(() =>
+    this.fiber === undefined ? Effect.void : Fiber.await(this.fiber)
+  )
+
+  private readonly run: Effect.Effect<void> = Effect.suspend(() => {
+    const { session } = this
+    if (!session.runsForNobody) {
+      this.isAtWork = false
+      return Effect.sync(() => session.settle())
+    }
+    const { readies } = session
+    return Effect.matchEffect(this.inTime(Effect.zipRight(this.request, this.readyAfter(readies))), {
+      onFailure: (why) => Effect.sync(() => session.giveUp(why, this.hasReached)),
+      onSuccess: () => this.run
+    })
+  })
+
+  private readonly cutOff: Effect.Effect<void> = Effect.suspend(() => {
+    const { session } = this
+    session.cut("nobody waits for its statements any more")
+    return Effect.catchAll(
+      this.inTime(this.request),
+      (why) => Effect.sync(() => session.giveUp(why, this.hasReached))
+    )
+  })
+
+  private inTime(work: Effect.Effect<void, string>): Effect.Effect<void, string> {
+    const { cleanupTimeout } = this.session.target.reach
+    return Effect.timeoutFail(work, {
+      duration: cleanupTimeout,
+      onTimeout: () => `what ran was not cancelled within ${Math.round(cleanupTimeout)} ms`
+    })
+  }
+
+  /** Ends when the request can hit nothing any more. Servers that gave no key for it have to end by themselves. */
+  private readonly request: Effect.Effect<void, string> = Effect.suspend(() => {
+    const { cancellable, target } = this.session
+    this.hasReached = cancellable.processID === null
+    if (cancellable.processID === null) return Effect.void
+    this.isSending = true
+    return cancelRequest(cancellable, target, () => this.hasReached = true).pipe(
+      // A user's `stream` may throw.
+      Effect.catchAllCause(() => Effect.succeed(false)),
+      Effect.filterOrFail((isDone) => isDone, () => "the server did not take the request to cancel what ran"),
+      Effect.andThen(() => {
+        this.isSending = false
+        this.session.settle()
+      })
+    )
+  })
+
+  private readyAfter(readies: number): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      const look = () => {
+        if (this.session.readies > readies) resume(Effect.void)
+        else this.session.onceReady(look)
+      }
+      look()
+    })
+  }
+}
