@@ -31,15 +31,15 @@ describe("R14 a process that stands still for longer than a deadline destroys no
   it.scopedLive("R15 while they roll back", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool(five)
-      const opened = all(
-        Effect.exit(sql.withTransaction(Effect.zipRight(sql`SELECT pg_sleep(0.05)`, Effect.fail("no"))))
-      )
-      yield* opened
+      const gate = yield* Effect.makeLatch()
       const bodies = yield* Effect.fork(all(
-        Effect.exit(sql.withTransaction(Effect.zipRight(sql`SELECT 1`, Effect.zipRight(pause(50), Effect.fail("no")))))
+        Effect.exit(
+          sql.withTransaction(sql`SELECT 1`.pipe(Effect.zipRight(gate.await), Effect.zipRight(Effect.fail("no"))))
+        )
       ))
-      yield* pause(40)
-      yield* standStill(20)
+      yield* eventually(pool.stats, ({ busy }) => busy === 5)
+      yield* pause(100)
+      yield* gate.open
       yield* turn
       yield* standStill(1200)
       yield* Fiber.join(bodies)
