@@ -1,6 +1,7 @@
 /** @internal */
 import type { Connection } from "pg"
 import Cursor from "pg-cursor"
+import { Supplanted } from "./handOver.js"
 import { inOnePiece } from "./portal.js"
 import { thrown } from "./rows.js"
 
@@ -13,9 +14,15 @@ type Handler =
   | "handlePortalSuspended"
   | "handleCommandComplete"
   | "handleEmptyQuery"
+  | "handleReadyForQuery"
   | "handleError"
 
 const base = Cursor.prototype as unknown as { readonly [handler in Handler]: (message?: unknown) => void }
+
+/** In its types `submit` is a property: a copy of a cursor would have it, and nothing to read an answer with. */
+const Base = Cursor as unknown as new(text: string, values: Array<unknown>) =>
+  & Omit<Cursor, "submit">
+  & { text: string; readonly state: string }
 
 /**
  * `pg-cursor`, without three things that happen to it.
@@ -27,12 +34,25 @@ const base = Cursor.prototype as unknown as { readonly [handler in Handler]: (me
  *
  * @internal
  */
-export class SafeCursor extends Cursor {
+export class SafeCursor extends Base {
   /** What a type parser threw. */
   badRow: unknown = undefined
+  /** Told once, when all is over: who instruments `pg` waits for that. */
+  callback: ((error: unknown) => void) | undefined = undefined
   private isClosed = false
 
-  override submit = (connection: Connection): void => inOnePiece(connection, () => base.submit.call(this, connection))
+  adoptText(text: string): void {
+    this.text = text
+  }
+
+  submit(connection: Connection): void {
+    inOnePiece(connection, () => base.submit.call(this, connection))
+  }
+
+  /** It is over. If it never began, it was refused, or something else was sent for it. */
+  ended(error: unknown): void {
+    if (this.state === "initialized") this.handleError(error ?? new Supplanted())
+  }
 
   /** Ends the portal. Nobody is told: the session's next query waits for it. */
   leave(): void {
@@ -73,10 +93,23 @@ export class SafeCursor extends Cursor {
   }
 
   handleError(error: unknown): void {
-    const { _cb: pending, state } = this as unknown as { _cb: ((error: unknown) => void) | null; state: string }
+    const { state } = this
+    const { _cb: pending } = this as unknown as { readonly _cb: ((error: unknown) => void) | null }
     this.handle("handleError", error)
     // When all rows are there it ignores errors; but who waits for the last page hears of it only after ReadyForQuery.
     if (state === "done") pending?.(error)
+    this.answer(error)
+  }
+
+  handleReadyForQuery(): void {
+    base.handleReadyForQuery.call(this)
+    this.answer(null)
+  }
+
+  private answer(error: unknown): void {
+    const { callback } = this
+    this.callback = undefined
+    callback?.(error)
   }
 
   handleCopyInResponse(wire: { readonly sendCopyFail: (why: string) => void }): void {

@@ -18,6 +18,7 @@ export interface Wire {
 }
 
 interface RowParser {
+  _types: unknown
   readonly addFields: (fields: unknown) => void
   readonly parseRow: (fields: unknown) => unknown
 }
@@ -56,25 +57,31 @@ export class Portal {
   /** Whether the server has it. */
   isOpen = false
   isExhausted = false
-  callback: ((error: unknown, rows?: ReadonlyArray<unknown>) => void) | undefined = undefined
+  callback: ((error: unknown, rows?: unknown) => void) | undefined = undefined
   /** Under this name `pg` gives it the client's type parsers. */
   readonly _result = new (Pg.Result as unknown as new() => RowParser)()
   private readonly portal = `effect_pgpool_${++portals}`
   private isSent = false
   private rows: Array<unknown> = []
   private badRow: unknown = undefined
+  private adopted: string | undefined = undefined
 
   constructor(
-    private readonly text: string,
+    readonly text: string,
     private readonly values: ReadonlyArray<unknown>,
     private readonly pageSize: number
   ) {}
+
+  /** The next page's is made of `text` again: it would grow with each. */
+  adoptText(text: string): void {
+    this.adopted = text
+  }
 
   submit(wire: Wire): null {
     inOnePiece(wire, () => {
       if (!this.isSent) {
         this.isSent = true
-        wire.parse({ text: this.text })
+        wire.parse({ text: this.adopted ?? this.text })
         wire.bind({ portal: this.portal, values: this.values })
         wire.describe({ type: "P", name: this.portal })
       }
@@ -137,17 +144,32 @@ export class Portal {
   }
 
   /** The query that ends it before its last row. */
-  get closing() {
-    return {
-      callback: () => {},
-      submit: (wire: Wire): null => {
-        this.isOpen = false
-        wire.close({ type: "P", name: this.portal })
-        wire.sync()
-        return null
-      },
-      handleError: () => {},
-      handleReadyForQuery: () => {}
-    }
+  get closing(): Closing {
+    return new Closing(this, this.portal)
+  }
+}
+
+class Closing {
+  /** For whoever looks at what is sent: on the wire it is a message of its own. */
+  readonly text = "CLOSE"
+  callback: ((error: unknown) => void) | undefined = undefined
+
+  constructor(private readonly portal: Portal, private readonly name: string) {}
+
+  adoptText(): void {}
+
+  submit(wire: Wire): null {
+    this.portal.isOpen = false
+    wire.close({ type: "P", name: this.name })
+    wire.sync()
+    return null
+  }
+
+  handleError(error: unknown): void {
+    this.callback?.(error)
+  }
+
+  handleReadyForQuery(): void {
+    this.callback?.(null)
   }
 }

@@ -98,6 +98,9 @@ export class NamedQuery extends StatementQuery {
     super(statement)
   }
 
+  /** A comment of the moment would make each execution a statement of its own. */
+  override adoptText(): void {}
+
   /** Called by `submit`, which sends all of it in one piece. */
   prepare(wire: Wire): void {
     try {

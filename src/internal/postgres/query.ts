@@ -9,12 +9,16 @@ export interface Query {
   readonly text: string
   readonly values: ReadonlyArray<unknown>
   readonly rowMode?: "array"
+  /** Instead of the client's type parsers. */
+  readonly types?: { readonly getTypeParser: (oid: number, format: string) => (value: string) => unknown }
   /** Never to be prepared. */
   readonly isUnprepared?: boolean
 }
 
 /** `pg`'s query, with the parts that are not in its types. */
 const Base = Pg.Query as unknown as new(text: string | object, values: ReadonlyArray<unknown>) => {
+  text: string
+  callback: ((error: unknown, result?: unknown) => void) | undefined
   /** The result at hand: a text may have several statements. */
   readonly _result: Result
   /** What a type parser threw. It is told instead of the rows. */
@@ -31,8 +35,12 @@ const Base = Pg.Query as unknown as new(text: string | object, values: ReadonlyA
  */
 export class StatementQuery extends Base {
   /** An object is copied by `pg`, property by property, which takes longer than all the rest of making a query. */
-  constructor({ rowMode, text, values }: Query) {
-    super(rowMode === undefined ? text : { text, rowMode }, values)
+  constructor({ rowMode, text, types, values }: Query) {
+    super(rowMode === undefined && types === undefined ? text : { text, rowMode, types }, values)
+  }
+
+  adoptText(text: string): void {
+    this.text = text
   }
 
   handleRowDescription({ fields }: { readonly fields: Array<FieldDef> }): void {

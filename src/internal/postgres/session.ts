@@ -16,6 +16,8 @@ import { Canceller } from "./canceller.js"
 import { isHeldBack, isReadOnly, isServerError, isSessionLost, isWriteError, leavesOutcomeOpen } from "./codes.js"
 import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
+import type { OwnQuery } from "./handOver.js"
+import { HandOver, Supplanted } from "./handOver.js"
 import { heldBack } from "./pooler.js"
 import { inOnePiece } from "./portal.js"
 import { NamedQuery, PreparedStatements } from "./prepared.js"
@@ -125,6 +127,7 @@ export class Session {
   private whenReady: Array<() => void> = []
   private whenSettled: Array<() => void> = []
   private readonly preparedStatements: PreparedStatements | undefined
+  private readonly handOver: HandOver
   /** What the server has said of its role. */
   readonly reported: Reported
 
@@ -137,6 +140,7 @@ export class Session {
     Object.defineProperty(client, "secretKey", { enumerable: false, writable: true, value: null })
     this.cancellable = client
     this.socket = client.connection.stream
+    this.handOver = new HandOver(client)
     this.preparedStatements = target.prepare === 0 ? undefined : new PreparedStatements(client, target.prepare)
     // From birth to death: an error without a listener would end the process (R17).
     client.on("error", (error) => {
@@ -207,7 +211,7 @@ export class Session {
   }
 
   /** What is sent for a statement: prepared if that is asked for. One without parameters may be several in one. */
-  prepared(statement: Query): unknown {
+  prepared(statement: Query): StatementQuery {
     return this.preparedStatements === undefined || statement.values.length === 0 || statement.isUnprepared === true
       ? new StatementQuery(statement)
       : new NamedQuery(this.preparedStatements, statement)
@@ -226,7 +230,7 @@ export class Session {
   }
 
   /** Sends one query and gives its result, once the session is settled again. */
-  query<A>(query: unknown, onInterrupt: OnInterrupt, sender?: Sender): Effect.Effect<A, SqlError> {
+  query<A>(query: string | OwnQuery, onInterrupt: OnInterrupt, sender?: Sender): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
       if (!this.isAlive) return Effect.fail(this.notSent())
       if (!this.isSettled) return Effect.zipRight(this.settled, this.query<A>(query, onInterrupt, sender))
@@ -258,7 +262,7 @@ export class Session {
    * query alone is done with.
    */
   send<A>(
-    query: unknown,
+    query: string | OwnQuery,
     how: Manner,
     onAnswer: (answer: Exit.Exit<A, SqlError>) => void,
     sender?: Sender
@@ -272,7 +276,7 @@ export class Session {
       this.abandoned++
       this.canceller.start()
     })
-    const submit = (query: unknown) => {
+    const submit = (query: string | OwnQuery) => {
       isAnswered = false
       this.unanswered++
       if (how.isWrite === true) this.writes++
@@ -282,6 +286,7 @@ export class Session {
         if (isAnswered) return
         isAnswered = true
         this.answered(how, isAbandoned)
+        if (this.handOver.isSupplanted(query)) error ??= new Supplanted()
         const hasFailed = error !== null && error !== undefined
         const tell = () => {
           const again = hasFailed && !isAbandoned ? this.again(query, sender) : undefined
@@ -292,7 +297,7 @@ export class Session {
         }
         if (how.isShared !== true) this.onceSettled(tell)
         // It tells of it before the server is ready for what comes next.
-        else if (hasFailed) this.onceReady(tell)
+        else if (hasFailed && !this.isSettled) this.onceReady(tell)
         else tell()
       })
     }
@@ -304,19 +309,19 @@ export class Session {
    * A statement that failed because the server knows it no more, or not as it is now, is sent once more, outside a
    * transaction: the server had not come to execute it. Inside one, that is aborted now, and its caller has to know.
    */
-  private again(query: unknown, sender?: Sender): Query | undefined {
+  private again(query: string | OwnQuery, sender?: Sender): StatementQuery | undefined {
     const isStale = query instanceof NamedQuery && query.isStale
     return isStale && this.isAlive && !this.isInTransaction && sender?.refusal === undefined
-      ? query.statement
+      ? new StatementQuery(query.statement)
       : undefined
   }
 
   /** Sends a query; the session is settled again when the server is ready. */
-  submit(query: unknown, how: Manner, callback?: (error: unknown, result: unknown) => void): void {
+  submit(query: string | OwnQuery, how: Manner, callback: (error: unknown, result: unknown) => void): void {
     this.inFlight = how.onInterrupt
     this.client.pipeline = how.isShared === true
-    if (how.isShared === true) inOnePiece(this.client.connection, () => this.client.query(query, callback))
-    else this.client.query(query, callback)
+    if (how.isShared === true) inOnePiece(this.client.connection, () => this.handOver.send(query, callback))
+    else this.handOver.send(query, callback)
   }
 
   private get sent(): number {
@@ -360,6 +365,7 @@ export class Session {
     if (this.farewell !== undefined) return this.notSent(this.farewell)
     // The socket did not take all of it: without its end the server has done nothing that lasts.
     if (isLast && isWriteError(error)) return this.notSent(error)
+    if (error instanceof Supplanted) return lostAnswer(error)
     return this.ended ? lostAnswer(this.loss ?? error) : statementError(error)
   }
 

@@ -38,7 +38,7 @@ export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
   const submit = Effect.try({
     try: () => {
       const cursor = new SafeCursor(sql, [...params])
-      session.submit(cursor, { onInterrupt: "cancel" })
+      session.submit(cursor, { onInterrupt: "cancel" }, (error) => cursor.ended(error))
       return cursor
     },
     catch: statementError
@@ -76,7 +76,7 @@ export const portal = (rows: Rows): Stream.Stream<any, SqlError> => {
     Effect.sync(() =>
       session.onceSettled(() => {
         if (portal.isOpen && rows.sender?.refusal === undefined) {
-          session.submit(portal.closing, { onInterrupt: "leave" })
+          session.submit(portal.closing, { onInterrupt: "leave" }, () => {})
         }
       })
     )
