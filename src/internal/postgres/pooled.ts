@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Predicate from "effect/Predicate"
+import type { AsyncResource } from "node:async_hooks"
 import { borrowerOf, Loan } from "../elasticPool.js"
 import { awaiting } from "../lean.js"
 import type { ElasticPoolState } from "../pool/pool.js"
@@ -26,8 +27,8 @@ export type Pool = ElasticPoolState<Session, SqlError>
  * @internal
  */
 export const pooled = <A>(pool: Pool, query: Query): Effect.Effect<A, SqlError> =>
-  awaiting<A, SqlError>((resume) => {
-    const run = new PooledStatement<A>(pool, query, resume)
+  awaiting<A, SqlError>((resume, context) => {
+    const run = new PooledStatement<A>(pool, query, resume, context)
     run.take()
     return () => run.interrupt()
   })
@@ -47,7 +48,9 @@ class PooledStatement<A> {
   constructor(
     private readonly pool: Pool,
     private readonly query: Query,
-    private readonly resume: (exit: Exit.Exit<A, SqlError>) => void
+    private readonly resume: (exit: Exit.Exit<A, SqlError>) => void,
+    /** In which it is sent too: what instruments `pg` looks there for whose statement it is. */
+    private readonly context: AsyncResource
   ) {
     this.shares = pool.settings.share > 1 && isShareable(query)
     this.borrower = borrowerOf(pool)
@@ -55,7 +58,7 @@ class PooledStatement<A> {
 
   take(): void {
     const waiter = this.pool.request(this.shares, (taken) => {
-      if (Exit.isSuccess(taken)) this.send(taken.value)
+      if (Exit.isSuccess(taken)) this.context.runInAsyncScope(this.send, this, taken.value)
       else this.end(Exit.failCause(Cause.map(taken.cause, asSqlError)))
     })
     if (waiter?.queued === true) this.leave = () => this.pool.leave(waiter)

@@ -4,6 +4,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { resumeHere } from "../lean.js"
 import { SafeCursor } from "./cursor.js"
 import { statementError } from "./errors.js"
 import { Portal, prepareValues } from "./portal.js"
@@ -53,7 +54,8 @@ export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
 }
 
 const readPage = (session: Session, cursor: SafeCursor): Page =>
-  Effect.async((resume) => {
+  Effect.async((answer) => {
+    const resume = resumeHere(answer)
     cursor.read(pageSize, (error, rows) => {
       if (error) session.onceSettled(() => resume(Effect.fail(session.failure(cursor.badRow ?? error))))
       else if (cursor.badRow !== undefined) resume(Effect.fail(statementError(cursor.badRow)))
