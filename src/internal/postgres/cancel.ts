@@ -24,6 +24,8 @@ interface Connection extends Omit<Pg.Connection, "stream"> {
   readonly connect: (port: number | string, host?: string) => void
   readonly requestSsl: () => void
   readonly cancel: (processId: number | null, secretKey: number | null) => void
+  /** How `pg` begins to read a socket, or the TLS over it. */
+  attachListeners: (stream: { readonly resume: () => unknown }) => void
 }
 
 /** Where a cancel of a session goes; it is known then also when the session is gone. @internal */
@@ -51,6 +53,8 @@ export const cancelRequest = (
   Effect.async<boolean>((resume) => {
     const config = { ssl: tlsOf(session), sslNegotiation: session.sslNegotiation, stream: target.stream?.() }
     const socket = new Pg.Connection(config as never) as unknown as Connection
+    // Nothing of what comes is for us: but only who reads on sees that the server has closed it.
+    socket.attachListeners = (stream) => stream.resume()
     let isSent = false
     const send = () => {
       isSent = true

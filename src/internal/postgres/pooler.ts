@@ -1,8 +1,8 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import { ask } from "./ask.js"
 import type { Target } from "./config.js"
-import { StatementQuery } from "./query.js"
 import type { Session } from "./session.js"
 
 /**
@@ -12,14 +12,7 @@ import type { Session } from "./session.js"
  * @internal
  */
 export const servingProcess = (session: Session): Effect.Effect<number, SqlError> =>
-  Effect.map(session.query<Rows>(new StatementQuery(question), "leave"), ({ rows: [{ pid }] }) => Number(pid))
-
-interface Rows {
-  readonly rows: readonly [{ readonly pid: string }]
-}
-
-/** Parsers of the user's may make anything of a number. */
-const question = { text: "SELECT pg_backend_pid() AS pid", values: [], types: { getTypeParser: () => String } }
+  Effect.map(ask(session, "SELECT pg_backend_pid()"), Number)
 
 /** Pools behind a pooler that has last said that it can't reach the server. */
 const unreached = new WeakSet<Target>()

@@ -5,8 +5,8 @@ import type * as Pg from "pg"
 import { WrongRole } from "../../PgError.js"
 import type { PgPoolOptions } from "../../PgPool.js"
 import { BadOption } from "../options.js"
+import { ask } from "./ask.js"
 import { connectError } from "./errors.js"
-import { StatementQuery } from "./query.js"
 import type { Session } from "./session.js"
 
 /** @internal */
@@ -86,11 +86,9 @@ export const checkRole = (session: Session, role: Role): Effect.Effect<void, Sql
 /** A round trip that fails where the session's host is no longer what it has to be. @internal */
 export const askRole = (session: Session, role: Role): Effect.Effect<void, SqlError> => {
   if (role === "any") return session.query("SELECT 1", "leave")
-  const question = new StatementQuery({ text: distinctionOf(role).question, values: [], rowMode: "array" })
   return Effect.flatMap(
-    session.query<Pg.QueryArrayResult>(question, "leave"),
-    // The user's own `types` may have made something else of it than a boolean.
-    ({ rows: [[answer]] }) => expect(role, /^(on|t|true)$/.test(String(answer)))
+    ask(session, distinctionOf(role).question),
+    (answer) => expect(role, /^(on|t|true)$/.test(answer))
   )
 }
 

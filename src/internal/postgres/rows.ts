@@ -34,11 +34,14 @@ type Row = Record<string, unknown>
 
 /** So many are remembered. */
 const limit = 1000
+/** What has longer names than that in all is not: they would be kept for ever. */
+const longestNames = 16_384
 const emptyRows = new Map<string, Row>()
 
 const emptyRow = (fields: ReadonlyArray<FieldDef>): Row => {
   // No name has that in it.
   const names = fields.map(({ name }) => name).join("\0")
+  if (names.length > longestNames) return { ...nulls(fields) }
   let empty = emptyRows.get(names)
   if (empty === undefined) {
     if (emptyRows.size >= limit) emptyRows.clear()
