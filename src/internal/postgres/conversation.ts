@@ -43,6 +43,8 @@ export class Conversation implements Judge {
   /** Something was asked for that no ReadyForQuery will end, unless one is asked for. */
   private isOpen = false
   private hasExecuted = false
+  /** Only so many rows of a statement were asked for: if it has more, `pg` asks for these. */
+  private hasPages = false
   /** A statement was answered since the last ReadyForQuery. */
   private isAnswered = false
   private isCopyingIn = false
@@ -52,9 +54,10 @@ export class Conversation implements Judge {
     this.isOpen = true
   }
 
-  execute(): void {
+  execute(portal: { readonly rows?: number }): void {
     this.isOpen = true
     this.hasExecuted = true
+    if (portal.rows) this.hasPages = true
   }
 
   sync(): void {
@@ -95,6 +98,9 @@ export class Conversation implements Judge {
         return this.ends()
       case "copy":
         return this.copiesIn()
+      case "page":
+        if (!this.hasPages) throw new ProtocolViolation("a PortalSuspended although all rows were asked for")
+        break
       case "answered":
         this.isCopyingIn = false
     }
@@ -124,6 +130,7 @@ export class Conversation implements Judge {
     this.isReady = true
     this.isAnswered = false
     this.isCopyingIn = false
+    if (this.owed.length === 0 && !this.isOpen) this.hasPages = false
   }
 
   /** Each is answered at once, be that read or not. */

@@ -40,6 +40,7 @@ export class SafeCursor extends Base {
   /** Told once, when all is over: who instruments `pg` waits for that. */
   callback: ((error: unknown) => void) | undefined = undefined
   private isClosed = false
+  private isEmpty = false
 
   adoptText(text: string): void {
     this.text = text
@@ -89,7 +90,9 @@ export class SafeCursor extends Base {
   }
 
   handleEmptyQuery(): void {
-    this.handle("handleEmptyQuery")
+    // It sends a Sync each time.
+    if (!this.isEmpty) this.handle("handleEmptyQuery")
+    this.isEmpty = true
   }
 
   handleError(error: unknown): void {

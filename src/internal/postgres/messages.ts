@@ -10,12 +10,12 @@
 export type Moment = "login" | "any" | "answer" | "end"
 
 /**
- * What a message changes: the server asks for credentials; it will read the data of a COPY; a statement is answered, or
- * a page of its rows; all is answered that was asked for up to a certain point.
+ * What a message changes: the server asks for credentials; it will read the data of a COPY; an empty statement, a page of
+ * rows or a statement is answered; all is answered that was asked for up to a certain point.
  *
  * @internal
  */
-export type Effect = "authentication" | "copy" | "answered" | "page answered" | "ready"
+export type Effect = "authentication" | "copy" | "empty" | "page" | "answered" | "ready"
 
 /** A kind of message that a server sends. @internal */
 export interface Kind {
@@ -126,8 +126,8 @@ const table: Readonly<Record<string, Kind>> = {
   T: long("RowDescription", "answer", listOf(sequence(text, sized(18)))),
   D: long("DataRow", "answer", values),
   C: kind("CommandComplete", "answer", text, "answered"),
-  I: kind("EmptyQueryResponse", "answer", empty, "page answered"),
-  s: kind("PortalSuspended", "answer", empty, "page answered"),
+  I: kind("EmptyQueryResponse", "answer", empty, "empty"),
+  s: kind("PortalSuspended", "answer", empty, "page"),
   n: kind("NoData", "answer", empty),
   t: long("ParameterDescription", "answer", listOf(sized(4))),
   "1": kind("ParseComplete", "answer", empty),

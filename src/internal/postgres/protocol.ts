@@ -23,7 +23,7 @@ const requests = {
   sendSCRAMClientFinalMessage: "credentials"
 } as const
 
-type Requests = { -readonly [request in keyof typeof requests]: (...args: ReadonlyArray<unknown>) => unknown }
+type Requests = { -readonly [request in keyof typeof requests]: (what?: unknown, more?: unknown) => unknown }
 
 interface Connection extends Requests {
   readonly on: (event: string, listener: (message: unknown) => void) => unknown
@@ -44,9 +44,9 @@ export const watchProtocol = (connection: Connection, onViolation: (error: unkno
   const conversation = new Conversation()
   for (const [name, meaning] of Object.entries(requests) as Array<[keyof Requests, typeof requests[keyof Requests]]>) {
     const send = connection[name].bind(connection)
-    connection[name] = (...args) => {
-      conversation[meaning]()
-      return send(...args)
+    connection[name] = (what, more) => {
+      conversation[meaning](what as never)
+      return send(what, more)
     }
   }
   let isOver = false
