@@ -27,6 +27,9 @@ interface Session {
   cut(why: string): void
 }
 
+/** The part of `cleanupTimeout` after which it is asked again. */
+const patience = 0.2
+
 /**
  * Stops what nobody waits for any more, one statement after the other, each by a request of its own: a cancel hits
  * whatever runs when it comes, and nothing that comes after that (R16). Each has `cleanupTimeout`, until the server has
@@ -55,7 +58,7 @@ export class Canceller {
     this.fiber = Effect.runFork(Effect.withClock(work, ioClock))
   }
 
-  stop(): void {
+  giveUp(): void {
     this.fiber?.unsafeInterruptAsFork(FiberId.none)
   }
 
@@ -70,12 +73,24 @@ export class Canceller {
       this.isAtWork = false
       return Effect.sync(() => session.settle())
     }
-    const { readies } = session
-    return Effect.matchEffect(this.inTime(Effect.zipRight(this.request, this.readyAfter(readies))), {
+    return Effect.matchEffect(this.inTime(this.stop(session.readies)), {
       onFailure: (why) => Effect.sync(() => session.giveUp(why, this.hasReached)),
       onSuccess: () => this.run
     })
   })
+
+  /** A server that has not begun what it was to stop has ignored the request: after a while it is asked again. */
+  private stop(readies: number): Effect.Effect<void, string> {
+    const { reach } = this.session.target
+    return Effect.zipRight(
+      this.request,
+      Effect.flatten(Effect.timeoutTo(this.readyAfter(readies), {
+        duration: reach.cleanupTimeout * patience,
+        onSuccess: () => Effect.void,
+        onTimeout: () => this.stop(readies)
+      }))
+    )
+  }
 
   private readonly cutOff: Effect.Effect<void> = Effect.suspend(() => {
     const { session } = this

@@ -463,7 +463,7 @@ export class Session {
   /** Gives the session up at once. */
   destroy(why?: string): void {
     if (why !== undefined) this.loss ??= new Error(why)
-    if (!this.isCut) this.canceller.stop()
+    if (!this.isCut) this.canceller.giveUp()
     this.client.connection.stream.destroy()
     this.end()
   }
