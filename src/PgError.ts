@@ -10,7 +10,8 @@ import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { ServerError } from "./internal/postgres/codes.js"
-import { ConnectFailed, isHeldBack, isServerError, isTransient, leavesOutcomeOpen } from "./internal/postgres/codes.js"
+import { ConnectFailed, isHeldBack, isServerError, leavesOutcomeOpen } from "./internal/postgres/codes.js"
+import { isPermanent } from "./internal/postgres/permanent.js"
 import { wordsOf } from "./internal/words.js"
 
 /**
@@ -290,8 +291,11 @@ export const isOutcomeUnknown = (error: unknown): boolean =>
 const wasNeverSent = (error: unknown): boolean =>
   hasTag(error, "NotSent", "PoolExhausted") || Option.isSome(connectFailure(error))
 
-/** Serialization failure, deadlock, lock not available, insufficient resources, shut down, starting up. */
-const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03")
+/**
+ * Serialization failure, deadlock, lock not available, insufficient resources, shut down, starting up, ended for being
+ * idle.
+ */
+const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03", "57P05", "25P03")
 
 /**
  * Whether it has had no effect for sure, and may go well another time: serialization failures and deadlocks, a lock
@@ -319,5 +323,5 @@ export const isRetryable = (error: unknown): boolean => {
   if (isOutcomeUnknown(error)) return false
   if (hasTag(error, "PoolExhausted", "PoolQueueFull", "NotSent")) return true
   return isPassing(error) || Option.exists(serverError(error), isHeldBack) ||
-    Option.exists(connectFailure(error), ({ cause }) => isTransient(cause))
+    Option.exists(connectFailure(error), (failure) => !isPermanent(failure))
 }

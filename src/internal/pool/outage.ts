@@ -5,6 +5,7 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import { wordsOf } from "../words.js"
 import type { Time } from "./alarm.js"
 import type { Resource } from "./settings.js"
 import { connectTimedOut } from "./slot.js"
@@ -122,7 +123,8 @@ export class Outage<E> {
     if (this.isNoted || now - this.notedAt < perNote) return
     this.isNoted = true
     this.notedAt = now
-    this.io.fork(Effect.logWarning("Connects fail. Another one is tried whenever one is needed", cause))
+    const reason = wordsOf(Cause.squash(cause))
+    this.io.fork(Effect.logWarning(`Connects fail, and another one is tried whenever one is needed: ${reason}`, cause))
   }
 
   private noteHealed(): void {

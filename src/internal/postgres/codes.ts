@@ -39,8 +39,9 @@ const isFatal = ({ severity }: ServerError): boolean => severity === "FATAL" || 
 export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006"
 
 /**
- * Errors that don't tell whether the statement took effect: another process of the server crashed (57P02), a pooler
- * lost its connection to the server (a fatal class 08), or the server itself doesn't know (40003).
+ * Errors that don't tell whether the statement took effect: the server itself doesn't know (40003), or the session has
+ * ended with words that don't say so, as when another process of the server crashed (57P02), or a pooler lost its
+ * connection to the server.
  *
  * https://www.postgresql.org/docs/current/errcodes-appendix.html
  *
@@ -48,7 +49,23 @@ export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006"
  */
 export const leavesOutcomeOpen = (error: unknown): boolean =>
   isServerError(error) && !isHeldBack(error) &&
-  (/^(57P02|40003)/.test(error.code) || (isFatal(error) && error.code.startsWith("08")))
+  (/^(57P02|40003)/.test(error.code) || (isFatal(error) && !undone.test(error.code)))
+
+/**
+ * Last words of the server after which it has rolled back what ran: it was told to end the session, or a limit of time,
+ * memory or disk has. Or it refuses a login, where nothing ran.
+ */
+const undone = /^(57P0[1345]|25P0[34]|40001|53...|28...|3D000)$/
+
+/**
+ * The server ended a session because that did nothing, which it looks for before it begins what has come meanwhile: a
+ * statement that was on its way has not run, and a transaction that was open is rolled back.
+ *
+ * @internal
+ */
+export const hasEndedIdle = (error: unknown): boolean =>
+  // A function may raise the same code; then the word is ERROR. That for FATAL depends on the server's language.
+  isServerError(error) && /^(57P05|25P03)$/.test(error.code) && error.severity !== "ERROR"
 
 /**
  * A pooler's own words. PgBouncer has one code for most of them, so that only the text tells them apart. Where it passes
@@ -71,8 +88,8 @@ export const isHeldBack = (error: unknown): boolean =>
     /^(query_wait_timeout|client_(login|idle)_timeout|server login |pgbouncer cannot connect|no more connections)/
   )
 
-/** What a pooler refuses a login for, and would refuse again. */
-const isRefusedLogin = (error: unknown): boolean =>
+/** What a pooler refuses a login for, and would refuse again. @internal */
+export const isRefusedByPooler = (error: unknown): boolean =>
   poolerSays(
     error,
     /authentication failed|^no such (database|user)|^unsupported startup parameter|does not exist|no pg_hba.conf entry/
@@ -85,43 +102,3 @@ export const isPasswordRefused = (error: unknown): boolean =>
 /** The socket refused what was written on it, since its other end is gone: EPIPE or ECONNRESET. @internal */
 export const isWriteError = (error: unknown): boolean =>
   Predicate.hasProperty(error, "syscall") && error.syscall === "write"
-
-const transientCodes: ReadonlySet<string> = new Set([
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "ECONNABORTED",
-  "ETIMEDOUT",
-  "EPIPE",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "EAI_AGAIN",
-  // No socket file: the server of a Unix socket is down.
-  "ENOENT",
-  "53300",
-  "57P01",
-  "57P02",
-  "57P03"
-])
-
-/**
- * Refused logins, which would only be refused again (R18): wrong credentials, no such database.
- *
- * @internal
- */
-export const isRefused = (cause: unknown): boolean =>
-  /^(28...|3D000)$/.test(codeOf(cause) ?? "") || isRefusedLogin(cause)
-
-/**
- * Connect failures that time may heal (R18): refused, reset, timed out, starting up, too many connections, a pooler
- * that has no session of the server, or the server went away in the middle of the handshake.
- *
- * @internal
- */
-export const isTransient = (cause: unknown): boolean => {
-  // A promotion heals it.
-  if (Predicate.isTagged(cause, "WrongRole")) return true
-  if (Predicate.isTagged(cause, "NoHost")) return isTransient((cause as unknown as { readonly cause: unknown }).cause)
-  const code = codeOf(cause)
-  if (code !== undefined) return transientCodes.has(code) || (code.startsWith("08") && !isRefusedLogin(cause))
-  return cause instanceof Error && cause.message.startsWith("Connection terminated")
-}

@@ -12,7 +12,7 @@ import { Lease } from "./connection.js"
 import { withFresh } from "./credentials.js"
 import type { Place } from "./dial.js"
 import { dial } from "./dial.js"
-import { connectError } from "./errors.js"
+import { asConnectError, connectError, loginError } from "./errors.js"
 import { reachServer, warnOfPooler } from "./pooler.js"
 import { checkRole } from "./roles.js"
 import type { Client } from "./session.js"
@@ -20,11 +20,18 @@ import { realClock, Session } from "./session.js"
 import { onUnixSocket } from "./tls.js"
 
 /**
- * Opens a session, in a scope that closes it. An interrupt destroys the socket at once.
+ * Opens a session, in a scope that closes it. An interrupt destroys the socket at once. Whatever goes wrong is a connect
+ * that failed, be it a defect: then the pool waits before the next one (R18).
  *
  * @internal
  */
 export const connect = (
+  target: Target,
+  onLost: (session: Session) => void
+): Effect.Effect<Session, SqlError, Scope.Scope> =>
+  Effect.catchAllCause(establish(target, onLost), (cause) => Effect.fail(asConnectError(cause)))
+
+const establish = (
   target: Target,
   onLost: (session: Session) => void
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
@@ -63,10 +70,18 @@ const open = (
     )
     const began = realClock.unsafeCurrentTimeMillis()
     yield* Effect.async<void, SqlError>((resume) => {
-      session.client.connect((error) => {
+      const failed = (error: unknown) => {
         // Before there is another dial.
-        if (error) session.destroy()
-        resume(error ? Effect.fail(connectError(session.loss ?? error)) : Effect.void)
+        session.destroy()
+        // What ended the connection, and not only that it has ended.
+        resume(Effect.fail(loginError(session.loss ?? error, Boolean(session.client.password))))
+      }
+      // Of some failures it tells only so, as where this machine forbids MD5.
+      session.client.once("error", failed)
+      session.client.connect((error) => {
+        if (error) return failed(error)
+        session.client.off("error", failed)
+        resume(Effect.void)
       })
       return Effect.sync(() => session.destroy())
     })

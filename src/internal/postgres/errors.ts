@@ -5,18 +5,32 @@ import * as Predicate from "effect/Predicate"
 import { NoHost, OutcomeUnknown } from "../../PgError.js"
 import type { PoolError } from "../../PoolError.js"
 import { wordsOf } from "../words.js"
-import { codeOf, ConnectFailed, isRefused, isTransient, NoPassword } from "./codes.js"
-import { isTlsFailure, tlsAdvice, tlsReason } from "./tls.js"
+import { authenticationReason, withoutPassword } from "./authentication.js"
+import { codeOf, ConnectFailed, NoPassword } from "./codes.js"
+import { isPermanent } from "./permanent.js"
+import { tlsAdvice, tlsReason } from "./tls.js"
 
 /** @internal */
 export const connectError = (cause: unknown): SqlError =>
   new ConnectFailed({ cause, message: `Failed to connect: ${describe(cause)}` })
 
+/** What ended a connect, whatever that is: also a defect of the user's `onConnect`. @internal */
+export const asConnectError = (cause: Cause.Cause<SqlError>): SqlError => {
+  const error = Cause.squash(cause)
+  return error instanceof ConnectFailed ? error : connectError(error instanceof SqlError ? error.cause : error)
+}
+
+/** The server did not let us in. @internal */
+export const loginError = (cause: unknown, hasPassword: boolean): SqlError =>
+  hasPassword || codeOf(cause) !== "28P01"
+    ? connectError(cause)
+    : new ConnectFailed({ cause, message: `Failed to connect: ${withoutPassword} (${describe(cause)})` })
+
 /** Of several hosts, or addresses of a host, none could be used. @internal */
 export const noHost = (failures: ReadonlyArray<{ readonly place: string; readonly error: SqlError }>): SqlError => {
   const causes = failures.map(({ error, place }) => ({ place, cause: error.cause, reason: describe(error.cause) }))
   // Time may heal the whole where it may heal one of them (R18).
-  const { cause } = causes.find(({ cause }) => isTransient(cause)) ?? causes[0]
+  const { error: { cause } } = failures.find(({ error }) => !isPermanent(error)) ?? failures[0]
   return connectError(new NoHost({ failures: causes, cause }))
 }
 
@@ -27,12 +41,6 @@ export const noAnswer = (millis: number): SqlError =>
 /** @internal */
 export const noPassword = (cause: unknown): SqlError =>
   new NoPassword({ cause, message: `Failed to connect: the password could not be had: ${describe(cause)}` })
-
-/** Whether a connect failed in a way that would only come again (R18). @internal */
-export const isPermanent = (error: SqlError): boolean => {
-  const cause = error.cause instanceof NoHost ? error.cause.cause : error.cause
-  return error instanceof NoPassword || isRefused(cause) || isTlsFailure(cause)
-}
 
 /** @internal */
 export const statementError = (cause: unknown): SqlError =>
@@ -65,7 +73,7 @@ const describe = (cause: unknown): string => {
 }
 
 const reasonOf = (cause: unknown): string => {
-  const reason = tlsReason(cause)
+  const reason = tlsReason(cause) ?? authenticationReason(cause)
   if (reason !== undefined) return reason
   if (cause instanceof Error && cause.message !== "") return cause.message
   return codeOf(cause) ?? (Cause.isCause(cause) ? Cause.pretty(cause) : wordsOf(cause))

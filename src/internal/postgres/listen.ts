@@ -18,10 +18,11 @@ import { NotSent } from "../../PgError.js"
 import type { ListenEvent } from "../../PgPool.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import type { Settings } from "../pool/settings.js"
-import { isTransient } from "./codes.js"
+import { ConnectFailed } from "./codes.js"
 import type { Target } from "./config.js"
 import { connectInTime } from "./connect.js"
 import { connectError, statementError } from "./errors.js"
+import { isPermanent } from "./permanent.js"
 import { servingProcess, warning } from "./pooler.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
@@ -106,6 +107,8 @@ class Switchboard {
   /** Why no other session will be tried. */
   private final: SqlError | undefined = undefined
   private hasWarned = false
+  /** Whether the log has it that no session can be opened. */
+  private isNoted = false
 
   constructor(private readonly target: Target, private readonly settings: Settings) {}
 
@@ -163,10 +166,10 @@ class Switchboard {
     Effect.scoped(this.session).pipe(
       // A defect of the user's `onConnect`, say: who listens has to hear of it.
       Effect.catchAllCause((cause) => Effect.fail(failureOf(cause))),
-      Effect.tapError((error) => Effect.sync(() => this.lastFailure = error)),
+      Effect.tapError((error) => this.noteFailing(error)),
       Effect.retry({
         schedule: Schedule.resetAfter(this.settings.connectRetry, healthyAfter),
-        while: ({ cause }) => isTransient(cause) || Cause.isTimeoutException(cause) || cause instanceof NotSent
+        while: (error) => !isFinal(error)
       }),
       Effect.withClock(realClock),
       Effect.catchAll((error) => Effect.sync(() => this.giveUp(error)))
@@ -174,7 +177,7 @@ class Switchboard {
   )
 
   private readonly session: Effect.Effect<never, SqlError, Scope.Scope> = Effect.suspend(() =>
-    Effect.flatMap(connectInTime(this.target, () => this.ring()), (session) => {
+    Effect.flatMap(Effect.zipLeft(connectInTime(this.target, () => this.ring()), this.noteHealed), (session) => {
       const listening = new Set<string>()
       session.client.on("notification", ({ channel: name, payload = "" }) => {
         const channel = this.channels.get(name)
@@ -256,6 +259,20 @@ class Switchboard {
     )
   }
 
+  /** Said once for each outage: the pool may have no need of a connect, and then nobody else says it. */
+  private noteFailing(error: SqlError): Effect.Effect<void> {
+    this.lastFailure = error
+    if (this.isNoted || isFinal(error) || !(error instanceof ConnectFailed)) return Effect.void
+    this.isNoted = true
+    return Effect.logWarning(`LISTEN has no connection, and goes on trying: ${error.message}`)
+  }
+
+  private readonly noteHealed = Effect.suspend(() => {
+    if (!this.isNoted) return Effect.void
+    this.isNoted = false
+    return Effect.logInfo("LISTEN has a connection again")
+  })
+
   private readonly warn = Effect.suspend(() => {
     if (this.hasWarned) return Effect.void
     this.hasWarned = true
@@ -263,11 +280,18 @@ class Switchboard {
   })
 }
 
-/** Notifications went to a session of the server that is somebody else's by now. */
+/** Notifications went to a session of the server that is somebody else's by now: so they would again. */
+class SessionGivenAway extends Error {
+  override readonly message = "A pooler has given the session that listens to somebody else: connect past it for LISTEN"
+}
+
 const notOurs = Effect.suspend(() => {
-  const cause = new Error("A pooler has given the session that listens to somebody else: connect past it for LISTEN")
+  const cause = new SessionGivenAway()
   return Effect.fail(new SqlError({ cause, message: cause.message }))
 })
+
+/** Whether no other session is tried. All else may pass. */
+const isFinal = (error: SqlError): boolean => isPermanent(error) || error.cause instanceof SessionGivenAway
 
 const failureOf = (cause: Cause.Cause<SqlError>): SqlError =>
   Option.getOrElse(Cause.failureOption(cause), () => connectError(Cause.squash(cause)))

@@ -13,13 +13,13 @@ import { fromState, makeState, orDie, use } from "../elasticPool.js"
 import type { BadOption } from "../options.js"
 import { decodePool } from "../options.js"
 import { lease, makeClient } from "./client.js"
-import { isTransient } from "./codes.js"
 import type { Target } from "./config.js"
 import { decodeTarget } from "./config.js"
 import { connect, reset } from "./connect.js"
 import { Lease } from "./connection.js"
 import * as Env from "./env.js"
-import { asSqlError, connectError, isPermanent } from "./errors.js"
+import { asSqlError, connectError } from "./errors.js"
+import { isPermanent } from "./permanent.js"
 import type { Pool } from "./pooled.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
@@ -95,7 +95,7 @@ const open = (
       check: (session) => session.ping,
       reset: (session) => reset(target, session),
       needsReset: (session) => target.reset === "session" || !session.isClean,
-      isTransient: ({ cause }) => isTransient(cause),
+      isTransient: (error) => !isPermanent(error),
       isPermanent,
       ioClock: realClock
     }, {

@@ -13,7 +13,15 @@ import { leaveAfter } from "../pool/deadlines.js"
 import type { Cancellable } from "./cancel.js"
 import { cancellable } from "./cancel.js"
 import { Canceller } from "./canceller.js"
-import { isHeldBack, isReadOnly, isServerError, isSessionLost, isWriteError, leavesOutcomeOpen } from "./codes.js"
+import {
+  hasEndedIdle,
+  isHeldBack,
+  isReadOnly,
+  isServerError,
+  isSessionLost,
+  isWriteError,
+  leavesOutcomeOpen
+} from "./codes.js"
 import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
 import type { OwnQuery } from "./handOver.js"
@@ -356,8 +364,8 @@ export class Session {
       // A statement may raise the same error by itself, and then its session lives on.
       if (this.ended && isSessionLost(error)) this.farewell = error
       if (isReadOnly(error) && isForWriting(this.target.hosts.attrs)) this.onLost(this)
-      if (!isHeldBack(error)) return statementError(error)
-      heldBack(this.target)
+      if (isHeldBack(error)) heldBack(this.target)
+      else if (!hasEndedIdle(error)) return statementError(error)
       this.loss = error
       return this.notSent()
     }
