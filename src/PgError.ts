@@ -282,14 +282,17 @@ export const isPoolExhausted = (error: unknown): boolean => hasTag(error, "PoolE
  * @since 0.1.0
  * @category predicates
  */
-export const isOutcomeUnknown = (error: unknown): boolean =>
-  // That of a statement of `onConnect` says nothing of the caller's own.
-  (!(error instanceof ConnectFailed) && hasTag(error, "OutcomeUnknown", "CommitOutcomeUnknown")) ||
-  (!wasNeverSent(error) && Option.exists(serverError(error), leavesOutcomeOpen))
+export const isOutcomeUnknown = (error: unknown): boolean => {
+  for (const cause of causes(error)) {
+    if (Predicate.isTagged(cause, "OutcomeUnknown") || Predicate.isTagged(cause, "CommitOutcomeUnknown")) return true
+    if (isNeverSent(cause)) return false
+  }
+  return Option.exists(serverError(error), leavesOutcomeOpen)
+}
 
-/** What the server said then, it did not say of a statement. */
-const wasNeverSent = (error: unknown): boolean =>
-  hasTag(error, "NotSent", "PoolExhausted") || Option.isSome(connectFailure(error))
+/** What the server said then, it did not say of a statement, or of one of `onConnect`. */
+const isNeverSent = (cause: unknown): boolean =>
+  Predicate.isTagged(cause, "NotSent") || Predicate.isTagged(cause, "PoolExhausted") || cause instanceof ConnectFailed
 
 /**
  * Serialization failure, deadlock, lock not available, insufficient resources, shut down, starting up, ended for being

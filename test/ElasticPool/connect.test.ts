@@ -351,7 +351,9 @@ describe("R18 outages are waited out, and not hammered", () => {
         yield* Caller.ask(pool)
         yield* TestClock.adjust("950 millis")
         assert.strictEqual(fake.dials, 10)
-        assert.deepStrictEqual(logs, ["WARN Connects fail. Another one is tried whenever one is needed"])
+        assert.deepStrictEqual(logs, [
+          "WARN Connects fail, and another one is tried whenever one is needed: FakeFailure"
+        ])
         fake.connect = ok
         yield* TestClock.adjust("100 millis")
         assert.deepStrictEqual(logs.slice(1), ["INFO Connects succeed again"])

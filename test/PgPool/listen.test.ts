@@ -48,19 +48,28 @@ describe("R21 listen", () => {
       assert.strictEqual((yield* sessions).length, 1)
     }))
 
-  it.scopedLive("R21 listeners hear of a defect of onConnect when their session is opened again", () =>
+  it.scopedLive("R18 listeners outlive failures of onConnect when their session is opened again, defects too", () =>
     Effect.gen(function*() {
-      for (const defect of [Effect.die(new Error("a bug in onConnect")), Effect.interrupt]) {
-        let isBroken = false
-        const test = yield* makePool({ onConnect: () => Effect.suspend(() => isBroken ? defect : Effect.void) })
+      for (const failure of [Effect.fail("not now"), Effect.die(new Error("a bug in onConnect")), Effect.interrupt]) {
+        let failures = -1
+        const test = yield* makePool({ onConnect: () => Effect.suspend(() => failures-- > 0 ? failure : Effect.void) })
         const channel = uniqueName()
-        const { fiber, heard } = yield* hear(test.pool, channel)
+        const { heard } = yield* hear(test.pool, channel)
         yield* untilHeard(test, channel, "a", heard)
-        isBroken = true
         const [{ pid }] = listening(yield* test.sessions)
+        failures = 2
         yield* test.server.terminate(pid)
-        assert.instanceOf(yield* promptly(Effect.flip(Fiber.join(fiber))), SqlError.SqlError)
+        yield* eventually(Effect.succeed(heard), (heard) => heard.some(({ _tag }) => _tag === "Reconnected"))
+        assert.isBelow(failures, 0)
       }
+    }))
+
+  it.scopedLive("R18 who waits for its first connection hears of a defect of onConnect after outageTimeout", () =>
+    Effect.gen(function*() {
+      const onConnect = () => Effect.die(new Error("a bug in onConnect"))
+      const { sql } = yield* makePool({ onConnect, acquireTimeout: 300, outageTimeout: 300 })
+      const error = yield* promptly(Effect.flip(Stream.runDrain(sql.listen("channel"))))
+      assert.include(error.message, "a bug in onConnect")
     }))
 
   it.scopedLive("R21 a name that no channel can have is refused, and disturbs nobody", () =>

@@ -408,31 +408,49 @@ describe("onConnect and settings", () => {
       assert.strictEqual(pids.length, 2)
     }))
 
-  it.scopedLive("a failing onConnect is a failed connect: the session is closed, the caller gets the reason", () =>
+  it.scopedLive("R18 a failing onConnect is a failed connect: it is tried again, and in the end callers hear the reason", () =>
     Effect.gen(function*() {
-      const failures: Array<(connection: PgPool.PgConnection) => Effect.Effect<unknown, unknown>> = [
-        (connection) => run(connection, "SELECT 1 / 0"),
-        () => Effect.fail("not today"),
-        (connection) => run(connection, "BEGIN"),
-        () => Effect.die(new Error("a bug in onConnect"))
+      const failures: Array<[PgPool.PgPoolOptions["onConnect"], words: string]> = [
+        [(connection) => run(connection, "SELECT 1 / 0"), "division by zero"],
+        [() => Effect.fail("not today"), "not today"],
+        [(connection) => run(connection, "BEGIN"), "transaction"],
+        [() => Effect.die(new Error("a bug in onConnect")), "a bug in onConnect"],
+        [() => Effect.interrupt, "interrupt"]
       ]
-      const words = ["division by zero", "not today", "transaction", "a bug in onConnect"]
-      for (const [i, onConnect] of failures.entries()) {
-        const { pool, sql, until } = yield* makePool({ onConnect })
-        const exit = yield* promptly(Effect.exit(sql`SELECT 1`))
-        assert.isTrue(Exit.isFailure(exit))
-        assert.include(Exit.isFailure(exit) ? `${String(exit.cause)} ${describeAll(exit.cause)}` : "", words[i])
+      for (const [onConnect, words] of failures) {
+        const { pool, sql, until } = yield* makePool({ onConnect, acquireTimeout: 500, outageTimeout: 500 })
+        const started = Date.now()
+        const error = yield* promptly(Effect.flip(sql`SELECT 1`))
+        const elapsed = Date.now() - started
+        assert.strictEqual(causeTagOf(error), "PoolExhausted")
+        assert.include(error.message, words)
+        assert.isTrue(PgError.isRetryable(error))
         yield* until((sessions) => sessions.length === 0)
-        assert.strictEqual((yield* eventually(pool.stats, ({ size }) => size === 0)).closed.failed, 1)
+        const { closed } = yield* eventually(pool.stats, ({ size }) => size === 0)
+        assert.isTrue(closed.failed >= 2 && closed.failed <= 3 + elapsed / 40, `${closed.failed} dials`)
       }
+    }))
+
+  it.scopedLive("R18 one that goes well again serves who waits, and eager fails with its reason", () =>
+    Effect.gen(function*() {
+      let calls = 0
+      const onConnect = () => Effect.suspend(() => ++calls < 3 ? Effect.fail("not yet") : Effect.void)
+      const { sql } = yield* makePool({ onConnect })
+      assert.deepStrictEqual(yield* sql`SELECT 1 AS one`, [{ one: 1 }])
+      const eager = makePool({ onConnect: () => Effect.fail("never"), eager: true, connectTimeout: 300 })
+      assert.include((yield* promptly(Effect.flip(eager))).message, "never")
     }))
 
   it.scopedLive("what fails in onConnect is not taken for the caller's own statement", () =>
     Effect.gen(function*() {
       const unknown = new SqlError.SqlError({ cause: new PgError.OutcomeUnknown({ cause: "of another statement" }) })
-      const { sql } = yield* makePool({ onConnect: () => Effect.fail(unknown) })
+      const onConnect = () => Effect.fail(unknown)
+      const eager = yield* promptly(Effect.flip(makePool({ onConnect, eager: true, connectTimeout: 300 })))
+      assert.match(eager.message, /^Failed to connect/)
+      assert.isFalse(PgError.isOutcomeUnknown(eager))
+      const { sql } = yield* makePool({ onConnect, acquireTimeout: 200, outageTimeout: 200 })
       const error = yield* promptly(Effect.flip(sql`SELECT 1`))
-      assert.match(error.message, /^Failed to connect/)
+      assert.include(error.message, "Failed to connect")
       assert.isFalse(PgError.isOutcomeUnknown(error))
     }))
 
@@ -657,6 +675,3 @@ describe("what can't be sent or read", () => {
       assert.strictEqual(fetched, 2)
     }))
 })
-
-const describeAll = (value: unknown): string =>
-  JSON.stringify(value, (_, inner) => inner instanceof Error ? { ...inner, message: inner.message } : inner)

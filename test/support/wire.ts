@@ -1,3 +1,6 @@
+import type { Socket } from "node:net"
+import type { Proxy } from "./proxy.js"
+
 /** The server's side of the protocol: https://www.postgresql.org/docs/current/protocol-message-formats.html */
 
 export const int16 = (n: number): Buffer => {
@@ -19,8 +22,9 @@ export const message = (kind: string, ...body: ReadonlyArray<Buffer>): Buffer =>
   return Buffer.concat([Buffer.from(kind, "latin1"), int32(content.length + 4), content])
 }
 
-export const authentication = (code: number, ...rest: ReadonlyArray<Buffer>): Buffer =>
-  message("R", int32(code), ...rest)
+/** What a login is asked for: one of the methods of authentication, by its number. */
+export const authentication = (method: number, ...rest: ReadonlyArray<Buffer | string>): Buffer =>
+  message("R", int32(method), ...rest.map((part) => Buffer.from(part)))
 export const authenticationOk = authentication(0)
 export const keyData = (pid = 1234, key = 5678): Buffer => message("K", int32(pid), int32(key))
 export const parameter = (name: string, value: string): Buffer => message("S", text(name), text(value))
@@ -33,6 +37,8 @@ export const fields = (of: Readonly<Record<string, string>>): Buffer =>
   Buffer.concat([...Object.entries(of).map(([type, value]) => text(type + value)), Buffer.from([0])])
 export const error = (code: string, why: string, severity = "ERROR"): Buffer =>
   message("E", fields({ S: severity, V: severity, C: code, M: why }))
+export const errorResponse = (code: string, why = "said the server", severity = "FATAL"): Buffer =>
+  error(code, why, severity)
 export const notice = (why: string): Buffer => message("N", fields({ S: "NOTICE", C: "00000", M: why }))
 
 export const rowDescription = (names: ReadonlyArray<string>): Buffer =>
@@ -92,3 +98,18 @@ export class Requests {
 export const startup = 196608
 export const cancelRequest = 80877102
 export const sslRequest = 80877103
+
+/** Ends each new login with that, or with what it gives. Sessions that there are go on. */
+export const answerLogins = (proxy: Proxy, answer: Buffer | (() => Buffer)): void => {
+  proxy.onAnswer = (chunk: Buffer, client: Socket) => {
+    // Only a login is answered with an R.
+    if (chunk[0] !== "R".charCodeAt(0)) return chunk
+    client.end(typeof answer === "function" ? answer() : answer)
+    return undefined
+  }
+}
+
+/** Lets logins pass again. */
+export const admitLogins = (proxy: Proxy): void => {
+  proxy.onAnswer = (chunk) => chunk
+}

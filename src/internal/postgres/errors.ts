@@ -16,6 +16,7 @@ export const connectError = (cause: unknown): SqlError =>
 
 /** What ended a connect, whatever that is: also a defect of the user's `onConnect`. @internal */
 export const asConnectError = (cause: Cause.Cause<SqlError>): SqlError => {
+  if (Cause.isInterruptedOnly(cause)) return connectError(new Error("its own onConnect, or password, interrupted it"))
   const error = Cause.squash(cause)
   return error instanceof ConnectFailed ? error : connectError(error instanceof SqlError ? error.cause : error)
 }
