@@ -58,7 +58,8 @@ export class NotSent extends Data.TaggedError("NotSent")<{
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return "The connection was closed before the statement was sent, so it has had no effect"
+    const reason = this.cause === undefined ? "" : ` (${wordsOf(this.cause)})`
+    return `The connection was closed before the statement was sent${reason}, so it has had no effect`
   }
 }
 

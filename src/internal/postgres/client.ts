@@ -17,7 +17,7 @@ import * as pool from "../elasticPool.js"
 import { json, makeCompiler } from "./compiler.js"
 import type { Target } from "./config.js"
 import { Lease, Statements } from "./connection.js"
-import { asSqlError, refused } from "./errors.js"
+import { asSqlError, isNotSent, mostRetries, refused } from "./errors.js"
 import { makeListen } from "./listen.js"
 import type { Pool } from "./pooled.js"
 import { pooled } from "./pooled.js"
@@ -94,11 +94,29 @@ class Router extends Statements {
       const level = this.current(fiber.currentContext)
       return level !== undefined
         ? Effect.succeed(level.executeStream(sql, params, transformRows))
-        : Effect.map(
-          Effect.mapError(pool.get(this.pool), asSqlError),
-          (session) => SessionStream.cursor({ session, sql, params, transformRows, inTurn: (page) => page })
-        )
+        : Effect.succeed(this.stream({ sql, params, transformRows, inTurn: (page) => page }))
     }))
+  }
+
+  /** A session that has ended before it read the first request for rows is as good as none. */
+  private stream(
+    rows: Omit<Parameters<typeof SessionStream.cursor>[0], "session">,
+    retries = mostRetries
+  ): Stream.Stream<any, SqlError> {
+    return Stream.suspend(() => {
+      let hasBegun = false
+      return Stream.unwrapScoped(
+        Effect.map(
+          Effect.mapError(pool.get(this.pool), asSqlError),
+          (session) => SessionStream.cursor({ ...rows, session })
+        )
+      ).pipe(
+        Stream.mapChunks((chunk) => (hasBegun = true, chunk)),
+        Stream.catchSome((error) =>
+          retries > 0 && !hasBegun && isNotSent(error) ? Option.some(this.stream(rows, retries - 1)) : Option.none()
+        )
+      )
+    })
   }
 }
 

@@ -47,6 +47,13 @@ export const noPassword = (cause: unknown): SqlError =>
 export const statementError = (cause: unknown): SqlError =>
   new SqlError({ cause, message: "Failed to execute statement" })
 
+/** The session had ended before it could have had any effect: another one may have what was to run on it. @internal */
+export const isNotSent = (error: unknown): boolean =>
+  error instanceof SqlError && Predicate.isTagged(error.cause, "NotSent")
+
+/** So often it goes to another one. More would hide that it is what makes them end. @internal */
+export const mostRetries = 10
+
 /** The connection ended before the answer came (R22). @internal */
 export const lostAnswer = (cause: unknown): SqlError => {
   const unknown = new OutcomeUnknown({ cause })

@@ -5,13 +5,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Predicate from "effect/Predicate"
 import type { AsyncResource } from "node:async_hooks"
 import { borrowerOf, Loan } from "../elasticPool.js"
 import { awaiting } from "../lean.js"
 import type { ElasticPoolState } from "../pool/pool.js"
 import type { Slot } from "../pool/slot.js"
-import { asSqlError, queryTimedOut } from "./errors.js"
+import { asSqlError, isNotSent, mostRetries, queryTimedOut } from "./errors.js"
 import type { Query } from "./query.js"
 import type { Session } from "./session.js"
 import { realClock } from "./session.js"
@@ -32,9 +31,6 @@ export const pooled = <A>(pool: Pool, query: Query): Effect.Effect<A, SqlError> 
     run.take()
     return () => run.interrupt()
   })
-
-/** So often it goes to another session. More would hide that it is what makes them end. */
-const mostRetries = 10
 
 class PooledStatement<A> {
   /** Ends what is under way: the wait, or the statement. */
@@ -92,7 +88,7 @@ class PooledStatement<A> {
   private answered(answer: Exit.Exit<A, SqlError>): void {
     if (this.isOver) return
     // It has done nothing yet, so another session may have it.
-    if (this.retries > 0 && isNotSent(answer)) {
+    if (this.retries > 0 && Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause))) {
       this.retries--
       this.deadline?.unsafeInterruptAsFork(FiberId.none)
       return this.take()
@@ -121,9 +117,6 @@ class PooledStatement<A> {
     this.resume(exit)
   }
 }
-
-const isNotSent = (answer: Exit.Exit<unknown, SqlError>): boolean =>
-  Exit.isFailure(answer) && answer.cause._tag === "Fail" && Predicate.isTagged(answer.cause.error.cause, "NotSent")
 
 /**
  * Whether others may have their statements on the same session. What could change the session, or has several statements

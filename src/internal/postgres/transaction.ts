@@ -18,6 +18,7 @@ import { leaveAfter } from "../pool/deadlines.js"
 import type { Reach } from "../pool/reach.js"
 import { codeOf, isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
+import { isNotSent, mostRetries } from "./errors.js"
 import type { Sender, Session } from "./session.js"
 import { realClock } from "./session.js"
 import type { Holder, Restore } from "./turn.js"
@@ -113,11 +114,23 @@ export const makeTransaction = (self: Transactions) => (options: TransactionOpti
         for (const [key, value] of self.spanAttributes) span.attribute(key, value)
         const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
         const mark: Mark = (event) => span.event(`db.transaction.${event}`, clock.unsafeCurrentTimeNanos())
-        const body = (level: Level) => run(self, level, unbatched(effect), span)
+        let hasBegun = false
+        const body = (level: Level) => {
+          hasBegun = true
+          return run(self, level, unbatched(effect), span)
+        }
         const outer = self.current(fiber.currentContext)
         if (outer?.isTransaction === true) return transact(self, outer, savepoint(outer), mark, body)
         const top = (connection: Level) => transact(self, connection, kind, mark, body)
-        return outer === undefined ? self.withLevel(top) : top(outer)
+        if (outer !== undefined) return top(outer)
+        // A session that has ended before its BEGIN is as good as none.
+        const elsewhere = (retries: number): Effect.Effect<A, E | SqlError, R> =>
+          Effect.catchIf(
+            self.withLevel(top),
+            (error) => retries > 0 && !hasBegun && isNotSent(error),
+            () => elsewhere(retries - 1)
+          )
+        return elsewhere(mostRetries)
       }))
 }
 
