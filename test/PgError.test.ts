@@ -58,6 +58,8 @@ describe("PgError", () => {
     "57P01": ["isRetryable"],
     "57P02": ["isOutcomeUnknown"],
     "57P03": ["isRetryable"],
+    "57P05": ["isRetryable"],
+    "25P03": ["isRetryable"],
     "42601": [],
     "28P01": [],
     "25P02": []
@@ -142,6 +144,26 @@ describe("PgError", () => {
     const exhausted = new PoolError.PoolExhausted({ stats, waited: 1, cause: fromServer("57P02") })
     assert.deepStrictEqual(what(exhausted), ["isPoolExhausted", "isRetryable"])
     assert.isTrue(PgError.isOutcomeUnknown(new PgError.CommitOutcomeUnknown({ cause: connectFailure })))
+  })
+
+  it("a connect that failed may go well another time, unless it is known that it won't", () => {
+    const connecting = (code: string, severity?: string) =>
+      what(connectError(Object.assign(new Error(code), { code, ...(severity === undefined ? {} : { severity }) })))
+    const passing = [
+      ...["ENOTFOUND", "EMFILE", "EADDRNOTAVAIL", "EWHATEVER", "ERR_TLS_HANDSHAKE_TIMEOUT", "ERR_SOCKET_CLOSED"],
+      ...["ERR_SSL_UNEXPECTED_EOF_WHILE_READING", "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC", "ERR_SSL_WHATEVER"]
+    ]
+    for (const code of passing) assert.deepStrictEqual(connecting(code), ["isRetryable"], code)
+    const final = [
+      ...["CERT_HAS_EXPIRED", "DEPTH_ZERO_SELF_SIGNED_CERT", "ERR_TLS_CERT_ALTNAME_INVALID"],
+      ...["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA", "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION"],
+      ...["ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE", "ERR_SSL_NO_SHARED_CIPHER", "ERR_SSL_EE_KEY_TOO_SMALL"]
+    ]
+    for (const code of final) assert.deepStrictEqual(connecting(code), [], code)
+    for (const code of ["XX000", "55000", "42501", "57P04"]) {
+      assert.include(connecting(code, "FATAL"), "isRetryable", code)
+    }
+    for (const code of ["28000", "3D000", "0A000", "42704"]) assert.deepStrictEqual(connecting(code, "FATAL"), [], code)
   })
 
   it("looks through errors of the program's own, and survives what is no error, or its own cause", () => {

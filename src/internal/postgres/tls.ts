@@ -108,8 +108,14 @@ const outOfTime: ReadonlySet<string> = new Set(["CERT_HAS_EXPIRED", "CERT_NOT_YE
 
 const noTls = "The server does not support SSL connections"
 
-/** What a broken network brings about too. */
-const passing = /UNEXPECTED_EOF|BAD_RECORD_MAC|DECRYPTION_FAILED|INTERNAL_ERROR/
+/** Certificates, names and versions that Node.js does not accept. */
+const refusedHere = /^(CERT|CRL)_|^ERR_TLS_(CERT|DH_PARAM|.*PROTOCOL)/
+
+/** What OpenSSL does not accept, or the other side. */
+const refused = /^ERR_SSL_.*(ALERT|PROTOCOL|VERSION|CIPHER|CERTIFICATE|SIGNATURE|TOO_SMALL|TOO_WEAK|RENEGOTIATION)/
+
+/** Alerts that a broken network, or a server in trouble, brings about. */
+const passing = /BAD_RECORD_MAC|DECRYPTION_FAILED|INTERNAL_ERROR|USER_CANCEL/
 
 /**
  * Whether a connect failed in a way of TLS that time does not heal: a certificate that isn't accepted, by either side,
@@ -119,8 +125,8 @@ const passing = /UNEXPECTED_EOF|BAD_RECORD_MAC|DECRYPTION_FAILED|INTERNAL_ERROR/
  */
 export const isTlsFailure = (cause: unknown): boolean => {
   const code = codeOf(cause) ?? ""
-  return untrusted.has(code) || outOfTime.has(code) || /^CERT_|^CRL_|^ERR_TLS_/.test(code) ||
-    (code.startsWith("ERR_SSL_") && !passing.test(code)) || messageOf(cause) === noTls
+  return untrusted.has(code) || refusedHere.test(code) || (refused.test(code) && !passing.test(code)) ||
+    messageOf(cause) === noTls
 }
 
 /** What to do about a connect that failed for TLS, or for want of it. @internal */
