@@ -197,7 +197,11 @@ export interface ResourceOptions<A, E, R> extends PoolOptions {
   readonly reset?: ((a: A) => Effect.Effect<unknown, unknown, R>) | undefined
   /** Whether a returned resource needs `reset`. Default: always, if there is a `reset`. */
   readonly needsReset?: ((a: A) => boolean) | undefined
-  /** Whether time may heal a failure of `acquire` (R18). A timeout always counts as such. Default: never. */
+  /**
+   * Whether time may heal a failure of `acquire` (R18): then it fails nobody at once, and the next connect waits for
+   * `connectRetry`. A timeout always counts as such. Best it is what is not known to come again, as nobody knows all that
+   * may pass: `PgPool` says so of everything for which `isPermanent` says no. Default: never.
+   */
   readonly isTransient?: ((error: E) => boolean) | undefined
   /**
    * Whether a failure of `acquire` is of a kind that would only come again, such as wrong credentials (R18). While no

@@ -48,7 +48,8 @@ export class CommitOutcomeUnknown extends Data.TaggedError("CommitOutcomeUnknown
 }
 
 /**
- * The connection had ended before the statement could be sent: it has had no effect, and may be tried again.
+ * The connection had ended before the statement could be sent, or before the server has looked at it: it has had no
+ * effect, and may be tried again. In a transaction it is the whole transaction that was rolled back.
  *
  * @since 0.1.0
  * @category errors
@@ -303,8 +304,9 @@ const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03", "5
 
 /**
  * Whether it has had no effect for sure, and may go well another time: serialization failures and deadlocks, a lock
- * that was not to be had, a server that is full, shutting down or starting up, a connect that failed for the like, a
- * pool that had no connection. In a transaction it is the whole transaction that may be run again.
+ * that was not to be had, a server that is full, shutting down or starting up, a session that it ended for being idle, a
+ * connect that failed and is not known to fail again (R18), a pool that had no connection. In a transaction it is the
+ * whole transaction that may be run again.
  *
  * Never after an unknown outcome, and never for what would go wrong again. A statement that itself commits in the middle,
  * as CALL can, may have had an effect all the same.

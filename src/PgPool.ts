@@ -248,7 +248,8 @@ export interface PgPoolOptions extends PoolOptions {
   /**
    * An `Effect` is run for each connect, within `connectTimeout`, so that short-lived tokens and passwords that change
    * need no restart (R20). If the server refuses one, the effect is run again, and if that gives another one, there is a
-   * second dial at once. Its failure is a failed connect.
+   * second dial at once. Its failure is a failed connect, and one that waiting does not help: without an open connection
+   * callers fail at once.
    */
   readonly password?: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown> | undefined
   /** Makes the sockets. */
@@ -269,7 +270,10 @@ export interface PgPoolOptions extends PoolOptions {
    * - `"none"`: nothing is sent; a connection with an open transaction is closed
    */
   readonly reset?: "transaction" | "session" | "none" | undefined
-  /** Run on each new connection before its first use, within `connectTimeout`; its failure is a failed connect. */
+  /**
+   * Run on each new connection before its first use, within `connectTimeout`. Its failure is a failed connect, and tried
+   * again as any other (R18): callers hear of it when their wait has ended, and the log at once.
+   */
   readonly onConnect?: ((connection: PgConnection) => Effect.Effect<unknown, unknown>) | undefined
   /**
    * Statements with parameters are prepared, at most so many on each connection; `true` is 256. The least recently used
@@ -309,7 +313,10 @@ export interface PgPoolOptions extends PoolOptions {
   readonly lockTimeout?: Duration.DurationInput | undefined
   /** `idle_in_transaction_session_timeout` of each session. Default: off. */
   readonly idleInTransactionTimeout?: Duration.DurationInput | undefined
-  /** Connects once while the layer is built, and fails with it. Default: false. */
+  /**
+   * Connects while the layer is built, for `connectTimeout` at most, and fails with the reason where that does not succeed:
+   * also a name that never existed, for which callers would wait (R18). Default: false.
+   */
   readonly eager?: boolean | undefined
 
   readonly maxConnections?: UseInstead<"maxsize and maxoverflow"> | undefined
@@ -512,8 +519,9 @@ export const withConnection = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.
  * Listens to a channel as `PgClient.listen` does, and also tells when the connection was lost and another one listens:
  * notifications in between are lost, so that is the moment to look for what they would have told (R21).
  *
- * All listeners of a pool share one connection, beyond `maxoverflow`. It reconnects by itself, by `connectRetry`. It
- * fails with `SqlError` where connecting fails for good (wrong credentials), and a listener that waits for its first
+ * All listeners of a pool share one connection, beyond `maxoverflow`. It reconnects by itself, by `connectRetry`,
+ * whatever ended it or a connect; the log says when that begins to fail. It fails with `SqlError` where connecting would
+ * only fail again (wrong credentials, R18) or a pooler gives its session away, and a listener that waits for its first
  * connection also after the longer of `acquireTimeout` and `outageTimeout`.
  *
  * @example

@@ -407,16 +407,19 @@ whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
       const other = yield* makePool({ url })
       yield* sql`SELECT 1`
       const hold = (seconds: number) => Effect.fork(other.sql`SELECT pg_sleep(${seconds})`)
-      yield* hold(2)
-      yield* other.until((sessions) => sessions.some(isSleeping))
-      // Given up after a second, and sent again.
-      assert.deepStrictEqual(yield* sql`SELECT 1 AS one`, [{ one: 1 }])
+      for (const use of [sql`SELECT 1 AS one`, sql.withTransaction(sql`SELECT 1 AS one`)]) {
+        yield* hold(2)
+        yield* other.until((sessions) => sessions.some(isSleeping))
+        // Given up after a second, and sent again.
+        assert.deepStrictEqual(yield* use, [{ one: 1 }])
+      }
+      const connection = yield* sql.reserve
       yield* hold(8)
       yield* other.until((sessions) => sessions.some(isSleeping))
-      const error = yield* Effect.flip(sql.withTransaction(Effect.void))
+      const error = yield* Effect.flip(connection.executeRaw("SELECT 1", []))
       assert.isTrue(PgError.isRetryable(error))
       assert.isFalse(PgError.isOutcomeUnknown(error))
-      assert.isAtLeast((yield* pool.stats).closed.invalidated, 1)
+      assert.isAtLeast((yield* pool.stats).closed.invalidated, 2)
     }))
 
   it.scopedLive("on a Unix socket, with its cancel", () =>
