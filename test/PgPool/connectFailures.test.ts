@@ -197,7 +197,7 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
             )
           yield* eventually(Effect.sync(() => way.dials), (dials) => dials >= 3)
           assert.strictEqual(logs.length, 1)
-          assert.match(logs[0], /^WARN LISTEN has no connection, and goes on trying: Failed to connect: /)
+          assert.match(logs[0], /^WARN LISTEN fails, and is tried again: Failed to connect: /)
           way.heal()
           yield* untilHeard("Notification")
           way.fail(code)
@@ -209,13 +209,34 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
           way.heal()
           yield* untilHeard("Reconnected")
           assert.deepStrictEqual(logs.slice(1).map((line) => line.split(":")[0]), [
-            "INFO LISTEN has a connection again",
-            "WARN LISTEN has no connection, and goes on trying",
-            "INFO LISTEN has a connection again"
+            "INFO LISTEN works again",
+            "WARN LISTEN fails, and is tried again",
+            "INFO LISTEN works again"
           ])
         })
       ))
   }
+
+  it.scopedLive("R18 so is one where some hosts refuse for good, and others fail in a way that may pass", () =>
+    Effect.gen(function*() {
+      const way = yield* lookUps
+      const proxy = yield* Proxy.start(serverUrl)
+      answerLogins(proxy, errorResponse("28P01"))
+      const { hostname, password, port, username } = new URL(Redacted.value(serverUrl))
+      const away = new URL(Redacted.value(way.options.url!)).hostname
+      way.fail("ENOTFOUND")
+      const { sql } = yield* makePool({
+        url: undefined,
+        hosts: [`${hostname}:${proxy.port}`, `${away}:${port}`],
+        database: "postgres",
+        username,
+        password: Redacted.make(password)
+      })
+      const caller = yield* Effect.fork(sql`SELECT 1 AS one`)
+      yield* eventually(Effect.sync(() => way.dials), (dials) => dials >= 3)
+      way.heal()
+      assert.deepStrictEqual(yield* Fiber.join(caller), [{ one: 1 }])
+    }))
 
   it.scopedLive("R18 what a user's stream throws is waited out as well", () =>
     Effect.gen(function*() {

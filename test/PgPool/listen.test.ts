@@ -5,6 +5,7 @@ import { PgError, PgPool } from "effect-pgpool"
 import type { Backend, TestPool } from "../support/pgPool.js"
 import { causeTagOf, eventually, makePool, pause, promptly, serverUrl, uniqueName } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
+import { errorResponse, message } from "../support/wire.js"
 
 const listening = (sessions: ReadonlyArray<Backend>) => sessions.filter(({ query }) => query.startsWith("LISTEN"))
 
@@ -280,6 +281,27 @@ describe("R21 listen", () => {
       assert.deepStrictEqual(PgError.sqlState(error), Option.some("42601"))
       yield* untilHeard(test, channel, "b", heard)
       assert.isFalse(heard.some(({ _tag }) => _tag === "Reconnected"))
+    }))
+
+  it.scopedLive("R18 a server that refuses for a while what it has listened to before ends no listener", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const test = yield* makePool({ url: proxy.url })
+      const channel = uniqueName()
+      const { heard } = yield* hear(test.pool, channel)
+      yield* untilHeard(test, channel, "a", heard)
+      let refusals = 0
+      let isAsked = false
+      proxy.onRequest = (chunk) => void (isAsked = chunk.includes(`LISTEN "${channel}"`))
+      proxy.onAnswer = (chunk) => {
+        if (!isAsked || ++refusals > 2) return chunk
+        const refusal = errorResponse("25006", "cannot execute LISTEN during recovery", "ERROR")
+        return Buffer.concat([refusal, message("Z", Buffer.from("I"))])
+      }
+      proxy.reset()
+      yield* untilHeard(test, channel, "b", heard)
+      assert.isAbove(refusals, 2)
+      assert.isTrue(heard.some(({ _tag }) => _tag === "Reconnected"))
     }))
 
   it.scopedLive("listeners that come and go at any moment leave the others alone, and nothing behind", () =>

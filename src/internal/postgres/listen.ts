@@ -18,6 +18,7 @@ import { NotSent } from "../../PgError.js"
 import type { ListenEvent } from "../../PgPool.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import type { Settings } from "../pool/settings.js"
+import { wordsOf } from "../words.js"
 import { ConnectFailed } from "./codes.js"
 import type { Target } from "./config.js"
 import { connectInTime } from "./connect.js"
@@ -107,7 +108,7 @@ class Switchboard {
   /** Why no other session will be tried. */
   private final: SqlError | undefined = undefined
   private hasWarned = false
-  /** Whether the log has it that no session can be opened. */
+  /** Whether the log has it that there is no session that listens. */
   private isNoted = false
 
   constructor(private readonly target: Target, private readonly settings: Settings) {}
@@ -177,7 +178,7 @@ class Switchboard {
   )
 
   private readonly session: Effect.Effect<never, SqlError, Scope.Scope> = Effect.suspend(() =>
-    Effect.flatMap(Effect.zipLeft(connectInTime(this.target, () => this.ring()), this.noteHealed), (session) => {
+    Effect.flatMap(connectInTime(this.target, () => this.ring()), (session) => {
       const listening = new Set<string>()
       session.client.on("notification", ({ channel: name, payload = "" }) => {
         const channel = this.channels.get(name)
@@ -201,6 +202,7 @@ class Switchboard {
         self.wake = Deferred.unsafeMake(FiberId.none)
         if (!session.isAlive) return yield* Effect.fail(listenerLost())
         yield* self.update(session, listening)
+        yield* self.noteHealed
         const woken = yield* Effect.timeoutOption(Deferred.await(self.wake), heartbeat)
         if (Option.isSome(woken)) continue
         yield* self.command(session, session.ping)
@@ -223,7 +225,8 @@ class Switchboard {
           const listen = session.query(`LISTEN ${Pg.escapeIdentifier(name)}`, "leave")
           const answer = yield* Effect.either(self.command(session, listen))
           if (Either.isLeft(answer)) {
-            if (!session.isAlive) return yield* answer
+            // What was listened to before, the server only refuses for now, as a standby that is about to be promoted.
+            if (!session.isAlive || channel.isReady) return yield* answer
             self.fail(name, channel, answer.left)
             continue
           }
@@ -262,15 +265,18 @@ class Switchboard {
   /** Said once for each outage: the pool may have no need of a connect, and then nobody else says it. */
   private noteFailing(error: SqlError): Effect.Effect<void> {
     this.lastFailure = error
-    if (this.isNoted || isFinal(error) || !(error instanceof ConnectFailed)) return Effect.void
+    // One that is lost is replaced, and nobody need know.
+    if (this.isNoted || isFinal(error) || error.cause instanceof NotSent) return Effect.void
     this.isNoted = true
-    return Effect.logWarning(`LISTEN has no connection, and goes on trying: ${error.message}`)
+    return Effect.logWarning(
+      `LISTEN fails, and is tried again: ${error instanceof ConnectFailed ? error.message : wordsOf(error.cause)}`
+    )
   }
 
   private readonly noteHealed = Effect.suspend(() => {
     if (!this.isNoted) return Effect.void
     this.isNoted = false
-    return Effect.logInfo("LISTEN has a connection again")
+    return Effect.logInfo("LISTEN works again")
   })
 
   private readonly warn = Effect.suspend(() => {
