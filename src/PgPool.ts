@@ -428,7 +428,8 @@ export const layerConfig = (
  * capitals: `PGPOOL_MAXSIZE`, `PGPOOL_MAXWAIT`, `PGPOOL_MAXOVERFLOW`, `PGPOOL_EXPIRES`,
  * `PGPOOL_ACQUIRE_TIMEOUT` and so on. Durations are numbers of milliseconds, or such as `200 millis`.
  *
- * A key that begins with `PGPOOL_` and is none of these is a `ConfigError`, and so is a value that isn't allowed.
+ * A key that begins with `PGPOOL_` and is none of these is a `ConfigError`, and so is a value that isn't allowed. What
+ * Kubernetes says of a service named `pgpool` (`PGPOOL_SERVICE_HOST`, `PGPOOL_PORT` and so on) is passed over.
  *
  * @example
  * ```ts

@@ -372,6 +372,34 @@ describe("PgPoolLayer", () => {
       }))
   }
 
+  it.scoped("what Kubernetes says of services named pgpool is no option, and passes", () =>
+    Effect.gen(function*() {
+      const ofService = (service: string): Record<string, string> => ({
+        [`${service}_SERVICE_HOST`]: "10.96.12.34",
+        [`${service}_SERVICE_PORT`]: "9999",
+        [`${service}_SERVICE_PORT_PGPOOL_PORT`]: "9999",
+        [`${service}_PORT`]: "tcp://10.96.12.34:9999",
+        ...Object.fromEntries(["TCP", "UDP", "SCTP"].flatMap((protocol) => [
+          [`${service}_PORT_9999_${protocol}`, "tcp://10.96.12.34:9999"],
+          ...["PROTO", "PORT", "ADDR"].map((part) => [`${service}_PORT_9999_${protocol}_${part}`, "x"])
+        ]))
+      })
+      const entries = { ...ofService("PGPOOL"), ...ofService("PGPOOL_PRIMARY"), ...ofService("PGPOOL_RO_2") }
+      yield* build({ DATABASE_URL: url.href, ...entries })
+      yield* Effect.addFinalizer(() => Effect.sync(() => vi.unstubAllEnvs()))
+      for (const [key, value] of Object.entries({ DATABASE_URL: url.href, ...entries })) vi.stubEnv(key, value)
+      yield* Layer.build(PgPoolLayer).pipe(Effect.withConfigProvider(ConfigProvider.fromEnv()))
+      for (
+        const key of [
+          ...["PGPOOL_HOST", "PGPOOL_SERVICE", "PGPOOL_PORTS", "PGPOOL_PORT_TCP", "PGPOOL_PORT_9999"],
+          ...["PGPOOL_PORT_9999_TCP_", "PGPOOL_SERVICE_HOSTS", "PGPOOL_SERVICE_PORT_", "PGPOOL_service_host"]
+        ]
+      ) {
+        const message = yield* failWith(Effect.scoped(build({ DATABASE_URL: url.href, ...entries, [key]: "1" })))
+        assert.include(message, key)
+      }
+    }))
+
   it.effect("an unknown key is a ConfigError that names it and the known ones", () =>
     Effect.gen(function*() {
       for (const key of ["PGPOOL_MAXSIZ", "PGPOOL_MAX_SIZE", "PGPOOL_maxsize", "PGPOOL_"]) {

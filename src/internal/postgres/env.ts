@@ -109,11 +109,20 @@ export const options: Effect.Effect<PgPoolOptions, ConfigError.ConfigError> = Ef
   return { ...getSomes(target), ...getSomes(yield* pool) }
 })
 
+/**
+ * Kubernetes tells every container of the services beside it: here of those named `pgpool`, or `pgpool-primary`.
+ *
+ * https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+ */
+const isOfService = (key: string): boolean =>
+  /^PGPOOL_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/
+    .test(key)
+
 /** A misspelt key would otherwise be a default that nobody asked for. */
 const refuseUnknownKeys: Effect.Effect<void, ConfigError.ConfigError> = Effect.gen(function*() {
   const known = new Set(Object.keys(poolOptions).map(keyOf))
   const keys = yield* Effect.configProviderWith(({ flattened }) => keysOf(flattened, []))
-  const strangers = keys.filter((key) => key.startsWith("PGPOOL_") && !known.has(key))
+  const strangers = keys.filter((key) => key.startsWith("PGPOOL_") && !known.has(key) && !isOfService(key))
   // Some may only be the beginning of a longer one.
   const [unknown] = yield* Effect.filter(
     strangers,
