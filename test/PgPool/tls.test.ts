@@ -3,6 +3,7 @@ import { Context, Effect, Fiber, Layer, Option, Redacted } from "effect"
 import { PgError, PgPool } from "effect-pgpool"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { createSecureContext } from "node:tls"
 import { inspect } from "node:util"
 import { vi } from "vitest"
 import { isTlsFailure } from "../../src/internal/postgres/tls.js"
@@ -228,18 +229,20 @@ layer(SecuredLive, { excludeTestServices: true })("TLS", (it) => {
         const tls = yield* Secured
         const own = tls.authority.issue("carol")
         const secrets = [own.key.slice(200, 240), "the passphrase"]
-        const ssl = { ca: tls.authority.cert, ...own, passphrase: "the passphrase" }
-        const { pool, sql } = yield* makePool({ url: urlOf(tls, { user: "carol" }), ssl })
-        const connection = yield* pool.get
-        const [{ stream }] = [connection.pg as unknown as { connection: { stream: unknown } }].map((pg) =>
-          pg.connection
-        )
-        for (const value of [pool, sql, sql.config, connection, connection.pg, stream]) {
-          const text = inspect(value, { depth: Infinity, maxStringLength: null })
-          for (const secret of secrets) assert.notInclude(text, secret)
+        const given = { ca: tls.authority.cert, ...own, passphrase: "the passphrase" }
+        for (const ssl of [given, { ...given, secureContext: createSecureContext(given) }]) {
+          const { pool, sql } = yield* makePool({ url: urlOf(tls, { user: "carol" }), ssl })
+          const connection = yield* pool.get
+          const [{ stream }] = [connection.pg as unknown as { connection: { stream: unknown } }].map((pg) =>
+            pg.connection
+          )
+          for (const value of [pool, sql, sql.config, connection, connection.pg, stream]) {
+            const text = inspect(value, { depth: Infinity, maxStringLength: null })
+            for (const secret of secrets) assert.notInclude(text, secret)
+          }
+          for (const secret of secrets) assert.notInclude(JSON.stringify(sql.config), secret)
+          assert.strictEqual((sql.config.ssl as typeof ssl).key, own.key)
         }
-        for (const secret of secrets) assert.notInclude(JSON.stringify(sql.config), secret)
-        assert.strictEqual((sql.config.ssl as typeof ssl).key, own.key)
       }))
   })
 
@@ -284,6 +287,25 @@ layer(SecuredLive, { excludeTestServices: true })("TLS", (it) => {
           }
         }))
     }
+
+    it.scoped("R16 the cancel is for the same name as the session, whatever ssl.servername says", () =>
+      Effect.gen(function*() {
+        const tls = yield* Secured
+        for (const [host, servername] of [["localhost", "another"], ["127.0.0.1", "localhost"]]) {
+          const { app, sql } = yield* makePool({
+            url: urlOf(tls, { host }),
+            ssl: { ca: tls.authority.cert, servername },
+            maxsize: 1,
+            cleanupTimeout: "10 seconds"
+          })
+          const pid = yield* pidOf(sql)
+          const sleep = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
+          yield* tls.server.until(app, (sessions) => sessions.some(isSleeping))
+          yield* promptly(Fiber.interrupt(sleep))
+          yield* tls.server.until(app, nobodySleeps)
+          assert.strictEqual(yield* pidOf(sql), pid)
+        }
+      }))
 
     it.scoped("no TLS on a Unix socket, whatever is asked for", () =>
       Effect.gen(function*() {

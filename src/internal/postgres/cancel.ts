@@ -75,6 +75,9 @@ export const cancelRequest = (
     return Effect.sync(() => socket.stream.destroy())
   })
 
-/** The socket goes to an address, but the certificate is for the name that the session was opened with. */
+/**
+ * The socket goes to an address, but the certificate is for the name that the session was opened with: of a host that
+ * has one `pg` takes that, whatever `ssl.servername` says.
+ */
 const tlsOf = ({ host, ssl }: Cancellable): boolean | ConnectionOptions =>
-  ssl === false ? false : { ...(isIP(host) === 0 ? { servername: host } : {}), ...(ssl === true ? {} : ssl), host }
+  ssl === false ? false : { ...(ssl === true ? {} : ssl), host, ...(isIP(host) === 0 ? { servername: host } : {}) }

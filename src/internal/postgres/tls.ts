@@ -67,8 +67,9 @@ export const decodeTls = (options: PgPoolOptions, url: UrlTls): Tls => {
  * object, so that copies of that have none.
  */
 const withContext = (ssl: ConnectionOptions): ConnectionOptions => {
-  if (ssl.secureContext !== undefined) return ssl
   const { key, passphrase, pfx, ...rest } = ssl
+  // With it the others count for nothing.
+  if (rest.secureContext !== undefined) return rest
   try {
     return { ...rest, secureContext: createSecureContext({ ...rest, key, passphrase, pfx } as ConnectionOptions) }
   } catch (error) {
