@@ -178,8 +178,9 @@ export interface UseInstead<Option extends string> {
  * The options of a pool: the limits and times of `PoolOptions`, and the connection settings of `PgClient.layer` under
  * the names that they have there. Durations are `DurationInput`s: a bare number is milliseconds.
  *
- * What is given neither here nor in the URL comes from `PGHOST`, `PGPORT`, `PGUSER`, `PGDATABASE` and `PGPASSWORD`, as
- * `pg` does it. A setting given here wins over the one in the URL.
+ * What is given neither here nor in the URL comes from `PGHOST`, `PGPORT`, `PGUSER`, `PGDATABASE`, `PGPASSWORD`,
+ * `PGOPTIONS`, `PGSSLMODE` and `PGSSLNEGOTIATION`, and from `pg.defaults`, as `pg` does it. A setting given here wins over
+ * the one in the URL.
  *
  * @since 0.1.0
  * @category models
@@ -187,11 +188,24 @@ export interface UseInstead<Option extends string> {
 export interface PgPoolOptions extends PoolOptions {
   /**
    * `postgresql://user:password@host:5432/database`. As with libpq it may name several hosts
-   * (`postgresql://a:5432,b:5433/database`), and have the parameters `target_session_attrs` and `load_balance_hosts`.
+   * (`postgresql://a:5432,b:5433/database`). The last `@` ends user and password; a `/`, `?` or `#` in them has to be
+   * encoded, as in all URLs.
    *
-   * Of TLS it may say `sslmode`, `sslrootcert`, `sslcert`, `sslkey` (files, read once) and `sslnegotiation`. `sslmode` is
-   * what `pg` makes of it: all but `disable` and `no-verify` verify the server in full. libpq's own meaning is had with
-   * `uselibpqcompat=true`.
+   * These parameters are taken, and an option that says the same wins over them:
+   *
+   * - `host`, `port`, `user`, `password`; `target_session_attrs`, `load_balance_hosts`
+   * - `connect_timeout` (in seconds, as with libpq), `query_timeout`, `statement_timeout`, `lock_timeout`,
+   *   `idle_in_transaction_session_timeout` (in milliseconds); 0 is off
+   * - `keepalives` (0: off; by default on), `keepalives_idle` (in seconds; by default 10)
+   * - `application_name`, `fallback_application_name`, `options`, `replication`
+   * - `sslmode`, `sslrootcert`, `sslcert`, `sslkey` (files, read once), `sslnegotiation`, `ssl`. `sslmode` is what `pg`
+   *   makes of it: all but `disable` and `no-verify` verify the server in full. libpq's own meaning is had with
+   *   `uselibpqcompat=true`
+   * - `require_auth`, and `channel_binding`: `"disable"` (default), `"prefer"`, or `"require"`, with which nobody in
+   *   between can pass a login on
+   *
+   * A bad value is an error. All others have no effect, and are named in one warning when the pool is made; but the name
+   * of a parameter of TLS in another case or with other separators (`sslMode`) is an error.
    */
   readonly url?: Redacted.Redacted | undefined
   /** One host, or several with commas in between. */
@@ -243,6 +257,14 @@ export interface PgPoolOptions extends PoolOptions {
   readonly ssl?: boolean | ConnectionOptions | undefined
   /** `"direct"` leaves out asking for TLS, and so a round trip: from PostgreSQL 17 on. Default: `"postgres"`. */
   readonly sslNegotiation?: "postgres" | "direct" | undefined
+  /**
+   * How the server may ask for the password, as with libpq's `require_auth`: one or more of `password` (clear text),
+   * `md5`, `scram-sha-256` and `none` (not at all), with commas in between, or with a `!` before each, those that it may
+   * not. A server that asks in another way is not told the password, and the connect fails for good (R18). With
+   * `scram-sha-256` it also must prove that it knows the password. In the URL: `require_auth`. Default: what
+   * `PGREQUIREAUTH` says, or any way.
+   */
+  readonly requireAuth?: string | undefined
   readonly database?: string | undefined
   readonly username?: string | undefined
   /**
@@ -424,7 +446,7 @@ export const layerConfig = (
 /**
  * The options from the environment (or whatever `ConfigProvider` is in force): `DATABASE_URL`, or `PGHOST`, `PGPORT`,
  * `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGTARGETSESSIONATTRS` and `PGLOADBALANCEHOSTS`, which `DATABASE_URL` wins over
- * (with several hosts `PGHOST` and `PGPORT` have commas); and each option of the pool as `PGPOOL_` and its name in
+ * (with several hosts `PGHOST` and `PGPORT` have commas); `PGREQUIREAUTH`; and each option of the pool as `PGPOOL_` and its name in
  * capitals: `PGPOOL_MAXSIZE`, `PGPOOL_MAXWAIT`, `PGPOOL_MAXOVERFLOW`, `PGPOOL_EXPIRES`,
  * `PGPOOL_ACQUIRE_TIMEOUT` and so on. Durations are numbers of milliseconds, or such as `200 millis`.
  *

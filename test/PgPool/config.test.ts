@@ -43,6 +43,7 @@ const bad: { readonly [K in keyof Options]: readonly [values: Array<unknown>, al
   path: [["relative/path"], /absolute path of a Unix socket/],
   ssl: [["require"], /true, false, or an object of TLS options/],
   sslNegotiation: [["yes"], /"postgres" or "direct"/],
+  requireAuth: [["scram", 5, null, "md5,!password"], /one or more of password, .*scram-sha-256/],
   maxConnections: [[5], /maxsize.*maxoverflow/],
   minConnections: [[5], /minsize/],
   connectionTTL: [["1 minute"], /expires/]
@@ -411,7 +412,10 @@ describe("PgPoolLayer", () => {
 
   const keyOf = (option: string) => `PGPOOL_${option.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
   const notFromOutside = new Set(
-    ["connectRetry", "maxConnections", "minConnections", "connectionTTL", "path", "port", "ssl", "sslNegotiation"]
+    [
+      ...["connectRetry", "maxConnections", "minConnections", "connectionTTL", "path", "port", "ssl", "sslNegotiation"],
+      "requireAuth"
+    ]
   )
 
   for (const [option, [values, allowed]] of Object.entries(bad)) {

@@ -1,9 +1,11 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Option, Redacted } from "effect"
 import { PgError, PgPool } from "effect-pgpool"
+import { once } from "node:events"
 import { writeFileSync } from "node:fs"
+import type { AddressInfo } from "node:net"
 import { join } from "node:path"
-import { createSecureContext } from "node:tls"
+import { createSecureContext, createServer } from "node:tls"
 import { inspect } from "node:util"
 import { vi } from "vitest"
 import { isTlsFailure } from "../../src/internal/postgres/tls.js"
@@ -304,6 +306,44 @@ layer(SecuredLive, { excludeTestServices: true })("TLS", (it) => {
           yield* promptly(Fiber.interrupt(sleep))
           yield* tls.server.until(app, nobodySleeps)
           assert.strictEqual(yield* pidOf(sql), pid)
+        }
+      }))
+
+    it.scoped("TLS at once: nothing is sent to a server that has not agreed on the protocol (ALPN)", () =>
+      Effect.gen(function*() {
+        const { authority } = yield* Secured
+        for (const ALPNProtocols of [undefined, ["postgresql"]]) {
+          const received: Array<Buffer> = []
+          const options = { ...authority.issue("localhost", ["localhost"]), ...(ALPNProtocols && { ALPNProtocols }) }
+          const other = yield* Effect.acquireRelease(
+            Effect.promise(async () => {
+              const server = createServer(options, (socket) => {
+                socket.on("error", () => {})
+                socket.on("data", (chunk) => {
+                  received.push(chunk)
+                  socket.destroy()
+                })
+              })
+              server.listen(0, "127.0.0.1")
+              await once(server, "listening")
+              return server
+            }),
+            (server) => Effect.sync(() => server.close())
+          )
+          const pool = {
+            url: urlOf(other.address() as AddressInfo, { host: "127.0.0.1" }),
+            ssl: { ca: authority.cert, servername: "localhost" },
+            sslNegotiation: "direct" as const
+          }
+          if (ALPNProtocols === undefined) {
+            const error = yield* isRefused(pool, ["has not agreed", "ALPN", "PostgreSQL 17"])
+            assert.isTrue(isTlsFailure(error.cause))
+            assert.deepStrictEqual(received, [])
+          } else {
+            const { sql } = yield* makePool({ ...pool, acquireTimeout: 300, outageTimeout: 300 })
+            yield* Effect.flip(sql`SELECT 1`)
+            assert.isAbove(received.length, 0)
+          }
         }
       }))
 

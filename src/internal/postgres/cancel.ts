@@ -1,9 +1,10 @@
 /** @internal */
 import * as Effect from "effect/Effect"
 import { isIP } from "node:net"
-import type { ConnectionOptions } from "node:tls"
+import type { ConnectionOptions, TLSSocket } from "node:tls"
 import * as Pg from "pg"
 import type { Target } from "./config.js"
+import { whenSecure } from "./tls.js"
 
 /** What is needed of the session whose statement is cancelled. @internal */
 export interface Cancellable {
@@ -20,7 +21,8 @@ export interface Cancellable {
 
 /** The parts of `pg`'s connection that are not in its types. */
 interface Connection extends Omit<Pg.Connection, "stream"> {
-  readonly stream: { readonly remoteAddress?: string; readonly remotePort?: number; readonly destroy: () => void }
+  readonly stream: TLSSocket
+  readonly sslNegotiation: string
   readonly connect: (port: number | string, host?: string) => void
   readonly requestSsl: () => void
   readonly cancel: (processId: number | null, secretKey: number | null) => void
@@ -65,8 +67,8 @@ export const cancelRequest = (
       if (session.ssl === false) send()
       else if (session.sslNegotiation !== "direct") socket.requestSsl()
     })
-    socket.once("sslconnect", send)
-    socket.on("error", () => {})
+    socket.once("sslconnect", () => whenSecure(socket, send))
+    socket.on("error", () => void socket.stream.destroy())
     socket.once("end", () => resume(Effect.succeed(isSent)))
     if (session.host.startsWith("/")) socket.connect(`${session.host}/.s.PGSQL.${session.port}`)
     else {

@@ -4,20 +4,22 @@ import type * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Path from "node:path"
 import type { Duplex } from "node:stream"
-import type * as Pg from "pg"
-import * as ConnectionString from "pg-connection-string"
+import * as Pg from "pg"
 import type { PgPoolOptions } from "../../PgPool.js"
 import type { BadOption as BadOptionType } from "../options.js"
 import { attempt, BadOption, duration, ofType, wholeNumber } from "../options.js"
 import { Reach } from "../pool/reach.js"
+import type { Requirement } from "./auth.js"
+import { decodeLogin } from "./auth.js"
 import type { Password } from "./credentials.js"
 import { decodePassword } from "./credentials.js"
-import type { Hosts, Named } from "./hosts.js"
-import { checkNamed, decodeHosts, splitUrl } from "./hosts.js"
+import type { Hosts } from "./hosts.js"
+import { decodeHosts } from "./hosts.js"
 import type { Strays } from "./strays.js"
-import type { UrlTls } from "./tls.js"
-import { decodeTls, sslOfUrl, withoutSecrets } from "./tls.js"
+import { decodeTls, withoutSecrets } from "./tls.js"
 import type { Patience } from "./turn.js"
+import type { FromUrl, Timeout } from "./url.js"
+import { numberOf, parseUrl } from "./url.js"
 
 /**
  * Where and how sessions are opened: the decoded connection settings.
@@ -30,6 +32,10 @@ export interface Target extends Patience {
   readonly client: () => Pg.ClientConfig
   readonly password: Password
   readonly stream: (() => Duplex) | undefined
+  /** How the server may let us in, unless in any way. */
+  readonly login: Requirement | undefined
+  /** What was said and has no effect, for the log. */
+  readonly warnings: ReadonlyArray<string>
   /** Sent once to each new session. */
   readonly settings: string | undefined
   readonly reset: "transaction" | "session" | "none"
@@ -88,7 +94,7 @@ const target = (options: PgPoolOptions): DecodedTarget => {
   if (options.path !== undefined && options.host !== undefined) {
     throw new BadOption("path", options.path, "left out where host is given")
   }
-  const url = options.url === undefined ? {} : parseUrl(options.url)
+  const url: FromUrl = options.url === undefined ? {} : parseUrl(options.url)
   const socket = options.path === undefined ? undefined : parsePath(options.path)
   const hosts = decodeHosts(options, {
     host: options.host ?? socket?.host ?? url.host,
@@ -98,44 +104,53 @@ const target = (options: PgPoolOptions): DecodedTarget => {
   })
   const [{ name: host, port }] = hosts.list
   const username = options.username ?? url.user
-  const database = options.database ?? url.database ?? undefined
-  const tls = decodeTls(options, url as UrlTls)
+  const database = options.database ?? url.database
+  const tls = decodeTls(options, url)
+  const login = decodeLogin(options, url, tls.ssl !== false && hosts.list.every(({ name }) => !name.startsWith("/")))
   const { stream } = options
   const types = options.types === undefined ? undefined : safeTypes(options.types)
-  const password = options.password ?? (typeof url.password === "string" ? Redacted.make(url.password) : undefined)
-  const { password: _, ...fromUrl } = url
+  const password = options.password ?? (url.password === undefined ? undefined : Redacted.make(url.password))
+  const applicationName = options.applicationName ?? url.applicationName ?? "effect-pgpool"
+  const settings = url.options || process.env["PGOPTIONS"] || Pg.defaults.options
+  const replication = url.replication || process.env["PGREPLICATION"]
+  sendable({ username, database, applicationName, options: settings, replication })
+  // All that reaches the driver, but the password.
   const client = defined({
-    ...fromUrl,
     host,
     port,
     user: username,
     database,
     ...tls,
+    enableChannelBinding: login.binds,
     types,
-    application_name: options.applicationName ?? url.application_name ?? "effect-pgpool",
+    application_name: applicationName,
+    options: settings,
+    replication,
     // Silent sockets are given up (R24).
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000
-  })
-  const { options: settings, replication } = client as { readonly options?: string; readonly replication?: string }
-  sendable({ username, database, applicationName: client.application_name, options: settings, replication })
+    keepAlive: url.keepAlive ?? true,
+    keepAliveInitialDelayMillis: url.keepAliveDelay ?? 10_000
+  }) as Pg.ClientConfig
   return {
     hosts,
     client: () => stream === undefined ? client : { ...client, stream } as Pg.ClientConfig,
     password: decodePassword(password),
     stream,
-    settings: settingsOf(options),
+    login: login.requirement,
+    warnings: warningsOf(url),
+    settings: settingsOf(options, url),
     reset: resetOf(options.reset),
     onConnect: options.onConnect,
     prepare: switchOf("prepare", options.prepare, 0, preparedByDefault),
     multiplex: switchOf("multiplex", options.multiplex, 1, multiplexedByDefault),
-    connectTimeout: duration("connectTimeout", options.connectTimeout ?? 5000, { positive: true }),
+    connectTimeout: options.connectTimeout === undefined
+      ? timeoutOf("connect_timeout", url) || 5000
+      : duration("connectTimeout", options.connectTimeout, { positive: true }),
     reach: new Reach({
       millis: duration("cleanupTimeout", options.cleanupTimeout ?? 500, { positive: true }),
       isSet: options.cleanupTimeout !== undefined
     }),
     queryTimeout: options.queryTimeout === undefined
-      ? Infinity
+      ? timeoutOf("query_timeout", url) || Infinity
       : duration("queryTimeout", options.queryTimeout, { positive: true }),
     config: defined({
       url: options.url,
@@ -149,7 +164,7 @@ const target = (options: PgPoolOptions): DecodedTarget => {
       stream,
       connectTimeout: options.connectTimeout,
       idleTimeout: options.idleTimeout,
-      applicationName: client.application_name,
+      applicationName,
       spanAttributes: options.spanAttributes,
       transformResultNames: options.transformResultNames,
       transformQueryNames: options.transformQueryNames,
@@ -163,23 +178,6 @@ const target = (options: PgPoolOptions): DecodedTarget => {
 const sendable = (texts: Record<string, string | undefined>): void => {
   for (const [option, value] of Object.entries(texts)) {
     if (value?.includes("\0")) throw new BadOption(option, value, "without a NUL character")
-  }
-}
-
-const parseUrl = (url: Redacted.Redacted): Omit<Pg.ClientConfig, "host" | "port"> & Named => {
-  if (!Redacted.isRedacted(url)) throw new BadOption("url", "<not shown>", "a URL made by Redacted.make")
-  if (!/^((postgres(ql)?|socket):|\/)/.test(Redacted.value(url))) {
-    throw new BadOption("url", "<redacted>", "a URL that begins with postgresql:// or postgres://")
-  }
-  try {
-    const { named, url: text } = splitUrl(Redacted.value(url))
-    const parsed = ConnectionString.parse(text)
-    const client = ConnectionString.toClientConfig({ ...parsed, ssl: sslOfUrl(parsed as UrlTls) } as never)
-    return { ...client as Pg.ClientConfig, ...checkNamed(parsed, named) }
-  } catch (error) {
-    // The value holds a password.
-    const why = error instanceof Error || error instanceof BadOption ? ` (${error.message})` : ""
-    throw new BadOption("url", "<redacted>", `a URL such as postgresql://user:password@host:5432/database${why}`)
   }
 }
 
@@ -227,20 +225,33 @@ const switchOf = (option: "prepare" | "multiplex", value: unknown, off: number, 
   throw new BadOption(option, value, "true, false or a whole number of at least 1")
 }
 
+/** What is in none of both is that of all clients of the process, as `pg` has it. In milliseconds. */
+const timeoutOf = (timeout: Timeout, url: FromUrl): number | undefined => {
+  const given = url.timeouts?.[timeout]
+  if (given !== undefined || timeout === "connect_timeout") return given
+  const orElse = Pg.defaults[timeout]
+  return orElse ? numberOf(timeout, `${orElse}`) : undefined
+}
+
 /** Timeouts of the server, by SET, which poolers allow where they refuse start-up parameters (R24). */
-const settingsOf = (options: PgPoolOptions): string | undefined => {
+const settingsOf = (options: PgPoolOptions, url: FromUrl): string | undefined => {
   const timeouts = [
     ["statement_timeout", "statementTimeout"],
     ["lock_timeout", "lockTimeout"],
     ["idle_in_transaction_session_timeout", "idleInTransactionTimeout"]
   ] as const
-  const settings = timeouts.flatMap(([name, option]) =>
-    options[option] === undefined
-      ? []
-      : [`SET ${name} = ${serverTimeout(option, options[option])}`]
-  )
+  const settings = timeouts.flatMap(([name, option]) => {
+    const millis = options[option] === undefined ? timeoutOf(name, url) : serverTimeout(option, options[option])
+    // Zero too: it takes back what the server has for this user or this database.
+    return millis === undefined ? [] : [`SET ${name} = ${millis}`]
+  })
   return settings.length === 0 ? undefined : settings.join("; ")
 }
+
+const warningsOf = ({ unused = [] }: FromUrl): ReadonlyArray<string> => [
+  ...(unused.length === 0 ? [] : [`Parameters of the URL that have no effect here: ${unused.join(", ")}`]),
+  ...(Pg.defaults.binary === true ? ["pg.defaults.binary has no effect here: values come as text"] : [])
+]
 
 /** The server takes whole milliseconds of 31 bits. */
 const serverTimeout = (option: string, value: unknown): number => {

@@ -6,12 +6,13 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { TcpSocketConnectOpts } from "node:net"
 import { Socket } from "node:net"
-import * as Pg from "pg"
+import type * as Pg from "pg"
 import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
 import { withFresh } from "./credentials.js"
 import type { Place } from "./dial.js"
 import { dial } from "./dial.js"
+import { makeClient } from "./driver.js"
 import { asConnectError, connectError, loginError } from "./errors.js"
 import { reachServer, warnOfPooler } from "./pooler.js"
 import { checkRole } from "./roles.js"
@@ -63,7 +64,7 @@ const open = (
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
   Effect.gen(function*() {
     const settings = { ...target.client(), ...settingsOf(place), password: password && Redacted.value(password) }
-    const client = yield* Effect.try({ try: () => new Pg.Client(settings), catch: connectError })
+    const client = yield* Effect.try({ try: () => makeClient(settings, target.login), catch: connectError })
     const session = yield* Effect.acquireRelease(
       Effect.sync(() => new Session(client as unknown as Client, target, onLost)),
       (session) => session.close

@@ -63,7 +63,7 @@ const poolOptions = {
 
 /** `acquireTimeout` is `PGPOOL_ACQUIRE_TIMEOUT`. @internal */
 export const keyOf = (option: string): string =>
-  connectionKeys[option as keyof typeof connectionKeys] ??
+  option.startsWith("PG") ? option : connectionKeys[option as keyof typeof connectionKeys] ??
     `PGPOOL_${option.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 
 /** As libpq and everybody else names them. */
@@ -75,7 +75,8 @@ const connectionKeys = {
   password: "PGPASSWORD",
   database: "PGDATABASE",
   targetSessionAttrs: "PGTARGETSESSIONATTRS",
-  loadBalanceHosts: "PGLOADBALANCEHOSTS"
+  loadBalanceHosts: "PGLOADBALANCEHOSTS",
+  requireAuth: "PGREQUIREAUTH"
 } as const
 
 /** Empty is as good as none: that is how compose files leave a variable out. */
@@ -95,6 +96,8 @@ const connection = Config.all({
   loadBalanceHosts: Config.option(Config.string(connectionKeys.loadBalanceHosts))
 })
 
+const requireAuth = Config.option(Config.string(connectionKeys.requireAuth))
+
 const pool = Config.all(map(poolOptions, (config, option) => Config.option(config(keyOf(option)))))
 
 /**
@@ -105,7 +108,11 @@ const pool = Config.all(map(poolOptions, (config, option) => Config.option(confi
 export const options: Effect.Effect<PgPoolOptions, ConfigError.ConfigError> = Effect.gen(function*() {
   yield* refuseUnknownKeys
   const where = yield* url
-  const target: Record<string, Option.Option<unknown>> = Option.isSome(where) ? { url: where } : yield* connection
+  const login = yield* requireAuth
+  const target: Record<string, Option.Option<unknown>> = Option.isNone(where)
+    ? { ...(yield* connection), requireAuth: login }
+    // What is required must not be lost because the URL is silent about it.
+    : { url: where, requireAuth: Redacted.value(where.value).includes("require_auth=") ? Option.none() : login }
   return { ...getSomes(target), ...getSomes(yield* pool) }
 })
 

@@ -1,5 +1,6 @@
 /** @internal */
 import { isIP } from "node:net"
+import * as Pg from "pg"
 import type { PgPoolOptions } from "../../PgPool.js"
 import { BadOption, wholeNumber } from "../options.js"
 import { Memory } from "./hostMemory.js"
@@ -44,8 +45,10 @@ export const decodeHosts = (options: PgPoolOptions, named: Named): Hosts => ({
   memory: new Memory()
 })
 
-const zip = ({ host, port = process.env["PGPORT"] || defaultPort }: Named): ReadonlyArray<Host> => {
-  const names = (host || process.env["PGHOST"] || "localhost").split(",")
+const zip = ({ host, port = process.env["PGPORT"] || Pg.defaults.port || defaultPort }: Named): ReadonlyArray<Host> => {
+  const names = (host || process.env["PGHOST"] || Pg.defaults.host || "localhost").split(",")
+  // It would be looked up, and told.
+  if (names.some(hasCredentials)) throw new BadOption("host", "<not shown>", "a host without a user or a password")
   const ports = `${port}`.split(",")
   if (names.length > 1 && names.includes("")) throw new BadOption("host", host, "hosts with commas in between")
   if (ports.length > 1 && ports.length !== names.length) {
@@ -58,6 +61,9 @@ const zip = ({ host, port = process.env["PGPORT"] || defaultPort }: Named): Read
     return { name, port: isPort(number) ? number : wholeNumber("port", port ?? text, portRange) }
   })
 }
+
+const hasCredentials = (name: unknown): boolean =>
+  typeof name === "string" && !name.startsWith("/") && name.includes("@")
 
 const portRange = { min: 1, max: 65535 }
 
@@ -77,7 +83,9 @@ const listed = ({ host, hosts, path, port = defaultPort }: PgPoolOptions): Reado
   return hosts.map((entry: unknown) => {
     const found = parse(entry, port)
     if (found !== undefined) return found
-    throw new BadOption("hosts", entry, `a host such as ${hostForms}, with a port from 1 to 65535`)
+    const isSecret = hasCredentials(entry) || hasCredentials((entry as { readonly host?: unknown } | null)?.host)
+    const shown = isSecret ? "<not shown>" : entry
+    throw new BadOption("hosts", shown, `a host such as ${hostForms}, with a port from 1 to 65535`)
   })
 }
 
@@ -97,7 +105,7 @@ const parseText = (text: string, orElse: number): Host | undefined => {
 }
 
 const checked = (name: string, port: unknown): Host | undefined =>
-  name !== "" && !/[\s,]/.test(name) && isPort(port) ? { name, port } : undefined
+  name !== "" && !/[\s,]/.test(name) && !hasCredentials(name) && isPort(port) ? { name, port } : undefined
 
 const decodeLoadBalance = (value: unknown): boolean => {
   if (value === undefined || value === "disable") return false
@@ -105,34 +113,21 @@ const decodeLoadBalance = (value: unknown): boolean => {
   throw new BadOption("loadBalanceHosts", value, `"disable" or "random"`)
 }
 
-/**
- * A URL may name several hosts, as `postgresql://user@a:5432,b/db` does, which a parser of URLs doesn't know. It gets a
- * stand-in for them.
- *
- * @internal
- */
-export const splitUrl = (url: string): { readonly url: string; readonly named: Named } => {
-  const parts = /^(postgres(?:ql)?:\/\/(?:[^/?#]*@)?)([^/?#]*,[^/?#]*)(.*)$/s.exec(url)
-  if (parts === null) return { url, named: {} }
-  const [, before, authority, after] = parts
+/** Of a URL, which may name several hosts as `postgresql://user@a:5432,b/db` does. @internal */
+export const severalHosts = (authority: string): Named => {
   const hosts = authority.split(",").map((entry, index) => {
     const host = parseText(decodeURIComponent(entry), defaultPort)
-    // What it is instead may be a part of the password.
     if (host === undefined) throw new Error(`number ${index + 1} of its hosts is none`)
     return host
   })
-  return {
-    url: `${before}several${after}`,
-    named: { host: hosts.map(({ name }) => name).join(","), port: hosts.map(({ port }) => port).join(",") }
-  }
+  return { host: hosts.map(({ name }) => name).join(","), port: hosts.map(({ port }) => port).join(",") }
 }
 
 /** What a URL that was taken apart names, if it is allowed. @internal */
 export const checkNamed = (parsed: { readonly [parameter: string]: unknown }, several: Named): Named => {
   const named = {
-    host: text(parsed["host"]),
-    port: text(parsed["port"]),
-    ...several,
+    host: several.host ?? text(parsed["host"]),
+    port: text(parsed["port"]) ?? several.port,
     targetSessionAttrs: text(parsed["target_session_attrs"]),
     loadBalanceHosts: text(parsed["load_balance_hosts"])
   }

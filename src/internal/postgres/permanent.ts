@@ -1,6 +1,7 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Predicate from "effect/Predicate"
+import { isAuthRefused } from "./auth.js"
 import { authenticationReason } from "./authentication.js"
 import { codeOf, isRefusedByPooler, isServerError, NoPassword } from "./codes.js"
 import { isTlsFailure } from "./tls.js"
@@ -18,7 +19,8 @@ const comesAgain = (cause: unknown): boolean =>
   // It is what it is of the host for which there is most hope.
   Predicate.isTagged(cause, "NoHost")
     ? comesAgain((cause as unknown as { readonly cause: unknown }).cause)
-    : isRefused(cause) || isRefusedByPooler(cause) || isTlsFailure(cause) || authenticationReason(cause) !== undefined
+    : isRefused(cause) || isRefusedByPooler(cause) || isTlsFailure(cause) || isAuthRefused(cause) ||
+      authenticationReason(cause) !== undefined
 
 /** The user, the password, or a rule of `pg_hba.conf`; the database. */
 const refusals = /^(28...|3D000)$/

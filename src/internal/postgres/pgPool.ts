@@ -61,10 +61,11 @@ const makeOrFail = (
 type Decoded = Omit<Target, "clock" | "strays">
 
 const decode = (options: Api.PgPoolOptions): Either.Either<Decoded, BadOption> =>
-  Either.flatMap(
-    decodePool(options),
-    ({ owedTimeout }) => Either.map(decodeTarget(options), (target) => ({ ...target, turnTimeout: owedTimeout }))
-  )
+  Either.flatMap(decodeTarget(options), (target) =>
+    Either.map(
+      decodePool({ ...options, connectTimeout: target.connectTimeout }),
+      ({ owedTimeout }) => ({ ...target, turnTimeout: owedTimeout })
+    ))
 
 /** Fails with the last connect error, or for want of any, once `connectTimeout` has passed. */
 const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<void, SqlError> => {
@@ -89,8 +90,10 @@ const open = (
   Effect.gen(function*() {
     const strays = new Strays(() => state.settings.maxoverflow)
     const target: Target = { ...decoded, clock: yield* Effect.clock, strays }
+    yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(warning), { discard: true })
     const state: Pool = yield* makeState<Session, SqlError, never>({
       ...options,
+      connectTimeout: target.connectTimeout,
       acquire: connect(target, (session) => state.lost(session)),
       check: (session) => session.ping,
       reset: (session) => reset(target, session),

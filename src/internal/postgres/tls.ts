@@ -1,18 +1,20 @@
 /** @internal */
 import * as Predicate from "effect/Predicate"
-import type { ConnectionOptions, PeerCertificate } from "node:tls"
+import type { ConnectionOptions, PeerCertificate, TLSSocket } from "node:tls"
 import { createSecureContext } from "node:tls"
+import * as Pg from "pg"
 import type { PgPoolOptions } from "../../PgPool.js"
 import { BadOption } from "../options.js"
 import { codeOf } from "./codes.js"
+import type { FromUrl } from "./url.js"
 
-/** What `pg` is told about TLS, by its names. @internal */
+/** What `pg` is told about TLS, by its names. In full, so that it asks nobody else. @internal */
 export interface Tls {
-  readonly ssl: boolean | ConnectionOptions | undefined
-  readonly sslnegotiation: "postgres" | "direct" | undefined
+  readonly ssl: boolean | ConnectionOptions
+  readonly sslnegotiation: "postgres" | "direct"
 }
 
-/** The server knows no TLS there. Said in full, since the environment may want it. @internal */
+/** The server knows no TLS there. @internal */
 export const onUnixSocket: Tls = { ssl: false, sslnegotiation: "postgres" }
 
 /** What an URL says, as `pg-connection-string` has it. @internal */
@@ -20,6 +22,31 @@ export interface UrlTls {
   readonly ssl?: unknown
   readonly sslmode?: unknown
   readonly sslnegotiation?: unknown
+}
+
+/** Whoever writes one of these in another way would have a session that is less safe than it was to be. */
+const tlsNames: ReadonlyMap<string, string> = new Map(
+  [
+    "ssl",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "sslnegotiation",
+    "uselibpqcompat",
+    "channel_binding",
+    "require_auth"
+  ].map((name) => [lettersOf(name), name])
+)
+
+function lettersOf(name: string): string {
+  return name.toLowerCase().replace(/[^a-z]/g, "")
+}
+
+/** Refuses the name of a parameter that is another one's but for its case or its separators. @internal */
+export const checkTlsName = (name: string): void => {
+  const meant = tlsNames.get(lettersOf(name))
+  if (meant !== undefined && meant !== name) throw new Error(`${JSON.stringify(name)} must be written ${meant}`)
 }
 
 const negotiations = ["postgres", "direct"]
@@ -45,22 +72,39 @@ const oneOf = (parameter: string, value: unknown, allowed: ReadonlyArray<string>
   throw new Error(`${parameter} is ${JSON.stringify(value)}, and must be one of ${allowed.join(", ")}`)
 }
 
-/** @internal */
-export const decodeTls = (options: PgPoolOptions, url: UrlTls): Tls => {
-  const negotiation = options.sslNegotiation ?? url.sslnegotiation
-  if (negotiation !== undefined && !negotiations.includes(negotiation as string)) {
-    throw new BadOption("sslNegotiation", negotiation, `"postgres" or "direct"`)
-  }
-  const given = options.ssl ?? url.ssl
+/** An option wins over the URL, and that over the environment. @internal */
+export const decodeTls = (options: PgPoolOptions, url: Pick<FromUrl, "ssl" | "sslNegotiation">): Tls => {
+  const sslnegotiation = negotiationOf(options.sslNegotiation ?? url.sslNegotiation)
+  const given = options.ssl ?? url.ssl ?? sslOfEnvironment()
   if (given !== undefined && typeof given !== "boolean" && !Predicate.isRecord(given)) {
     throw new BadOption("ssl", given, "true, false, or an object of TLS options, such as { ca }")
   }
-  const ssl = given ?? (negotiation === "direct" ? true : undefined)
-  if (negotiation === "direct" && ssl === false) {
+  const ssl = given ?? sslnegotiation === "direct"
+  if (sslnegotiation === "direct" && ssl === false) {
     throw new BadOption("ssl", false, `left out, or what TLS needs, with sslNegotiation "direct"`)
   }
-  return { ssl: typeof ssl === "object" ? withContext(ssl) : ssl, sslnegotiation: negotiation as Tls["sslnegotiation"] }
+  return { ssl: typeof ssl === "object" ? withContext(ssl) : ssl, sslnegotiation }
 }
+
+const negotiationOf = (given: unknown): Tls["sslnegotiation"] => {
+  const [option, value] = given === undefined
+    ? ["PGSSLNEGOTIATION", process.env["PGSSLNEGOTIATION"] || defaults.sslnegotiation || "postgres"]
+    : ["sslNegotiation", given]
+  if (value === "postgres" || value === "direct") return value
+  throw new BadOption(option, value, `"postgres" or "direct"`)
+}
+
+/** As `pg` has it. But of a mode that it doesn't know it makes a plain session. */
+const sslOfEnvironment = (): unknown => {
+  const mode = process.env["PGSSLMODE"] || undefined
+  if (mode !== undefined && !modes.includes(mode)) throw new BadOption("PGSSLMODE", mode, `one of ${modes.join(", ")}`)
+  if (mode === "no-verify") return { rejectUnauthorized: false }
+  if (mode === undefined || mode === "allow") return defaults.ssl || undefined
+  return mode !== "disable"
+}
+
+/** What programs can set for all clients of `pg`. */
+const defaults = Pg.defaults as typeof Pg.defaults & { readonly sslnegotiation?: unknown }
 
 /**
  * Keys are read once, and are nowhere to be seen afterwards. `pg` would make them unenumerable in the caller's own
@@ -87,6 +131,30 @@ export const withoutSecrets = (ssl: unknown): unknown => {
   return shown
 }
 
+// --- The handshake ---
+
+/** The parts of `pg`'s connection that are not in its types. */
+interface Connection {
+  readonly stream: Pick<TLSSocket, "once" | "alpnProtocol">
+  readonly sslNegotiation: string
+  readonly emit: (event: "error", error: Error) => unknown
+}
+
+/**
+ * Runs `send` once the server is trusted. `pg` begins to send as soon as the handshake begins, and asks nobody whether
+ * the server has agreed on the protocol. It must where TLS was not asked for, else it may be a server of another protocol
+ * that is made to read ours (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL).
+ *
+ * @internal
+ */
+export const whenSecure = (connection: Connection, send: () => void): void => {
+  const { stream } = connection
+  stream.once("secureConnect", () => {
+    if (connection.sslNegotiation !== "direct" || stream.alpnProtocol === "postgresql") send()
+    else connection.emit("error", new Error(noAlpn))
+  })
+}
+
 // --- What goes wrong ---
 
 /** That the server's certificate can't be trusted: https://nodejs.org/api/tls.html#x509-certificate-error-codes */
@@ -109,6 +177,8 @@ const outOfTime: ReadonlySet<string> = new Set(["CERT_HAS_EXPIRED", "CERT_NOT_YE
 
 const noTls = "The server does not support SSL connections"
 
+const noAlpn = "The server has not agreed on PostgreSQL's protocol (ALPN)"
+
 /** Certificates, names and versions that Node.js does not accept. */
 const refusedHere = /^(CERT|CRL)_|^ERR_TLS_(CERT|DH_PARAM|.*PROTOCOL)/
 
@@ -127,7 +197,7 @@ const passing = /BAD_RECORD_MAC|DECRYPTION_FAILED|INTERNAL_ERROR|USER_CANCEL/
 export const isTlsFailure = (cause: unknown): boolean => {
   const code = codeOf(cause) ?? ""
   return untrusted.has(code) || refusedHere.test(code) || (refused.test(code) && !passing.test(code)) ||
-    messageOf(cause) === noTls
+    [noTls, noAlpn].includes(messageOf(cause))
 }
 
 /** What to do about a connect that failed for TLS, or for want of it. @internal */
@@ -145,6 +215,9 @@ export const tlsAdvice = (cause: unknown): string | undefined => {
       "sslrootcert in the URL."
   }
   if (outOfTime.has(code)) return "Give the server a new certificate, or set the clock of this machine."
+  if (message === noAlpn) {
+    return "Something else may listen there; a server before PostgreSQL 17 does not know sslNegotiation \"direct\"."
+  }
   if (message === noTls) return "Switch it on there (ssl = on), or leave out ssl and sslmode here."
   if (code === "ECONNRESET" && message.includes("before secure TLS connection")) {
     return "The server closed the connection in the TLS handshake. With sslNegotiation \"direct\" that is what servers " +

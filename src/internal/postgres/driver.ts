@@ -1,0 +1,42 @@
+/** @internal */
+import * as Pg from "pg"
+import type { Requirement } from "./auth.js"
+import { guardLogin } from "./auth.js"
+import { whenSecure } from "./tls.js"
+
+/** The parts of `pg`'s client that are not in its types. */
+interface Client {
+  readonly connectionParameters: object
+  binary: boolean
+  readonly connection: Parameters<typeof guardLogin>[0] & Parameters<typeof whenSecure>[0] & {
+    readonly ssl: unknown
+    startup: (settings: unknown) => void
+  }
+}
+
+/**
+ * Makes a client of `pg` that does what the settings say and nothing else. It also reads `pg.defaults`, which are for all
+ * clients of the process: with `query_timeout` it would answer in the server's place, and with `binary` it garbles values.
+ *
+ * @internal
+ */
+export const makeClient = (settings: Pg.ClientConfig, requirement: Requirement | undefined): Pg.Client => {
+  const result = new Pg.Client(settings)
+  const client = result as unknown as Client
+  Object.assign(client.connectionParameters, offByDefault)
+  client.binary = false
+  const { connection } = client
+  const startup = connection.startup.bind(connection)
+  connection.startup = (settings) =>
+    connection.ssl === false ? startup(settings) : whenSecure(connection, () => startup(settings))
+  if (requirement !== undefined) guardLogin(connection, requirement)
+  return result
+}
+
+/** Those that can be had are options of the pool. */
+const offByDefault = {
+  query_timeout: false,
+  statement_timeout: false,
+  lock_timeout: false,
+  idle_in_transaction_session_timeout: false
+}
