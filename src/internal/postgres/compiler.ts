@@ -2,6 +2,7 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Statement from "@effect/sql/Statement"
 import { identity } from "effect/Function"
+import { isDate } from "node:util/types"
 import { makeTransforms } from "./transforms.js"
 
 type Compiled = readonly [sql: string, params: ReadonlyArray<unknown>]
@@ -12,8 +13,8 @@ interface Remembering {
 
 /**
  * The compiler of `@effect/sql-pg`, with two differences. What it compiled it writes on the fragment under a name of its
- * own: the original has one name for all, where a client with other transforms would find it. And it sends every value of `json` as JSON,
- * where `pg` would make arrays of PostgreSQL of arrays, and send texts and dates as they are.
+ * own: the original has one name for all, where a client with other transforms would find it. And it sends arrays and
+ * dates of `json` as JSON, where `pg` would make an array of PostgreSQL or a timestamp of them.
  *
  * @internal
  */
@@ -72,8 +73,8 @@ class Json {
   constructor(readonly value: unknown) {}
 
   /** `pg` calls this for what it can't send itself. */
-  toPostgres(): string {
-    return JSON.stringify(this.value)
+  toPostgres(): unknown {
+    return isMended(this.value) ? JSON.stringify(this.value) : this.value
   }
 }
 
@@ -81,17 +82,28 @@ const isJson = (param: unknown): param is Json => param instanceof Json
 
 const PgJson = Statement.custom<PgClient.PgCustom>("PgJson") as (value: unknown) => Statement.Fragment
 
-/** `PgClient.json`. `null` is that of SQL. @internal */
-export const json = (value: unknown): Statement.Fragment =>
-  PgJson(value === null || value === undefined ? null : new Json(value))
+/** `PgClient.json`. A text is JSON already, and `null` that of SQL, as for `pg`. @internal */
+export const json = (value: unknown): Statement.Fragment => PgJson(new Json(value))
 
 /** What `pg` sends as JSON by itself is left to it. */
 const send = (param: unknown, transform: (value: unknown) => unknown): unknown => {
   if (!isJson(param)) return param
-  const value = transform(param.value)
-  return isSentAsJson(value) ? value : new Json(value)
+  try {
+    const value = transform(param.value)
+    return isMended(value) ? new Json(value) : value
+  } catch (error) {
+    return new Unsendable(error)
+  }
 }
 
-const isSentAsJson = (value: unknown): boolean =>
-  Number.isFinite(value) || typeof value === "boolean" ||
-  (typeof value === "object" && !Array.isArray(value) && !(value instanceof Date) && !ArrayBuffer.isView(value))
+/** `pg` would send it, but not as JSON: the server would refuse it, or make an object of an empty array. */
+const isMended = (value: unknown): boolean => Array.isArray(value) || isDate(value)
+
+/** What a getter or a transform of the user's threw. It fails the statement, as what can't be serialised does. */
+class Unsendable {
+  constructor(private readonly error: unknown) {}
+
+  toPostgres(): never {
+    throw this.error
+  }
+}
