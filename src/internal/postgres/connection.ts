@@ -8,7 +8,7 @@ import type * as Pg from "pg"
 import { LeaseEnded, TransactionDoomed } from "../../PgError.js"
 import type { PgConnection } from "../../PgPool.js"
 import { finallyDo } from "../lean.js"
-import { statementError } from "./errors.js"
+import { statementError, transformedRows } from "./errors.js"
 import type { Query } from "./query.js"
 import type { Sender, Session } from "./session.js"
 import * as SessionStream from "./stream.js"
@@ -25,7 +25,7 @@ const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((
 
 const transformed = (result: Effect.Effect<OneOrMany, SqlError>, transformRows: TransformRows) => {
   const rows = Effect.map(result, rowsOf)
-  return transformRows === undefined ? rows : Effect.map(rows, transformRows)
+  return transformRows === undefined ? rows : Effect.flatMap(rows, (rows) => transformedRows(rows, transformRows))
 }
 
 /**

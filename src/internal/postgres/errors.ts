@@ -1,6 +1,7 @@
 /** @internal */
 import { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import { NoHost, OutcomeUnknown } from "../../PgError.js"
 import type { PoolError } from "../../PoolError.js"
@@ -53,6 +54,18 @@ export const isNotSent = (error: unknown): boolean =>
 
 /** So often it goes to another one. More would hide that it is what makes them end. @internal */
 export const mostRetries = 10
+
+/** What a transform of the user's throws is told of its statement. @internal */
+export const transformedRows = <A extends object>(
+  rows: ReadonlyArray<A>,
+  transform: (rows: ReadonlyArray<A>) => ReadonlyArray<A>
+): Exit.Exit<ReadonlyArray<A>, SqlError> => {
+  try {
+    return Exit.succeed(transform(rows))
+  } catch (error) {
+    return Exit.fail(statementError(error))
+  }
+}
 
 /** The connection ended before the answer came (R22). @internal */
 export const lostAnswer = (cause: unknown): SqlError => {

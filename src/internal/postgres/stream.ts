@@ -2,11 +2,12 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { resumeHere } from "../lean.js"
 import { SafeCursor } from "./cursor.js"
-import { statementError } from "./errors.js"
+import { statementError, transformedRows } from "./errors.js"
 import { Portal, prepareValues } from "./portal.js"
 import type { Sender, Session } from "./session.js"
 
@@ -96,9 +97,13 @@ const pageByPage = ({ inTurn, session, transformRows }: Rows, page: Page): Strea
   Stream.repeatEffectChunkOption(
     Effect.matchEffect(inTurn(session.inTime(page)), {
       onFailure: (error) => Effect.fail(Option.some(error)),
-      onSuccess: (rows) =>
-        rows.length === 0
-          ? Effect.fail(Option.none())
-          : Effect.succeed(Chunk.unsafeFromArray(transformRows === undefined ? rows : transformRows(rows)))
+      onSuccess: (rows) => {
+        if (rows.length === 0) return Effect.fail(Option.none())
+        if (transformRows === undefined) return Effect.succeed(Chunk.unsafeFromArray(rows))
+        return Exit.mapBoth(transformedRows(rows, transformRows), {
+          onFailure: Option.some,
+          onSuccess: Chunk.unsafeFromArray
+        })
+      }
     })
   )
