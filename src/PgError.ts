@@ -10,7 +10,7 @@ import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { ServerError } from "./internal/postgres/codes.js"
-import { ConnectFailed, isHeldBack, isServerError, leavesOutcomeOpen } from "./internal/postgres/codes.js"
+import { causes, ConnectFailed, isHeldBack, isServerError, leavesOutcomeOpen } from "./internal/postgres/codes.js"
 import { isPermanent } from "./internal/postgres/permanent.js"
 import { wordsOf } from "./internal/words.js"
 
@@ -48,6 +48,26 @@ export class CommitOutcomeUnknown extends Data.TaggedError("CommitOutcomeUnknown
 }
 
 /**
+ * A transaction failed because the answer to its BEGIN or to one of its statements was lost, or did not come within
+ * `queryTimeout`. No COMMIT was sent, so it was certainly not committed, whatever became of that statement: it may be
+ * run again as a whole, as `PgPool.transaction` does with `retry` (R22).
+ *
+ * Inside the transaction the same failure is an `OutcomeUnknown`, and so it is where its body has sent a COMMIT itself.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotCommitted extends Data.TaggedError("NotCommitted")<{
+  /** The `OutcomeUnknown` of the statement. */
+  readonly cause: unknown
+}> {
+  override get message(): string {
+    const reason = wordsOf(this.cause instanceof OutcomeUnknown ? this.cause.cause : this.cause)
+    return `The transaction was not committed, since an answer did not come (${reason}): it may be run again as a whole`
+  }
+}
+
+/**
  * The connection had ended before the statement could be sent, or before the server has looked at it: it has had no
  * effect, and may be tried again. In a transaction it is the whole transaction that was rolled back.
  *
@@ -66,23 +86,29 @@ export class NotSent extends Data.TaggedError("NotSent")<{
 
 /**
  * The transaction can't be committed any more. A statement of it was interrupted while its body went on, so nobody
- * knows what it did; or its body ended while a nested transaction of it was still running. What follows in it fails
- * with this, and so does the transaction, after a ROLLBACK (R22).
+ * knows what it did; or its body ended while a nested transaction of it was still running; or a COMMIT or ROLLBACK that
+ * the body sent as a statement has ended it before its time. What follows in it fails with this, and so does the
+ * transaction, after a ROLLBACK (R22).
  *
  * @since 0.1.0
  * @category errors
  */
 export class TransactionDoomed extends Data.TaggedError("TransactionDoomed")<{
-  readonly reason: "StatementInterrupted" | "NestedTransactionOpen"
+  readonly reason: "StatementInterrupted" | "NestedTransactionOpen" | "EndedByHand"
 }> {
   override get message(): string {
-    return this.reason === "StatementInterrupted"
-      ? "A statement of this transaction was interrupted, so it can only be rolled back. If the rest is to go on, put " +
-        "the statement into a withTransaction of its own."
-      : "The transaction ended while a nested one was still running in another fiber, so it was rolled back. Join the " +
-        "fibers that a transaction forks."
+    return dooms[this.reason]
   }
 }
+
+const dooms = {
+  StatementInterrupted: "A statement of this transaction was interrupted, so it can only be rolled back. If the rest " +
+    "is to go on, put the statement into a withTransaction of its own.",
+  NestedTransactionOpen: "The transaction ended while a nested one was still running in another fiber, so it was " +
+    "rolled back. Join the fibers that a transaction forks.",
+  EndedByHand: "A COMMIT or ROLLBACK that was sent as a statement has ended this transaction, so what follows would " +
+    "run outside of it. Let its effect succeed or fail instead."
+} as const
 
 /**
  * A connection was used after it had been given back, or a transaction after it had ended (R15).
@@ -150,14 +176,6 @@ export class NoHost extends Data.TaggedError("NoHost")<{
 }> {
   override get message(): string {
     return `no host could be used: ${this.failures.map(({ place, reason }) => `${place}: ${reason}`).join("; ")}`
-  }
-}
-
-/** An error and what caused it, outermost first. Something else than an error of ours may be its own cause. */
-const causes = function*(error: unknown): Generator<unknown> {
-  for (let depth = 0; depth < 32 && error !== undefined && error !== null; depth++) {
-    yield error
-    error = Predicate.hasProperty(error, "cause") ? error.cause : undefined
   }
 }
 
@@ -287,14 +305,15 @@ export const isPoolExhausted = (error: unknown): boolean => hasTag(error, "PoolE
 export const isOutcomeUnknown = (error: unknown): boolean => {
   for (const cause of causes(error)) {
     if (Predicate.isTagged(cause, "OutcomeUnknown") || Predicate.isTagged(cause, "CommitOutcomeUnknown")) return true
-    if (isNeverSent(cause)) return false
+    if (hasNoEffect(cause)) return false
   }
   return Option.exists(serverError(error), leavesOutcomeOpen)
 }
 
-/** What the server said then, it did not say of a statement, or of one of `onConnect`. */
-const isNeverSent = (cause: unknown): boolean =>
-  Predicate.isTagged(cause, "NotSent") || Predicate.isTagged(cause, "PoolExhausted") || cause instanceof ConnectFailed
+/** What the server said then, it did not say of a statement, or of one of `onConnect`, or of one that was rolled back. */
+const hasNoEffect = (cause: unknown): boolean =>
+  cause instanceof ConnectFailed ||
+  ["NotSent", "NotCommitted", "PoolExhausted"].some((tag) => Predicate.isTagged(cause, tag))
 
 /**
  * Serialization failure, deadlock, lock not available, insufficient resources, shut down, starting up, ended for being
@@ -305,8 +324,8 @@ const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03", "5
 /**
  * Whether it has had no effect for sure, and may go well another time: serialization failures and deadlocks, a lock
  * that was not to be had, a server that is full, shutting down or starting up, a session that it ended for being idle, a
- * connect that failed and is not known to fail again (R18), a pool that had no connection. In a transaction it is the
- * whole transaction that may be run again.
+ * connect that failed and is not known to fail again (R18), a pool that had no connection, a transaction whose
+ * connection was lost before COMMIT was sent. In a transaction it is the whole transaction that may be run again.
  *
  * Never after an unknown outcome, and never for what would go wrong again. A statement that itself commits in the middle,
  * as CALL can, may have had an effect all the same.
@@ -327,7 +346,7 @@ const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03", "5
  */
 export const isRetryable = (error: unknown): boolean => {
   if (isOutcomeUnknown(error)) return false
-  if (hasTag(error, "PoolExhausted", "PoolQueueFull", "NotSent")) return true
+  if (hasTag(error, "PoolExhausted", "PoolQueueFull", "NotSent", "NotCommitted")) return true
   return isPassing(error) || Option.exists(serverError(error), isHeldBack) ||
     Option.exists(connectFailure(error), (failure) => !isPermanent(failure))
 }

@@ -141,8 +141,9 @@ export interface TransactionOptions {
   /** With `serializable` and `readOnly`: waits until it can't fail. */
   readonly deferrable?: boolean | undefined
   /**
-   * Runs the whole transaction again after a serialization failure or a deadlock (40001, 40P01), for as long as the
-   * schedule goes on. Never after anything else, and never when the outcome is unknown. Default: never.
+   * Runs the whole transaction again for as long as the schedule goes on: after a serialization failure or a deadlock
+   * (40001, 40P01), and where its connection was lost, or an answer did not come, before COMMIT was sent. Never after
+   * anything else, never when it may have been committed. Default: never.
    */
   readonly retry?: Schedule.Schedule<unknown, any> | undefined
 }
@@ -477,10 +478,10 @@ export const layerFromEnv: Layer.Layer<
 
 /**
  * Runs an effect in a transaction, as `sql.withTransaction` does, with an isolation level and the like, and again after
- * a conflict with another transaction.
+ * a conflict with another transaction or a lost connection.
  *
- * Inside another transaction none of its options can be kept, so with any of them it fails with `SqlError`; without it
- * is a savepoint. Everything that the body does happens again with a retry, also outside the database.
+ * Inside another transaction, also one that was begun by hand, none of its options can be kept, so with any of them it
+ * fails with `SqlError`; without it is a savepoint. Everything that the body does happens again with a retry, also outside the database.
  *
  * @example
  * ```ts
@@ -510,8 +511,8 @@ export const transaction =
 
 /**
  * Runs every statement of an effect on one connection, without a transaction: for `SET`, temporary tables and advisory
- * locks. `sql.withTransaction` inside works, on that connection. Inside another one, or a transaction, it changes
- * nothing.
+ * locks. `sql.withTransaction` inside works, on that connection; where a BEGIN was sent by hand before, it is a savepoint
+ * in that. Inside another one, or a transaction, it changes nothing.
  *
  * Statements of several fibers take turns, and a stream has the connection to itself until its end. What is left in the
  * session goes to the next borrower, unless `reset` is `"session"`. `sql.reserve`, `listen` and other clients don't

@@ -80,7 +80,7 @@ describe("R24 a socket that says nothing", () => {
         proxy.onRequest = (chunk) => chunk.includes(when) ? proxy.blackhole() : undefined
         const inner = sql.withTransaction(sql`SELECT 1`)
         const error = yield* promptly(Effect.flip(sql.withTransaction(inner)))
-        assert.strictEqual(causeTagOf(error), when === "COMMIT" ? "CommitOutcomeUnknown" : "OutcomeUnknown")
+        assert.strictEqual(causeTagOf(error), when === "COMMIT" ? "CommitOutcomeUnknown" : "NotCommitted")
         proxy.heal()
       }))
   }

@@ -1,7 +1,7 @@
 import { SqlError } from "@effect/sql"
 import type { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Data, Deferred, Effect, Exit, Fiber, Option, Schedule } from "effect"
+import { Cause, Data, Deferred, Effect, Exit, Fiber, Option, Schedule, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
 import { causeTagOf, eventually, makePool, makeTable, serverUrl } from "../support/pgPool.js"
@@ -34,6 +34,8 @@ const conflict = (
     const exits = yield* Effect.all([transaction(0), transaction(1)], { concurrency: "unbounded" })
     return { exits, runs }
   })
+
+class Wrapped extends Data.TaggedError("Wrapped")<{ readonly cause: unknown }> {}
 
 const soon = Schedule.intersect(Schedule.spaced("5 millis"), Schedule.recurs(10))
 
@@ -175,6 +177,119 @@ describe("transaction", () => {
       proxy.reset()
       assert.strictEqual(causeTagOf(yield* Fiber.join(fiber)), "CommitOutcomeUnknown")
       assert.strictEqual(runs, 1)
+    }))
+
+  /** A pool behind a proxy whose next chunk with `word` in it ends its connection. */
+  const losing = (options?: PgPool.PgPoolOptions) =>
+    Effect.gen(function*() {
+      const table = yield* makeTable()
+      const proxy = yield* Proxy.start(serverUrl)
+      const { pool, sql } = yield* makePool({ url: proxy.url, cleanupTimeout: 200, ...options })
+      let runs = 0
+      return {
+        pool,
+        sql,
+        ids: table.ids,
+        run: Effect.sync(() => ++runs),
+        runs: () => runs,
+        insert: (id: number) => sql`INSERT INTO ${sql(table.name)} (id) VALUES (${id})`,
+        lose: (word: string) => {
+          proxy.onRequest = (chunk) => {
+            if (!chunk.includes(word)) return
+            proxy.onRequest = () => {}
+            proxy.reset()
+          }
+        }
+      }
+    })
+
+  for (const word of ["BEGIN", "INSERT", "SAVEPOINT", "FETCH_ME", "RELEASE"]) {
+    it.scopedLive(`R22 ${word} lost its answer: from its exit it is known not to be committed, and runs again`, () =>
+      Effect.gen(function*() {
+        const { ids, insert, lose, pool, run, runs, sql } = yield* losing()
+        const body = Effect.all([
+          run,
+          insert(1),
+          sql.withTransaction(sql`SELECT 2`),
+          Stream.runDrain(sql`SELECT 3 AS "FETCH_ME"`.stream)
+        ])
+        yield* sql`SELECT 1`
+        lose(word)
+        const error = yield* Effect.flip(sql.withTransaction(body))
+        assert.instanceOf(error, SqlError.SqlError)
+        assert.strictEqual(causeTagOf(error), "NotCommitted")
+        assert.isFalse(PgError.isOutcomeUnknown(error))
+        assert.isTrue(PgError.isRetryable(error))
+        assert.deepStrictEqual(yield* ids, [])
+        lose(word)
+        const before = runs()
+        yield* pool.transaction({ retry: soon })(body)
+        assert.strictEqual(runs() - before, word === "BEGIN" ? 1 : 2)
+        assert.deepStrictEqual(yield* ids, [1])
+      }))
+  }
+
+  it.scopedLive("R22 so it is where the program wrapped it, and there the error is its own", () =>
+    Effect.gen(function*() {
+      const { ids, insert, lose, pool, run, runs, sql } = yield* losing()
+      yield* sql`SELECT 1`
+      const body = Effect.zipRight(run, Effect.mapError(insert(1), (cause) => new Wrapped({ cause })))
+      lose("INSERT")
+      const error = yield* Effect.flip(sql.withTransaction(body))
+      assert.instanceOf(error, Wrapped)
+      assert.strictEqual(causeTagOf((error as Wrapped).cause), "OutcomeUnknown")
+      lose("INSERT")
+      yield* pool.transaction({ retry: soon })(body)
+      assert.strictEqual(runs(), 3)
+      assert.deepStrictEqual(yield* ids, [1])
+    }))
+
+  it.scopedLive("R22 queryTimeout within: it was not committed, also by a nested one's statement", () =>
+    Effect.gen(function*() {
+      const { ids, insert, pool, run, runs, sql } = yield* losing({ queryTimeout: 1000, cleanupTimeout: "10 seconds" })
+      const slow = Effect.flatMap(run, (n) => n < 3 ? sql`SELECT pg_sleep(60)` : Effect.void)
+      const body = Effect.zipRight(insert(1), sql.withTransaction(slow))
+      const error = yield* Effect.flip(sql.withTransaction(body))
+      assert.strictEqual(causeTagOf(error), "NotCommitted")
+      yield* pool.transaction({ retry: soon })(body)
+      assert.strictEqual(runs(), 3)
+      assert.deepStrictEqual(yield* ids, [1])
+    }))
+
+  it.scopedLive("R22 inside it, and where its body has sent a COMMIT itself, nobody knows", () =>
+    Effect.gen(function*() {
+      const { insert, lose, pool, run, runs, sql } = yield* losing()
+      yield* sql`SELECT 1`
+      lose("INSERT")
+      const inside = sql.withTransaction(Effect.flip(insert(1)))
+      // Its connection is gone, so COMMIT could not be sent.
+      assert.strictEqual(causeTagOf(yield* Effect.flip(inside)), "NotSent")
+      for (const end of ["COMMIT", "/* now */ commit", "SELECT 1; END", "COMMIT AND CHAIN"]) {
+        const before = runs()
+        lose(end === "COMMIT AND CHAIN" ? "MARK" : end)
+        const body = Effect.all([run, sql.unsafe(end), sql`SELECT 1 AS "MARK"`])
+        const error = yield* Effect.flip(pool.transaction({ retry: soon })(body))
+        assert.isTrue(PgError.isOutcomeUnknown(error), end)
+        assert.isFalse(PgError.isRetryable(error))
+        assert.strictEqual(runs() - before, 1)
+      }
+    }))
+
+  it.scopedLive("R22 an unknown outcome of something else that its body does is left as it is", () =>
+    Effect.gen(function*() {
+      const { lose, pool, run, runs } = yield* losing()
+      const other = yield* losing()
+      yield* other.sql`SELECT 1`
+      for (const word of ["INSERT", "COMMIT"]) {
+        other.lose(word)
+        const body = Effect.zipRight(run, other.sql.withTransaction(other.insert(1)))
+        const plain = Effect.zipRight(run, other.insert(2))
+        const before = runs()
+        const error = yield* Effect.flip(pool.transaction({ retry: soon })(word === "COMMIT" ? body : plain))
+        assert.isTrue(PgError.isOutcomeUnknown(error), word)
+        assert.strictEqual(runs() - before, 1)
+      }
+      lose("never")
     }))
 
   it.scopedLive("inside another transaction its options can't be kept: an error says so, and the body never runs", () =>

@@ -12,6 +12,20 @@ export class NoPassword extends ConnectFailed {}
 export const codeOf = (error: unknown): string | undefined =>
   Predicate.hasProperty(error, "code") && typeof error.code === "string" ? error.code : undefined
 
+/**
+ * An error and what caused it, outermost first. Something else than an error of ours may be its own cause.
+ *
+ * @internal
+ */
+export const causes = (error: unknown): ReadonlyArray<unknown> => {
+  const found: Array<unknown> = []
+  while (found.length < 32 && error !== undefined && error !== null) {
+    found.push(error)
+    error = Predicate.hasProperty(error, "cause") ? error.cause : undefined
+  }
+  return found
+}
+
 /** An error message of the server, with its fields. @internal */
 export interface ServerError {
   /** SQLSTATE */

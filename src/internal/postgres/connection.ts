@@ -1,13 +1,13 @@
 /** @internal */
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import type * as Pg from "pg"
 import { LeaseEnded, TransactionDoomed } from "../../PgError.js"
 import type { PgConnection } from "../../PgPool.js"
-import { finallyDo } from "../lean.js"
 import { statementError, transformedRows } from "./errors.js"
 import type { Query } from "./query.js"
 import type { Sender, Session } from "./session.js"
@@ -92,7 +92,14 @@ export class Lease extends Statements implements PgConnection, Sender {
   /** Why nothing may be sent any more. */
   get refusal(): SqlError | undefined {
     if (this.hasEnded) return statementError(new LeaseEnded())
-    return this.doomed ?? this.outer?.refusal
+    return this.endedByHand ?? this.doomed ?? this.outer?.refusal
+  }
+
+  /** A statement of the transaction itself has ended it: what follows would not be in it. */
+  get endedByHand(): SqlError | undefined {
+    if (this.outer === undefined || !this.session.isOutside) return undefined
+    this.doom ??= new TransactionDoomed({ reason: "EndedByHand" })
+    return this.doomed
   }
 
   end(): void {
@@ -138,13 +145,33 @@ export class Lease extends Statements implements PgConnection, Sender {
     return this.turn.holder === "rollback"
   }
 
-  private inTurn<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | SqlError> {
+  private inTurn<A>(effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
     return Effect.uninterruptibleMask((restore) =>
-      Effect.zipRight(this.take("statement", restore), finallyDo(restore(effect), () => this.release()))
+      Effect.zipRight(
+        this.take("statement", restore),
+        Effect.matchCauseEffect(restore(effect), {
+          onFailure: (cause) => {
+            this.release()
+            this.failed(cause)
+            return Effect.failCause(cause)
+          },
+          onSuccess: (a) => {
+            this.release()
+            return Effect.succeed(a)
+          }
+        })
+      )
     )
   }
 
+  /** Told how what was sent has failed. */
+  failed(_cause: Cause.Cause<unknown>): void {}
+
+  /** Told what is to be sent. */
+  protected sends(_text: string): void {}
+
   run<A>(statement: Query): Effect.Effect<A, SqlError> {
+    this.sends(statement.text)
     // Between its turn and the moment of sending a statement may have to wait for a cancel to settle.
     return this.inTurn(this.session.statement<A>(statement, this))
   }
@@ -155,6 +182,7 @@ export class Lease extends Statements implements PgConnection, Sender {
   }
 
   executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
+    this.sends(sql)
     const rows = { session: this.session, sql, params, transformRows, sender: this }
     const portal = SessionStream.portal({ ...rows, inTurn: (page) => this.inTurn(page) })
     if (this.outer !== undefined) return portal

@@ -213,6 +213,11 @@ export class Session {
     return this.client.getTransactionStatus() !== "I"
   }
 
+  /** It is known to be in no transaction. With something in flight nobody knows. */
+  get isOutside(): boolean {
+    return this.isSettled && this.isAlive && !this.isInTransaction
+  }
+
   /** A borrower's statement. It is cancelled when its caller is interrupted or `queryTimeout` has passed. */
   statement<A>(statement: Query, sender?: Sender): Effect.Effect<A, SqlError> {
     return this.inTime(Effect.suspend(() => this.query<A>(this.prepared(statement), "cancel", sender)))

@@ -10,13 +10,20 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Tracer from "effect/Tracer"
 import type * as Pg from "pg"
-import { CommitOutcomeUnknown, isDeadlock, isOutcomeUnknown, isSerializationFailure } from "../../PgError.js"
+import {
+  CommitOutcomeUnknown,
+  isDeadlock,
+  isOutcomeUnknown,
+  isSerializationFailure,
+  NotCommitted,
+  OutcomeUnknown
+} from "../../PgError.js"
 import type { TransactionOptions } from "../../PgPool.js"
 import { orDie } from "../elasticPool.js"
 import { attempt, BadOption, fieldsOf, ofType, schedule } from "../options.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import type { Reach } from "../pool/reach.js"
-import { codeOf, isServerError, isSessionLost } from "./codes.js"
+import { causes, codeOf, isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
 import { isNotSent, mostRetries } from "./errors.js"
 import type { Sender, Session } from "./session.js"
@@ -29,7 +36,7 @@ export class Level extends Lease {
   declare readonly outer: Level | undefined
   /** Whether users' statements run on it. A transaction on a connection of the pool has one below it that nobody sees. */
   isEntered = false
-  /** Numbers the savepoints of a transaction. */
+  /** Numbers the savepoints on a connection. */
   private savepoints = 0
 
   private constructor(
@@ -48,7 +55,32 @@ export class Level extends Lease {
   }
 
   nextSavepoint(): number {
-    return this.outer?.isTransaction === true ? this.outer.nextSavepoint() : ++this.savepoints
+    return this.outer === undefined ? ++this.savepoints : this.outer.nextSavepoint()
+  }
+
+  /** How its statements, and those of the nested ones, have failed where that says that the connection was lost. */
+  readonly lost: Array<object> = []
+  /** Whether its body has sent what may have committed it. */
+  mayHaveCommitted = false
+
+  override failed(cause: Cause.Cause<unknown>): void {
+    const reason = cause._tag === "Fail" && cause.error instanceof SqlError ? cause.error.cause : undefined
+    if (isLoss(reason)) this.whole.lost.push(reason)
+  }
+
+  protected override sends(text: string): void {
+    if (mayCommit(text)) this.whole.mayHaveCommitted = true
+  }
+
+  override get pg(): Pg.Client {
+    // Nobody sees what is sent by it.
+    this.whole.mayHaveCommitted = true
+    return super.pg
+  }
+
+  /** The transaction that this one is nested in, if any. */
+  private get whole(): Level {
+    return this.outer?.isTransaction === true ? this.outer.whole : this
   }
 
   get isTransaction(): boolean {
@@ -107,7 +139,8 @@ const run = <A, E, R>(
  * @internal
  */
 export const makeTransaction = (self: Transactions) => (options: TransactionOptions) => {
-  const kind = transaction(options)
+  const kind = Exit.succeed(transaction(options))
+  const asked = askedOf(options)
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
     Effect.useSpan("sql.transaction", spanOptions, (span) =>
       Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
@@ -120,8 +153,17 @@ export const makeTransaction = (self: Transactions) => (options: TransactionOpti
           return run(self, level, unbatched(effect), span)
         }
         const outer = self.current(fiber.currentContext)
-        if (outer?.isTransaction === true) return transact(self, outer, savepoint(outer), mark, body)
-        const top = (connection: Level) => transact(self, connection, kind, mark, body)
+        if (outer?.isTransaction === true) {
+          return inTurn(self, outer, "nested transaction", () => Exit.succeed(savepoint(outer)), mark, body)
+        }
+        // The user may have begun one by hand: then it is nested in that.
+        const kindOn = (connection: Level) => () =>
+          !connection.session.isInTransaction
+            ? kind
+            : asked.length > 0
+            ? Exit.fail(nestedOptions(asked))
+            : Exit.succeed(savepoint(connection))
+        const top = (connection: Level) => inTurn(self, connection, "transaction", kindOn(connection), mark, body)
         if (outer !== undefined) return top(outer)
         // A session that has ended before its BEGIN is as good as none.
         const elsewhere = (retries: number): Effect.Effect<A, E | SqlError, R> =>
@@ -138,15 +180,15 @@ const spanOptions: Tracer.SpanOptions = { kind: "client", captureStackTrace: fal
 
 /** How a transaction of one kind begins and ends. */
 interface Kind {
-  readonly holder: Holder
   readonly begin: string
   readonly rollback: string
   readonly event: "commit" | "savepoint"
+  /** What its caller is told of a failure. */
+  readonly told: <E>(level: Level, cause: Cause.Cause<E>) => Cause.Cause<E | SqlError>
   readonly commit: (self: Transactions, order: Order) => Effect.Effect<void, SqlError>
 }
 
 const transaction = ({ deferrable, isolation, readOnly }: TransactionOptions): Kind => ({
-  holder: "transaction",
   begin: [
     "BEGIN",
     ...(isolation === undefined ? [] : [`ISOLATION LEVEL ${isolation.toUpperCase()}`]),
@@ -155,16 +197,17 @@ const transaction = ({ deferrable, isolation, readOnly }: TransactionOptions): K
   ].join(" "),
   rollback: "ROLLBACK",
   event: "commit",
+  told: notCommitted,
   commit
 })
 
 const savepoint = (outer: Level): Kind => {
   const name = `effect_pgpool_${outer.nextSavepoint()}`
   return {
-    holder: "nested transaction",
     begin: `SAVEPOINT ${name}`,
     rollback: `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`,
     event: "savepoint",
+    told: (_, cause) => cause,
     commit: (_, order) => {
       // What is around it must not keep what was said to be interrupted.
       order.dooms = true
@@ -173,17 +216,21 @@ const savepoint = (outer: Level): Kind => {
   }
 }
 
-/** What runs a transaction on its connection. Once it is sent it ends by itself, whoever is interrupted (R22). */
+/** What begins or ends a transaction on its connection. Once it is sent it ends by itself, whoever is interrupted (R22). */
 class Order implements Sender {
   isCutOff = false
   /** Whether the connection's own transaction can't be committed if nobody knows what became of this. */
   dooms = false
   onLateAnswer?: Required<Sender>["onLateAnswer"]
 
-  constructor(private readonly level: Level) {}
+  constructor(
+    private readonly level: Level,
+    /** What it ends. */
+    private readonly ending?: Level
+  ) {}
 
   get refusal(): SqlError | undefined {
-    return this.level.refusal
+    return this.level.refusal ?? this.ending?.endedByHand
   }
 
   onCutOff(): void {
@@ -198,8 +245,31 @@ class Order implements Sender {
 }
 
 /**
+ * Runs a transaction when it is its turn and nothing is in flight: what kind of one it is depends on whether the
+ * connection is in a transaction then.
+ */
+const inTurn = <A, E, R>(
+  self: Transactions,
+  outer: Level,
+  holder: Holder,
+  kindNow: () => Exit.Exit<Kind, SqlError>,
+  mark: Mark,
+  body: (level: Level) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SqlError, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(outer.take(holder, restore), () => {
+      const { isSettled, settled } = outer.session
+      return Effect.matchCauseEffect(isSettled ? kindNow() : Effect.flatMap(restore(settled), kindNow), {
+        onFailure: (cause) => (outer.release(), Effect.failCause(cause)),
+        onSuccess: (kind) => transact(self, outer, kind, mark, body, restore)
+      })
+    })
+  )
+
+/**
  * Runs the body between BEGIN and COMMIT or ROLLBACK. Whatever of these was sent ends by itself; what is undone is
- * undone in a fiber of its own, for which an interrupted caller does not wait (R22).
+ * undone in a fiber of its own, for which an interrupted caller does not wait (R22). Must run uninterruptibly, in the
+ * transaction's turn.
  *
  * No generator: one that waits for the server several times comes to be allocated among the garbage collector's old
  * objects, and then takes longer than all the rest of this.
@@ -209,40 +279,43 @@ const transact = <A, E, R>(
   outer: Level,
   kind: Kind,
   mark: Mark,
-  body: (level: Level) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | SqlError, R> =>
-  Effect.uninterruptibleMask((restore) => {
-    const begin = new Order(outer)
-    const commit = new Order(outer)
-    const undone = () => undo(self, outer, kind)
-    const released = () => Effect.sync(() => outer.release())
-    const failAfter = <E1>(first: Effect.Effect<unknown>, cause: Cause.Cause<E1>) =>
-      Effect.zipRight(first, Effect.failCause(cause))
+  body: (level: Level) => Effect.Effect<A, E, R>,
+  restore: Restore
+): Effect.Effect<A, E | SqlError, R> => {
+  const inner = outer.below()
+  const begin = new Order(outer)
+  const commit = new Order(outer, inner)
+  const undone = () => undo(self, outer, kind)
+  const released = () => Effect.sync(() => outer.release())
+  const failAfter = <E1>(first: Effect.Effect<unknown>, cause: Cause.Cause<E1>) =>
+    Effect.zipRight(first, Effect.failCause(kind.told(inner, cause)))
 
-    const notBegun = (cause: Cause.Cause<SqlError>) => failAfter(begin.isCutOff ? undone() : released(), cause)
-    const failed = (cause: Cause.Cause<E | SqlError>) => {
-      mark("rollback")
-      const wait = (undoing: Fiber.Fiber<void>) => Effect.exit(restore(Fiber.await(undoing)))
-      return failAfter(Cause.isInterruptedOnly(cause) ? undone() : Effect.flatMap(undone(), wait), cause)
-    }
-    const succeeded = (a: A) => {
-      mark(kind.event)
-      return Effect.matchCauseEffect(restore(kind.commit(self, commit)), {
-        onSuccess: () => (outer.release(), Effect.succeed(a)),
-        // What was sent takes its course: the server has committed or undone it, or will have.
-        onFailure: (cause) => failAfter(commit.isCutOff ? released() : undone(), cause)
-      })
-    }
+  const notBegun = (cause: Cause.Cause<SqlError>) => {
+    inner.failed(cause)
+    return failAfter(begin.isCutOff ? undone() : released(), cause)
+  }
+  const failed = (cause: Cause.Cause<E | SqlError>) => {
+    mark("rollback")
+    const wait = (undoing: Fiber.Fiber<void>) => Effect.exit(restore(Fiber.await(undoing)))
+    return failAfter(Cause.isInterruptedOnly(cause) ? undone() : Effect.flatMap(undone(), wait), cause)
+  }
+  const succeeded = (a: A) => {
+    mark(kind.event)
+    return Effect.matchCauseEffect(restore(kind.commit(self, commit)), {
+      onSuccess: () => (outer.release(), Effect.succeed(a)),
+      // What was sent takes its course: the server has committed or undone it, or will have.
+      onFailure: (cause) => {
+        inner.failed(cause)
+        return failAfter(commit.isCutOff ? released() : undone(), cause)
+      }
+    })
+  }
 
-    return Effect.zipRight(
-      outer.take(kind.holder, restore),
-      Effect.matchCauseEffect(restore(begin.give(kind.begin)), {
-        onFailure: notBegun,
-        onSuccess: () =>
-          Effect.matchCauseEffect(runBody(restore, outer.below(), body), { onFailure: failed, onSuccess: succeeded })
-      })
-    )
+  return Effect.matchCauseEffect(restore(begin.give(kind.begin)), {
+    onFailure: notBegun,
+    onSuccess: () => Effect.matchCauseEffect(runBody(restore, inner, body), { onFailure: failed, onSuccess: succeeded })
   })
+}
 
 /** Runs the body; afterwards nothing that it left behind can reach the session through its level. */
 const runBody = <A, E, R>(
@@ -264,6 +337,31 @@ const runBody = <A, E, R>(
   })
 }
 
+const isLoss = (reason: unknown): reason is object =>
+  reason instanceof OutcomeUnknown || Predicate.isTagged(reason, "NotSent") || isSessionLost(reason)
+
+/** What a lost answer leaves open of a statement is known of the whole: no COMMIT was sent. */
+const notCommitted = <E>({ lost, mayHaveCommitted }: Level, cause: Cause.Cause<E>): Cause.Cause<E | SqlError> => {
+  if (mayHaveCommitted || lost.length === 0) return cause
+  for (const one of lost) undone.add(one)
+  return Cause.map(cause, (error) => {
+    if (!(error instanceof SqlError && error.cause instanceof OutcomeUnknown && undone.has(error.cause))) return error
+    const cause = new NotCommitted({ cause: error.cause })
+    return new SqlError({ cause, message: cause.message })
+  })
+}
+
+/** By what they failed that were not committed for that. A program may have wrapped it in an error of its own. */
+const undone = new WeakSet<object>()
+
+/** Whether a text may end the transaction that it is sent in, or leave that to another session. */
+const mayCommit = (text: string): boolean => ending.test(text) || (isLong.test(text) && anywhere.test(text))
+
+const ending = /^\s*(commit|end|prepare)\b/i
+const anywhere = /\b(commit|end|prepare)\b/i
+/** It has comments, or several statements. */
+const isLong = /;\s*\S|--|\/\*/
+
 const commit: Kind["commit"] = (self, order) => {
   order.onLateAnswer = (answer) => self.report(lateCommit(judge(answer)))
   return judge(order.give("COMMIT"))
@@ -272,7 +370,9 @@ const commit: Kind["commit"] = (self, order) => {
 /** What the answer to a COMMIT means. */
 const judge = (answer: Effect.Effect<unknown, SqlError>): Effect.Effect<void, SqlError> =>
   answer.pipe(
-    Effect.mapError(({ cause }) => {
+    Effect.mapError((error) => {
+      const { cause } = error
+      if (Predicate.isTagged(cause, "TransactionDoomed")) return error
       const isKnown = isServerError(cause)
         ? !isSessionLost(cause)
         : unsent.some((tag) => Predicate.isTagged(cause, tag))
@@ -284,7 +384,7 @@ const judge = (answer: Effect.Effect<unknown, SqlError>): Effect.Effect<void, Sq
   )
 
 /** Errors of a statement that was never sent. */
-const unsent = ["NotSent", "LeaseEnded", "TransactionDoomed"]
+const unsent = ["NotSent", "LeaseEnded"]
 
 /** So the server answers a COMMIT after a statement has failed, even if that failure was caught. */
 const rolledBack = Effect.suspend(() =>
@@ -346,10 +446,12 @@ export const withOptions = (self: Transactions) => {
       Effect.flatMap(decoded, (options) =>
         Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
           const isNested = self.current(fiber.currentContext)?.isTransaction === true
-          const asked = isNested ? Object.entries(options).filter(([, value]) => value !== undefined) : []
-          if (asked.length > 0) return Effect.fail(nestedOptions(asked.map(([option]) => option)))
+          const asked = isNested ? askedOf(options) : []
+          if (asked.length > 0) return Effect.fail(nestedOptions(asked))
           const once = make(options)(effect)
-          return options.retry === undefined ? once : Effect.retry(once, { schedule: options.retry, while: isConflict })
+          return options.retry === undefined
+            ? once
+            : Effect.retry(once, { schedule: options.retry, while: isWorthAnother })
         }))
   }
 }
@@ -367,10 +469,15 @@ const checked = (given: TransactionOptions): TransactionOptions => {
   return options
 }
 
+const askedOf = (options: TransactionOptions): ReadonlyArray<string> =>
+  Object.entries(options).flatMap(([option, value]) => value === undefined ? [] : [option])
+
 const nestedOptions = (asked: ReadonlyArray<string>): SqlError => {
   const message = `A transaction inside another one can't have options of its own: ${asked.join(", ")}`
   return new SqlError({ cause: new Error(message), message })
 }
 
-const isConflict = (error: unknown): boolean =>
-  !isOutcomeUnknown(error) && (isSerializationFailure(error) || isDeadlock(error))
+/** It conflicted with another one, or its connection was lost before COMMIT was sent. */
+const isWorthAnother = (error: unknown): boolean =>
+  causes(error).some((cause) => undone.has(cause as object)) ||
+  (!isOutcomeUnknown(error) && (isSerializationFailure(error) || isDeadlock(error)))
