@@ -46,7 +46,10 @@ export type TypeId = typeof TypeId
  * @category models
  */
 export interface PgConnection extends Connection {
-  /** The `pg` client, for what `SqlConnection` can't do. */
+  /**
+   * The `pg` client, for what `SqlConnection` can't do. After the end of the lease every use of it throws `LeaseEnded`,
+   * and listeners that were added by it are gone.
+   */
   readonly pg: Pg.Client
   /** The process of the server that serves this session, as in `pg_stat_activity.pid`; behind a pooler a name of its. */
   readonly processId: number

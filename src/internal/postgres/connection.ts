@@ -9,6 +9,7 @@ import type * as Pg from "pg"
 import { LeaseEnded, TransactionDoomed } from "../../PgError.js"
 import type { PgConnection } from "../../PgPool.js"
 import { statementError, transformedRows } from "./errors.js"
+import { LeasedClient } from "./leasedClient.js"
 import type { Query } from "./query.js"
 import type { Sender, Session } from "./session.js"
 import * as SessionStream from "./stream.js"
@@ -67,6 +68,8 @@ export class Lease extends Statements implements PgConnection, Sender {
   hasEnded = false
   private doom: TransactionDoomed | undefined = undefined
   private readonly turn: Turn
+  /** Made when somebody asks for it. */
+  private leased: LeasedClient | undefined = undefined
 
   constructor(
     readonly session: Session,
@@ -77,8 +80,11 @@ export class Lease extends Statements implements PgConnection, Sender {
     this.turn = new Turn(session.target)
   }
 
+  /** Dead afterwards as all the rest, also where it was taken before. */
   get pg(): Pg.Client {
-    return this.session.client as unknown as Pg.Client
+    if (!this.isAlive) throw new LeaseEnded()
+    this.leased ??= new LeasedClient(this.session.client)
+    return this.leased.client
   }
 
   get processId(): number {
@@ -108,6 +114,7 @@ export class Lease extends Statements implements PgConnection, Sender {
       this.doom ??= new TransactionDoomed({ reason: "NestedTransactionOpen" })
     }
     this.hasEnded = true
+    this.leased?.end()
   }
 
   /** Why a transaction whose body went well can't be committed. */
