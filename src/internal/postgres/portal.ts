@@ -1,5 +1,6 @@
 /** @internal */
 import Pg from "pg"
+import { LeaseEnded } from "../../PgError.js"
 import { thrown } from "./rows.js"
 
 /** The parts of `pg`'s wire connection that we need, as they are called without its types' surplus. @internal */
@@ -56,7 +57,11 @@ let portals = 0
 export class Portal {
   /** Whether the server has it. */
   isOpen = false
-  isExhausted = false
+  /** The server has told the end of its rows. */
+  isComplete = false
+  /** Nobody is to read from it any more. */
+  isLeft = false
+  hasFailed = false
   callback: ((error: unknown, rows?: unknown) => void) | undefined = undefined
   /** Under this name `pg` gives it the client's type parsers. */
   readonly _result = new (Pg.Result as unknown as new() => RowParser)()
@@ -109,11 +114,11 @@ export class Portal {
 
   handleCommandComplete(): void {
     this.isOpen = false
-    this.isExhausted = true
+    this.isComplete = true
   }
 
   handleEmptyQuery(): void {
-    this.isExhausted = true
+    this.isComplete = true
   }
 
   handleCopyInResponse(wire: Wire): void {
@@ -125,12 +130,13 @@ export class Portal {
   handleCopyData(): void {}
 
   handleError(error: unknown): void {
-    this.isExhausted = true
+    this.hasFailed = true
     this.answer(error)
   }
 
   handleReadyForQuery(): void {
     if (this.badRow !== undefined) return this.handleError(this.badRow)
+    if (this.isLeft) return this.handleError(new LeaseEnded())
     const rows = this.rows
     this.rows = []
     this.answer(null, rows)

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { LeaseEnded } from "../../PgError.js"
 import { resumeHere } from "../lean.js"
 import { SafeCursor } from "./cursor.js"
 import { statementError, transformedRows } from "./errors.js"
@@ -50,7 +51,7 @@ export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
   // What is acquired can't be interrupted, but the wait for a cancel must be.
   return Stream.unwrapScoped(Effect.map(
     Effect.zipRight(session.settled, Effect.acquireRelease(open, close)),
-    (cursor) => pageByPage(rows, readPage(session, cursor))
+    (cursor) => pageByPage(rows, readPage(session, cursor), cursor)
   ))
 }
 
@@ -58,7 +59,8 @@ const readPage = (session: Session, cursor: SafeCursor): Page =>
   Effect.async((answer) => {
     const resume = resumeHere(answer)
     cursor.read(pageSize, (error, rows) => {
-      if (error) session.onceSettled(() => resume(Effect.fail(session.failure(cursor.badRow ?? error))))
+      if (cursor.isLeft) resume(left)
+      else if (error) session.onceSettled(() => resume(Effect.fail(session.failure(cursor.badRow ?? error))))
       else if (cursor.badRow !== undefined) resume(Effect.fail(statementError(cursor.badRow)))
       else resume(Effect.succeed(rows))
     })
@@ -76,29 +78,40 @@ export const portal = (rows: Rows): Stream.Stream<any, SqlError> => {
   const make = Effect.try({ try: () => new Portal(sql, prepareValues(params), pageSize), catch: statementError })
   // Nobody waits for its end; the next statement does.
   const close = (portal: Portal) =>
-    Effect.sync(() =>
+    Effect.sync(() => {
+      portal.isLeft = true
       session.onceSettled(() => {
         if (portal.isOpen && rows.sender?.refusal === undefined) {
           session.submit(portal.closing, { onInterrupt: "leave" }, () => {})
         }
       })
-    )
+    })
   return Stream.unwrapScoped(Effect.map(
     Effect.acquireRelease(make, close),
-    (portal) => pageByPage(rows, turnPage(rows, portal))
+    (portal) => pageByPage(rows, turnPage(rows, portal), portal)
   ))
 }
 
 const turnPage = ({ sender, session }: Rows, portal: Portal): Page =>
-  Effect.suspend(() => portal.isExhausted ? Effect.succeed([]) : session.query(portal, "cancel", sender))
+  Effect.suspend(() => {
+    if (portal.isComplete || portal.hasFailed) return Effect.succeed([])
+    return portal.isLeft ? left : session.query(portal, "cancel", sender)
+  })
 
-/** An empty page is the end. */
-const pageByPage = ({ inTurn, session, transformRows }: Rows, page: Page): Stream.Stream<any, SqlError> =>
+/** Its scope was closed, by somebody else than who reads. */
+const left: Page = Effect.suspend(() => Effect.fail(statementError(new LeaseEnded())))
+
+/** An empty page is the end, if the server has said so. */
+const pageByPage = (
+  { inTurn, session, transformRows }: Rows,
+  page: Page,
+  source: { readonly isComplete: boolean }
+): Stream.Stream<any, SqlError> =>
   Stream.repeatEffectChunkOption(
     Effect.matchEffect(inTurn(session.inTime(page)), {
       onFailure: (error) => Effect.fail(Option.some(error)),
       onSuccess: (rows) => {
-        if (rows.length === 0) return Effect.fail(Option.none())
+        if (rows.length === 0) return Effect.fail(source.isComplete ? Option.none() : Option.some(notComplete()))
         if (transformRows === undefined) return Effect.succeed(Chunk.unsafeFromArray(rows))
         return Exit.mapBoth(transformedRows(rows, transformRows), {
           onFailure: Option.some,
@@ -107,3 +120,6 @@ const pageByPage = ({ inTurn, session, transformRows }: Rows, page: Page): Strea
       }
     })
   )
+
+/** It has failed before, or whatever else there may be: not all rows have come. */
+const notComplete = (): SqlError => statementError(new Error("The stream ended before the server had told its end"))

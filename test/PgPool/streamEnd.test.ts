@@ -1,0 +1,122 @@
+import type { PgClient } from "@effect/sql-pg"
+import { SqlError } from "@effect/sql/SqlError"
+import { assert, describe, it } from "@effect/vitest"
+import { Chunk, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
+import type { PgPool } from "effect-pgpool"
+import { causeTagOf, isSleeping, makePool, makeTable, promptly, serverUrl } from "../support/pgPool.js"
+import * as Proxy from "../support/proxy.js"
+
+const one = { maxsize: 1, maxoverflow: 1, cleanupTimeout: "10 seconds" } as const
+
+/** Where a stream may run, and what is around it there. */
+const places: Record<string, (pool: PgPool.PgPool) => <A, E>(body: Effect.Effect<A, E>) => Effect.Effect<A, unknown>> =
+  {
+    "on the pool": () => (body) => body,
+    "on a kept connection": (pool) => pool.withConnection,
+    "in a transaction begun by hand": (pool) => (body) =>
+      pool.withConnection(Effect.zipRight(pool.client`BEGIN`, Effect.zipLeft(body, pool.client`ROLLBACK`))),
+    "in a transaction": (pool) => pool.client.withTransaction
+  }
+
+/** All that a pull gives until it ends, and how it ends. */
+const drain = (pull: Effect.Effect<Chunk.Chunk<unknown>, Option.Option<unknown>>, count = 0): Effect.Effect<
+  readonly [count: number, end: Option.Option<unknown>]
+> =>
+  Effect.matchEffect(pull, {
+    onFailure: (end) => Effect.succeed([count, end]),
+    onSuccess: (rows) => drain(pull, count + Chunk.size(rows))
+  })
+
+const assertEndsTyped = (end: Option.Option<unknown>) => {
+  const error = Option.getOrThrow(end)
+  assert.instanceOf(error, SqlError)
+  return error as SqlError
+}
+
+describe("a stream whose end the server has not told never succeeds", () => {
+  const slow = (sql: PgClient.PgClient) =>
+    sql`SELECT n, pg_sleep(CASE WHEN n = 300 THEN 1 ELSE 0 END) FROM
+    generate_series(1, 400) n`.stream
+
+  for (const [place, within] of Object.entries(places)) {
+    it.scopedLive(`its scope is closed by another fiber during a pull: ${place}`, () =>
+      Effect.gen(function*() {
+        const { pool, sql, until } = yield* makePool(one)
+        const body = Effect.gen(function*() {
+          const scope = yield* Scope.make()
+          const pull = yield* Scope.extend(Stream.toPull(slow(sql)), scope)
+          const reading = yield* Effect.fork(drain(pull))
+          yield* until((sessions) => sessions.some(isSleeping))
+          yield* promptly(Scope.close(scope, Exit.void))
+          const [count, end] = yield* Fiber.join(reading)
+          assert.isBelow(count, 400)
+          assert.strictEqual(causeTagOf(assertEndsTyped(end)), "LeaseEnded")
+          // Nor does a pull that comes later find an end.
+          assertEndsTyped((yield* promptly(drain(pull)))[1])
+        })
+        yield* within(pool)(body)
+        assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* sql`SELECT 1 AS a`, [{ a: 1 }])
+      }))
+
+    it.scopedLive(`after a failure it fails again: ${place}`, () =>
+      Effect.gen(function*() {
+        const { pool, sql } = yield* makePool(one)
+        const { stream } = sql`SELECT 1 / (200 - n) FROM generate_series(1, 300) n`
+        const ends = Effect.scoped(Effect.flatMap(Stream.toPull(stream), (pull) =>
+          Effect.gen(function*() {
+            const [count, end] = yield* drain(pull)
+            assert.isBelow(count, 200)
+            assertEndsTyped(end)
+            for (let i = 0; i < 3; i++) assertEndsTyped((yield* promptly(drain(pull)))[1])
+          })))
+        yield* Effect.exit(within(pool)(Effect.tap(ends, () => Effect.fail("done")))).pipe(
+          Effect.tap((exit) => assert.deepStrictEqual(exit, Exit.fail("done")))
+        )
+        assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* sql`SELECT 1 AS a`, [{ a: 1 }])
+      }))
+
+    it.scopedLive(`its connection is lost at any time, between pulls too: ${place}`, () =>
+      Effect.gen(function*() {
+        const proxy = yield* Proxy.start(serverUrl)
+        const { pool, sql } = yield* makePool({ ...one, url: proxy.url })
+        for (const pulls of [0, 1, 2]) {
+          for (const loss of ["cut", "reset"] as const) {
+            yield* Effect.exit(
+              within(pool)(Effect.scoped(Effect.gen(function*() {
+                yield* sql`SELECT 1`
+                const pull = yield* Stream.toPull(sql`SELECT n FROM generate_series(1, 3000) n`.stream)
+                for (let i = 0; i < pulls; i++) yield* pull
+                proxy[loss]()
+                const [count, end] = yield* promptly(drain(pull))
+                assert.isBelow(count, 3000)
+                assertEndsTyped(end)
+                assertEndsTyped((yield* promptly(drain(pull)))[1])
+              })))
+            ).pipe(
+              Effect.tap((exit) => assert.isFalse(Exit.isFailure(exit) && exit.cause._tag === "Die", String(exit)))
+            )
+          }
+        }
+      }))
+
+    it.scopedLive(`all rows, and none, end well: ${place}`, () =>
+      Effect.gen(function*() {
+        const { name } = yield* makeTable()
+        const { pool, sql } = yield* makePool(one)
+        yield* within(pool)(Effect.gen(function*() {
+          for (
+            const [text, expected] of [
+              ["SELECT n FROM generate_series(1, 256) n", 256],
+              ["SELECT 1 WHERE false", 0],
+              ["", 0],
+              [`INSERT INTO ${name} SELECT generate_series(1, 200) RETURNING id`, 200],
+              [`DELETE FROM ${name}`, 0]
+            ] as const
+          ) {
+            const [count, end] = yield* Effect.scoped(Effect.flatMap(Stream.toPull(sql.unsafe(text).stream), drain))
+            assert.deepStrictEqual([count, end], [expected, Option.none()])
+          }
+        }))
+      }))
+  }
+})
