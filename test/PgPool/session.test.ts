@@ -556,7 +556,7 @@ describe("onConnect and settings", () => {
         }
         const error = yield* promptly(Effect.flip(use(sql)))
         assert.instanceOf(error, SqlError.SqlError)
-        assert.strictEqual(causeTagOf(error), "OutcomeUnknown")
+        assert.strictEqual(causeTagOf(error), name.endsWith("transactions") ? "NotCommitted" : "OutcomeUnknown")
       }))
   }
 })
