@@ -213,8 +213,8 @@ export interface ResourceOptions<A, E, R> extends PoolOptions {
   readonly isPermanent?: ((error: E) => boolean) | undefined
   /**
    * The clock of the deadlines on I/O: `connectTimeout`, `cleanupTimeout`, `closeTimeout` and the delays between
-   * connects (R14). `connectTimeout` goes by its nanoseconds, which a system's clock that is set does not change, and
-   * which must never go back. Default: the clock in force where the pool is made, as for everything else.
+   * connects (R14). What is said of the clock at `make` is true of this one too. Default: the clock in force where the
+   * pool is made, as for everything else.
    */
   readonly ioClock?: Clock.Clock | undefined
 }
@@ -224,7 +224,9 @@ export interface ResourceOptions<A, E, R> extends PoolOptions {
  * scope (R13): waiting callers fail with `PoolClosed` at once, resources in use have `closeTimeout` to come back.
  *
  * Time is the `Clock` and chance the `Random` in force here, so a `TestClock` decides when `maxwait`, `expires` and the
- * like pass (R14).
+ * like pass (R14). Of the clock the pool uses `sleep` and the nanoseconds, and never the milliseconds: those of Effect's own
+ * clock jump when the system's clock is set, and no wait is to be longer or shorter for that. So a clock of your own must
+ * have nanoseconds that go with its `sleep`; where they begin does not matter.
  *
  * The idea and its four numbers are those of django_pgpool (https://github.com/tru-software/django_pgpool).
  *

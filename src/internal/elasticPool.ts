@@ -16,9 +16,10 @@ import type * as Api from "../ElasticPool.js"
 import type { PoolError } from "../PoolError.js"
 import { ioClock } from "./ioClock.js"
 import { finallyDo } from "./lean.js"
+import { monotonic } from "./monotonic.js"
 import type { BadOption } from "./options.js"
 import { decodeLimits, decodeOver, decodePool } from "./options.js"
-import type { Fork } from "./pool/alarm.js"
+import type { Fork, Time } from "./pool/alarm.js"
 import { ElasticPoolState } from "./pool/pool.js"
 import { Reach } from "./pool/reach.js"
 import type { Settings } from "./pool/settings.js"
@@ -69,7 +70,10 @@ export const makeState = <A, E, R>(
     const runFork = Runtime.runFork(runtime)
     // The pool may be made where nothing can be interrupted, but its fibers must be.
     const fork: Fork = (effect) => runFork(Effect.interruptible(effect))
-    const { ioClock: io = clock === liveClock ? ioClock : clock } = options
+    const timeOf = (clock: Clock.Clock): Time => {
+      const steady = monotonic(clock)
+      return { clock: steady, now: () => steady.unsafeCurrentTimeMillis(), fork }
+    }
     // Where that can't be known it is closed after the reset.
     const orInvalidate = (needsReset: (a: A) => boolean) => (a: A) => {
       try {
@@ -90,11 +94,8 @@ export const makeState = <A, E, R>(
       isTransient: isTransient ?? (() => false),
       isPermanent: isPermanent ?? (() => false)
     }, {
-      clock,
-      now: neverBack(clock),
-      fork,
-      // Whole ones: sums and differences of others are not exact, and a deadline might never quite be reached.
-      io: { clock: io, now: () => Number(io.unsafeCurrentTimeNanos() / 1_000_000n), fork },
+      ...timeOf(clock),
+      io: timeOf(options.ioClock ?? (clock === liveClock ? ioClock : clock)),
       random,
       reach: reach ?? new Reach({ millis: settings.cleanupTimeout, isSet: options.cleanupTimeout !== undefined })
     })
@@ -102,17 +103,6 @@ export const makeState = <A, E, R>(
     state.serve()
     return state
   })
-
-/** Time that goes on where the system's clock is set back: the oldest waiter is to be due first. */
-const neverBack = (clock: Clock.Clock): () => number => {
-  let offset = 0
-  let latest = -Infinity
-  return () => {
-    const time = clock.unsafeCurrentTimeMillis()
-    if (time + offset < latest) offset = latest - time
-    return latest = time + offset
-  }
-}
 
 /** @internal */
 export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<A, E> => ({
@@ -217,9 +207,8 @@ const watchLeak = <A, E>(
     `A connection has been held for more than ${leakThreshold} ms. It was taken ${taken}.`
   ).pipe(
     Effect.annotateLogs({ borrower: borrower.id(), taken }),
-    Effect.delay(leakThreshold),
     // R14: the threshold is policy time, and the borrower may have a clock of its own.
-    Effect.withClock(env.clock),
+    (warning) => Effect.zipRight(Effect.withClock(Effect.sleep(leakThreshold), env.clock), warning),
     (warning) => Effect.zipRight(Effect.setFiberRefs(borrower.getFiberRefs()), warning),
     env.fork
   )

@@ -1,0 +1,53 @@
+/** @internal */
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+
+/**
+ * The clock with milliseconds that are those of its nanoseconds: whoever sets the system's clock, forward or back, changes
+ * the milliseconds of Effect's own clock, but no wait is longer or shorter for that. Not for the time of day, then.
+ *
+ * The pool can rely on it even where it is given a clock that is not right: one that goes back, or fails, stands still at
+ * worst. A sleep that fails is made up for by one in real time.
+ *
+ * @internal
+ */
+export const monotonic = (clock: Clock.Clock): Clock.Clock => new MonotonicClock(clock)
+
+class MonotonicClock implements Clock.Clock {
+  readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
+  private offset = 0
+  private latest: number
+
+  constructor(private readonly clock: Clock.Clock) {
+    this.latest = millisOf(clock)
+  }
+
+  unsafeCurrentTimeMillis(): number {
+    try {
+      const time = millisOf(this.clock) + this.offset
+      if (time < this.latest) this.offset += this.latest - time
+      else this.latest = time
+    } catch {
+      // It goes on with the next reading.
+    }
+    return this.latest
+  }
+
+  unsafeCurrentTimeNanos(): bigint {
+    return this.clock.unsafeCurrentTimeNanos()
+  }
+
+  readonly currentTimeMillis: Effect.Effect<number> = Effect.sync(() => this.unsafeCurrentTimeMillis())
+
+  readonly currentTimeNanos: Effect.Effect<bigint> = Effect.sync(() => this.unsafeCurrentTimeNanos())
+
+  sleep(duration: Duration.Duration): Effect.Effect<void> {
+    return Effect.catchAllCause(Effect.suspend(() => this.clock.sleep(duration)), () => systemClock.sleep(duration))
+  }
+}
+
+const systemClock = Clock.make()
+
+/** Whole ones: sums and differences of others are not exact, and a deadline might never quite be reached. */
+const millisOf = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos() / 1_000_000n)
