@@ -96,7 +96,8 @@ export const makeState = <A, E, R>(
     }, {
       ...timeOf(clock),
       io: timeOf(options.ioClock ?? (clock === liveClock ? ioClock : clock)),
-      random,
+      // Where none can be had, nobody is worse off than without jitter.
+      chance: () => Exit.getOrElse(Effect.runSyncExit(random.next), () => 0),
       reach: reach ?? new Reach({ millis: settings.cleanupTimeout, isSet: options.cleanupTimeout !== undefined })
     })
     yield* Effect.addFinalizer(() => state.lifecycle.close)

@@ -1,8 +1,12 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
 import { ElasticPool } from "effect-pgpool"
+import { spawn } from "node:child_process"
+import { text } from "node:stream/consumers"
+import { fileURLToPath } from "node:url"
 import { describe } from "vitest"
 import { FakeResource } from "../support/fakeResource.js"
+import { events, requests } from "../support/fleet.js"
 import { fill, makePool, WatchedClock } from "../support/testPool.js"
 
 describe("a quiet pool costs nothing", () => {
@@ -116,4 +120,32 @@ describe("many waiters", () => {
       }))
       assert.deepInclude(yield* pool.stats, { idle: 1, size: 1 })
     }))
+})
+
+describe("many connections", () => {
+  const program = fileURLToPath(new URL("../support/stepsProgram.ts", import.meta.url))
+
+  it.scopedLive(
+    "costs no more steps for each, of four times as many, and none for a caller",
+    () =>
+      Effect.gen(function*() {
+        const child = yield* Effect.acquireRelease(
+          Effect.sync(() =>
+            spawn(process.execPath, ["--import", "tsx", program, "200", "800"], {
+              stdio: ["ignore", "pipe", "inherit"]
+            })
+          ),
+          (child) => Effect.sync(() => child.kill("SIGKILL"))
+        )
+        const steps: Record<string, [number, number]> = JSON.parse(yield* Effect.promise(() => text(child.stdout)))
+        assert.containsAllKeys(steps, [...Object.keys(events), ...Object.keys(requests)])
+        for (const [what, [few, many]] of Object.entries(steps)) {
+          const told = `${what}: ${few} steps with 200, ${many} with 800`
+          // Quadratic would be sixteen times as many.
+          if (what in events) assert.isBelow(many, 8 * few, told)
+          else assert.isAtMost(many, few + 10, told)
+        }
+      }),
+    240_000
+  )
 })

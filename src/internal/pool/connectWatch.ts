@@ -17,7 +17,7 @@ export class ConnectWatch<A> {
     private readonly connectTimeout: number,
     /** That of I/O (R14). */
     private readonly time: Time,
-    private readonly connections: Iterable<Slot<A>>,
+    private readonly opening: Iterable<Slot<A>>,
     private readonly stale: (slots: ReadonlyArray<Slot<A>>) => void
   ) {
     this.alarm = new Alarm(time, () => this.ring())
@@ -35,8 +35,7 @@ export class ConnectWatch<A> {
   private ring(): number {
     const now = this.time.now()
     const stale: Array<Slot<A>> = []
-    for (const slot of this.connections) {
-      if (slot.state !== "opening") continue
+    for (const slot of this.opening) {
       const age = now - slot.dialledAt
       if (age >= this.connectTimeout) slot.timeOut()
       else if (age >= slot.youngFor) stale.push(slot)
@@ -48,9 +47,8 @@ export class ConnectWatch<A> {
   /** When it is to ring after `now`. Other connects may have begun while it rang. */
   private next(now: number): number {
     let next = Infinity
-    for (const slot of this.connections) {
-      const isInTime = slot.state === "opening" && now - slot.dialledAt < this.connectTimeout
-      if (isInTime) next = Math.min(next, this.lookAt(slot, now))
+    for (const slot of this.opening) {
+      if (now - slot.dialledAt < this.connectTimeout) next = Math.min(next, this.lookAt(slot, now))
     }
     return next
   }

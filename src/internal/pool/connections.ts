@@ -1,5 +1,6 @@
 /** @internal */
 import * as Predicate from "effect/Predicate"
+import { Idle } from "./idle.js"
 import type { Slot } from "./slot.js"
 
 /**
@@ -9,23 +10,27 @@ import type { Slot } from "./slot.js"
  */
 export class Connections<A> {
   readonly all = new Set<Slot<A>>()
-  /** Ready connections; the last was used last. */
-  readonly idle: Array<Slot<A>> = []
+  /** Those that are being opened, in the order in which they were begun. */
+  readonly opening = new Set<Slot<A>>()
+  readonly idle = new Idle<A>()
   private readonly byValue = new Map<A, Slot<A>>()
   /** What was said to be broken before its connect was known to have succeeded. */
   private readonly stillborn = new WeakSet<object>()
   /** Of the last connect that succeeded. Milliseconds by the clock of I/O. */
   private success = { dialledAt: -Infinity, took: Infinity }
+  /** How often all have become suspect. */
+  private suspicions = 0
 
-  /** Those in service besides the idle ones. */
-  get inUse(): ReadonlyArray<Slot<A>> {
-    return [...this.all].filter(({ state }) => state === "busy" || state === "checking")
+  begin(slot: Slot<A>): void {
+    this.all.add(slot)
+    this.opening.add(slot)
   }
 
   /** `took`: milliseconds by the clock of I/O. */
   opened(slot: Slot<A>, value: A, took: number): void {
     this.success = { dialledAt: slot.dialledAt, took }
     slot.value = value
+    slot.cause = undefined
     slot.invalid = Predicate.isObject(value) && this.stillborn.delete(value)
     this.byValue.set(value, slot)
   }
@@ -49,15 +54,25 @@ export class Connections<A> {
    * that is slow, and not away, has until `connectTimeout`.
    */
   hopeless(ioNow: number): Slot<A> | undefined {
-    const stale = [...this.all].filter(({ stale, state }) => stale && state === "opening")
+    // Nobody relies on the oldest ones any more: they are all those that are stale.
+    const [oldest, second] = this.opening
     const age = (slot: Slot<A>) => ioNow - slot.dialledAt
     const { dialledAt, took } = this.success
-    return stale.find((slot) => slot.dialledAt < dialledAt && age(slot) > 2 * took) ??
-      stale.slice(1).find((slot) => age(slot) >= 2 * slot.youngFor)
+    if (oldest?.stale && oldest.dialledAt < dialledAt && age(oldest) > 2 * took) return oldest
+    if (second?.stale && age(second) >= 2 * second.youngFor) return second
   }
 
   /** All that are open are to be checked before their next use (R19). */
   suspect(): void {
-    for (const slot of this.all) slot.suspect = slot.state !== "opening"
+    this.suspicions++
+  }
+
+  isSuspect(slot: Slot<A>): boolean {
+    return slot.suspicions < this.suspicions
+  }
+
+  /** It is known to be well. */
+  trust(slot: Slot<A>): void {
+    slot.suspicions = this.suspicions
   }
 }

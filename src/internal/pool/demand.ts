@@ -5,6 +5,9 @@ import type { Slot } from "./slot.js"
 import type { Tally } from "./tally.js"
 import type { Waiters } from "./waiters.js"
 
+/** How many connections may be missing at the same time because their successors need their permits. */
+const mostReplaced = 4
+
 /**
  * Which connects are wanted, and which may be begun.
  *
@@ -60,6 +63,13 @@ export class Demand<A> {
       : this.cover < this.settings.connectConcurrency
   }
 
+  /** Whether a connection may go only to make room for its successor: not for many at once, nor while connects fail. */
+  get lacksRoom(): boolean {
+    const { closing, opening } = this.tally.in
+    const atOnce = Math.min(this.settings.connectConcurrency, mostReplaced)
+    return !this.hasPermit && !this.outage.active && opening + closing < atOnce
+  }
+
   /** Connects in flight that nobody relies on any more. */
   private get stuck(): number {
     return this.tally.in.opening - this.cover
@@ -81,8 +91,10 @@ export class Demand<A> {
 
   /** No waiter can rely on this connect any more. */
   uncover(slot: Slot<A>): void {
-    if (!slot.stale) this.cover--
+    if (slot.stale) return
     slot.stale = true
+    this.cover--
+    this.waiters.uncover(slot)
   }
 
   opened(): void {

@@ -19,7 +19,7 @@ import { Permits } from "./permits.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import { Sharing } from "./sharing.js"
 import type { Order, Owner, State } from "./slot.js"
-import { life, Slot } from "./slot.js"
+import { connectBrokenOff, life, Slot } from "./slot.js"
 import { Sweeper } from "./sweeper.js"
 import { Tally } from "./tally.js"
 import { Timekeeper } from "./timekeeper.js"
@@ -65,16 +65,14 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       owed: () => this.demand.room(settings.maxoverflow),
       refuse: (waiter, now) => this.refuse(waiter, now)
     })
-    this.sweeper = new Sweeper(settings, this.patience, env, {
-      idle: this.idle,
-      inUse: () => this.connections.inUse,
+    this.sweeper = new Sweeper(settings, this.patience, env, this.connections, {
       retire: (slot, reason) => this.retire(slot, reason),
       serve: (now) => this.serve(now),
-      hasPermit: () => this.demand.hasPermit,
       mayConnect: () => this.demand.mayConnect,
+      lacksRoom: () => this.demand.lacksRoom,
       connect: (old) => this.connect(old)
     })
-    this.connectWatch = new ConnectWatch(settings.connectTimeout, env.io, this.connections.all, (slots) => {
+    this.connectWatch = new ConnectWatch(settings.connectTimeout, env.io, this.connections.opening, (slots) => {
       for (const slot of slots) this.demand.uncover(slot)
       this.serve()
     })
@@ -139,22 +137,20 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private takeReady(now: number): Slot<A> | undefined {
     // R11: nobody barges.
     if (this.waiters.size > 0) return undefined
-    for (let i = this.idle.length - 1; i >= 0; i--) {
-      const slot = this.idle[i]
-      if (slot.expiresAt <= now) this.retire(slot, slot.expiry)
-      else if (!this.needsCheck(slot, now)) {
-        this.idle.splice(i, 1)
-        return slot
-      }
-    }
+    let last = this.idle.last
+    for (; last !== undefined && last.expiresAt <= now; last = this.idle.last) this.retire(last, last.expiry)
+    // No other one was known to be well later.
+    return last === undefined || this.needsCheck(last, now) ? undefined : last
   }
 
   private needsCheck(slot: Slot<A>, now: number): boolean {
-    return this.resource.canCheck && (slot.suspect || now - slot.provenAt > this.settings.validateAfterIdle)
+    return this.resource.canCheck &&
+      (this.connections.isSuspect(slot) || now - slot.provenAt > this.settings.validateAfterIdle)
   }
 
   private mayShare(slot: Slot<A>, now: number): boolean {
-    return !slot.suspect && this.resource.canShare(slot.value) && this.unfit(slot, now) === undefined
+    return !this.connections.isSuspect(slot) && this.resource.canShare(slot.value) &&
+      this.unfit(slot, now) === undefined
   }
 
   private lend(slot: Slot<A>, shares: boolean): void {
@@ -196,13 +192,10 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    */
   serve(now = this.env.now()): void {
     if (!this.lifecycle.serves) return
-    while (this.waiters.needed > this.count.checking && this.idle.length > 0) {
-      const slot = this.idle[this.idle.length - 1]
-      if (slot.expiresAt <= now) this.retire(slot, slot.expiry)
-      else {
-        this.idle.pop()
-        this.instruct(slot, "check")
-      }
+    while (this.waiters.needed > this.count.checking && this.idle.last !== undefined) {
+      const { last } = this.idle
+      if (last.expiresAt <= now) this.retire(last, last.expiry)
+      else this.instruct(last, "check")
     }
     if (this.outage.verdict !== undefined && this.tally.open === 0) this.failAll(this.outage.verdict)
     const { checking } = this.count
@@ -210,11 +203,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       this.waiters.size - checking * this.settings.share,
       this.tally.borrowers + checking
     ))
-    while (this.demand.wantsConnect() && this.demand.mayConnect) {
-      const waiter = this.waiters.uncovered()
-      const slot = this.connect()
-      if (waiter !== undefined) waiter.connect = slot
-    }
+    while (this.demand.wantsConnect() && this.demand.mayConnect) this.connect()
     if (this.demand.lacksPermit()) this.giveUpConnect()
     if (this.lifecycle.state === "open") this.sweeper.renew()
   }
@@ -249,29 +238,30 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   // --- connect ---------------------------------------------------------------------------------------------------
 
   private connect(successorOf?: Slot<A>): Slot<A> {
-    const { io, random, reach } = this.env
+    const { io, reach } = this.env
     const slot = new Slot<A>(successorOf, reach.youngFor, io.now())
-    this.connections.all.add(slot)
+    this.connections.begin(slot)
+    if (successorOf === undefined) this.waiters.cover(slot)
     this.tally.add(slot)
     this.connectWatch.watch(slot)
     this.demand.dialled()
     this.patience.dialled(slot)
-    const connection = this.permits.hold(life(slot, this.resource, { random, ioClock: io.clock, reach }, this))
+    const connection = this.permits.hold(life(slot, this.resource, { ioClock: io.clock, reach }, this))
     slot.fiber = this.env.fork(Effect.ensuring(connection, Effect.sync(() => this.gone(slot))))
     return slot
   }
 
-  opened(slot: Slot<A>, value: A, chance: number): void {
+  opened(slot: Slot<A>, value: A): void {
     const now = this.env.now()
-    const lifetime = this.settings.expires * (1 - this.settings.expiresJitter * chance)
+    const lifetime = this.settings.expires * (1 - this.settings.expiresJitter * this.env.chance())
     const took = this.env.io.now() - slot.dialledAt
+    this.demand.uncover(slot)
     this.connections.opened(slot, value, took)
     this.env.reach.connected(took)
     slot.provenAt = slot.lastUsedAt = now
     slot.expire(now, lifetime)
     this.tally.opened++
     this.outage.healed(now)
-    this.demand.uncover(slot)
     this.patience.opened(slot, now)
     if (slot.successorOf !== undefined) this.sweeper.renewed(slot.successorOf)
     this.ready(slot)
@@ -288,13 +278,13 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     if (waiter !== undefined) this.fail(waiter, failure)
     const isToBeRenewed = slot.successorOf !== undefined && this.sweeper.failed(slot.successorOf)
     if (kind !== "other" || isToBeRenewed) this.outage.begin(failure, kind === "permanent")
+    this.enter(slot, "closing")
+    this.serve()
   }
 
-  /** The waiter that caused this connect, if it still waits. */
+  /** The waiter that caused this connect, if it still waits, and caused no other since. */
   private causeOf(slot: Slot<A>): Waiter<A, E | PoolError> | undefined {
-    for (let waiter = this.waiters.head; waiter?.due === true; waiter = waiter.next) {
-      if (waiter.connect === slot) return waiter
-    }
+    return slot.cause?.queued && slot.cause.connect === slot ? slot.cause as Waiter<A, E | PoolError> : undefined
   }
 
   /** Connects that hang must not be in the way of the next one (R18). */
@@ -319,14 +309,14 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
     else if (this.resource.needsReset(slot.value)) this.instruct(slot, "reset")
-    else if (slot.suspect) this.instruct(slot, "check")
+    else if (this.connections.isSuspect(slot)) this.instruct(slot, "check")
     else this.place(slot)
   }
 
   /** A connect, a check or a reset has succeeded: the connection serves again. */
   ready(slot: Slot<A>): void {
     const now = this.env.now()
-    slot.suspect = false
+    this.connections.trust(slot)
     slot.provenAt = now
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
@@ -350,7 +340,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private place(slot: Slot<A>): void {
     if (this.waiters.size > 0) this.handOver(slot)
     else if (this.lifecycle.state === "draining") this.retire(slot, "closed")
-    else if (this.idle.length < this.settings.maxsize || this.patience.linger > 0) this.rest(slot)
+    else if (this.idle.size < this.settings.maxsize || this.patience.linger > 0) this.rest(slot)
     else this.retire(slot, "surplus")
   }
 
@@ -380,33 +370,44 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private retire(slot: Slot<A>, reason: CloseReason): void {
-    const at = slot.state === "idle" ? this.idle.indexOf(slot) : -1
-    if (at >= 0) this.idle.splice(at, 1)
     slot.closeReason = reason
     this.enter(slot, "closing")
     slot.give("retire")
   }
 
+  /** Whatever has ended its fiber. */
   closing(slot: Slot<A>): void {
+    this.demand.uncover(slot)
     this.connections.closing(slot)
+    if (slot.successorOf !== undefined) this.sweeper.failed(slot.successorOf)
     if (slot.state === "closing") return
-    slot.closeReason = this.lifecycle.state === "closing" ? "closed" : slot.state === "checking" ? "dirty" : "failed"
+    const isClosing = this.lifecycle.state === "closing"
+    // Nobody fails for that, but the next one is not to follow it on the heels.
+    if (slot.state === "opening" && !isClosing) this.outage.begin(this.outage.lastFailure = connectBrokenOff, false)
+    slot.closeReason = isClosing ? "closed" : slot.state === "checking" ? "dirty" : "failed"
     this.enter(slot, "closing")
     this.serve()
   }
 
   /** The permit is back (R8). */
   private gone(slot: Slot<A>): void {
+    // It may have had no permit, and so no life.
+    this.closing(slot)
     this.connections.all.delete(slot)
     this.tally.remove(slot)
     this.serve()
     this.lifecycle.look()
   }
 
-  /** One that nobody uses any more is not shared either, or by others. */
+  /** Nothing else takes a connection out of the books of those in its state. */
   private enter(slot: Slot<A>, state: State): void {
-    if (slot.state === "busy") this.sharing.remove(slot)
+    const wasOpen = slot.isOpen
+    if (slot.state === "idle") this.idle.remove(slot)
+    else if (slot.state === "busy") this.sharing.remove(slot)
+    else if (slot.state === "opening") this.connections.opening.delete(slot)
     this.tally.move(slot, state)
+    if (!wasOpen && slot.isOpen) this.sweeper.joins(slot)
+    else if (wasOpen && !slot.isOpen) this.sweeper.leaves(slot)
   }
 
   // --- refuse ----------------------------------------------------------------------------------------------------
@@ -442,8 +443,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.settings.maxsize = maxsize
     this.settings.maxoverflow = maxoverflow
     this.permits.resize(maxsize, maxoverflow)
-    while (this.idle.length > maxsize || (this.isOversize && this.idle.length > 0)) {
-      this.retire(this.idle[0], "surplus")
+    while (this.idle.first !== undefined && (this.idle.size > maxsize || this.isOversize)) {
+      this.retire(this.idle.first, "surplus")
     }
     this.serve()
   }
@@ -455,11 +456,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   evict(over = 0): void {
     const now = this.env.now()
     for (const slot of this.connections.all) {
-      slot.evict(now, over * Effect.runSync(this.env.random.next))
+      slot.evict(now, over * this.env.chance())
       if (slot.state === "opening" && over === 0) this.demand.uncover(slot)
       else if (slot.state === "idle" && slot.expiresAt <= now) this.retire(slot, slot.expiry)
       else if (slot.state === "idle") this.sweeper.watch(slot)
     }
+    this.sweeper.count()
     this.serve(now)
   }
 
@@ -477,7 +479,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private drain(): void {
     this.demand.stopWarming()
-    while (this.idle.length > 0) this.retire(this.idle[0], "closed")
+    while (this.idle.first !== undefined) this.retire(this.idle.first, "closed")
   }
 
   private close(): void {

@@ -1,5 +1,4 @@
 /** @internal */
-import type * as Random from "effect/Random"
 import type * as Schedule from "effect/Schedule"
 import type { Time } from "./alarm.js"
 import type { Reach } from "./reach.js"
@@ -44,7 +43,8 @@ export interface Settings {
 export interface Environment extends Time {
   /** The time of deadlines on I/O (R14). */
   readonly io: Time
-  readonly random: Random.Random
+  /** A number from 0 to 1. */
+  readonly chance: () => number
   readonly reach: Reach
 }
 

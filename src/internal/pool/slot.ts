@@ -7,11 +7,11 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
-import type * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import type { CloseReason } from "../../PoolStats.js"
 import { awaitAtMost, leaveAfter } from "./deadlines.js"
 import type { Reach } from "./reach.js"
+import type { Waiter } from "./waiters.js"
 
 /** The part of a connection's life after which a successor is opened (R9). */
 const renewedAfter = 0.975
@@ -34,6 +34,8 @@ export class Slot<A> {
   closeReason: CloseReason = "failed"
   /** Opening for longer than a caller should have to rely on (R6). */
   stale = false
+  /** The waiter that caused its connect. */
+  cause: Waiter<A, never> | undefined = undefined
   /** When its connect began, or its loan. Only a forecast keeps it. */
   since = 0
   expiresAt = Infinity
@@ -47,9 +49,12 @@ export class Slot<A> {
   uses = 0
   /** How many use it now: more than one only where they share it. */
   borrowers = 0
-  /** It must be checked before its next use (R19). */
-  suspect = false
+  /** How often all had become suspect when it was last known to be well (R19). */
+  suspicions = 0
   invalid = false
+  /** The idle ones before and after it. */
+  earlier: Slot<A> | undefined = undefined
+  later: Slot<A> | undefined = undefined
   private hasTimedOut = false
   private endOfWait: (() => void) | undefined = undefined
   private order = Deferred.unsafeMake<Order>(FiberId.none)
@@ -80,8 +85,9 @@ export class Slot<A> {
     return this.expiresAt < this.evictedAt ? "expired" : "evicted"
   }
 
-  get isYoungConnect(): boolean {
-    return this.state === "opening" && !this.stale
+  /** In service, or about to be again. */
+  get isOpen(): boolean {
+    return this.state !== "opening" && this.state !== "closing"
   }
 
   /** Its connect has taken as long as it may: nobody waits for that any longer. */
@@ -130,19 +136,18 @@ export interface Actions<A, E> {
  * @internal
  */
 export interface Owner<A, E> {
-  /** `chance`: a number from 0 to 1. */
-  readonly opened: (slot: Slot<A>, value: A, chance: number) => void
+  readonly opened: (slot: Slot<A>, value: A) => void
   readonly openFailed: (slot: Slot<A>, cause: Cause.Cause<E>) => void
   /** A check or a reset has succeeded. */
   readonly ready: (slot: Slot<A>) => void
   /** It was found dead or silent: others may be so too (R19). */
   readonly lost: (value: A) => void
+  /** Always told, once, before it is closed. */
   readonly closing: (slot: Slot<A>) => void
 }
 
 /** What the life of a connection needs of its pool. @internal */
 export interface Surroundings {
-  readonly random: Random.Random
   readonly ioClock: Clock.Clock
   readonly reach: Reach
 }
@@ -152,10 +157,15 @@ export const connectTimedOut: Cause.Cause<never> = Cause.die(
   new Cause.TimeoutException("the connect took longer than connectTimeout")
 )
 
+/** @internal */
+export const connectBrokenOff: Cause.Cause<never> = Cause.die(
+  new Cause.RuntimeException("the fiber of a connection ended before it was open")
+)
+
 /**
  * The life of one connection: open it, follow the pool's orders, close it. It runs in a fiber of its own, which holds
- * the permit, so that a permit is in use exactly as long as its connection. An interrupt ends it as an order to retire
- * would (only the closing pool does that).
+ * the permit, so that a permit is in use exactly as long as its connection. An interrupt or a defect ends it as an order
+ * to retire would, wherever it has come to: it is closed.
  *
  * What the user gave us runs in fibers below. They are waited for with a deadline, so that effects which can't be
  * interrupted hold up neither an answer nor the permit: `cleanupTimeout` after their end was asked for they are left
@@ -170,36 +180,50 @@ export const life = <A, E>(
   owner: Owner<A, E>
 ): Effect.Effect<void> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const scope = yield* Scope.make()
-      const connect = yield* Effect.forkDaemon(restore(Scope.extend(actions.acquire, scope)))
-      const opened = yield* Effect.exit(restore(awaitConnect(slot, connect)))
-      const chance = yield* surroundings.random.next
-      if (Exit.isFailure(opened)) owner.openFailed(slot, opened.cause)
-      // Between its end and this step the pool may have given it up.
-      else if (slot.state === "opening") {
-        owner.opened(slot, opened.value, chance)
-        yield* Effect.exit(restore(follow(slot, actions, surroundings, owner)))
-      }
-      owner.closing(slot)
-      const { ioClock, reach: { cleanupTimeout } } = surroundings
-      const end = connect.unsafePoll() === null ? Fiber.interrupt(connect) : Effect.void
-      const close = Scope.close(scope, Exit.void)
-      const closed = yield* leaveAfter(Effect.zipRight(end, close), cleanupTimeout, ioClock)
-      if (Option.isNone(closed)) yield* leftBehind(slot)
-      // A step of `acquire` that hangs may have opened something before: that goes, whatever becomes of the step.
-      if (connect.unsafePoll() === null) yield* leaveAfter(close, cleanupTimeout, ioClock)
-      if (Exit.isSuccess(opened)) yield* Effect.exit(actions.released(opened.value))
+    Effect.flatMap(Scope.make(), (scope) => {
+      let connect: Fiber.RuntimeFiber<A, E> | undefined = undefined
+      const service = Effect.gen(function*() {
+        connect = yield* Effect.forkDaemon(restore(Scope.extend(actions.acquire, scope)))
+        const opened = yield* restore(awaitConnect(slot, connect))
+        if (Exit.isFailure(opened)) return owner.openFailed(slot, opened.cause)
+        // Between its end and this step the pool may have given it up.
+        if (slot.state !== "opening") return
+        owner.opened(slot, opened.value)
+        yield* restore(follow(slot, actions, surroundings, owner))
+      })
+      return service.pipe(
+        Effect.ensuring(Effect.sync(() => owner.closing(slot))),
+        Effect.ensuring(Effect.suspend(() => close(slot, scope, connect, actions, surroundings)))
+      )
     })
   )
+
+const close = <A, E>(
+  slot: Slot<A>,
+  scope: Scope.CloseableScope,
+  connect: Fiber.RuntimeFiber<A, E> | undefined,
+  actions: Actions<A, E>,
+  { ioClock, reach: { cleanupTimeout } }: Surroundings
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const close = Scope.close(scope, Exit.void)
+    const end = connect?.unsafePoll() === null ? Fiber.interrupt(connect) : Effect.void
+    const closed = yield* leaveAfter(Effect.zipRight(end, close), cleanupTimeout, ioClock)
+    const exit = connect?.unsafePoll()
+    // A step of `acquire` that hangs may have opened something before: that goes, whatever becomes of the step.
+    if (exit === null) yield* leaveAfter(close, cleanupTimeout, ioClock)
+    else if (exit?._tag === "Success") yield* Effect.exit(actions.released(exit.value))
+    if (Option.isNone(closed)) yield* leftBehind(slot)
+  })
 
 const leftBehind = <A>({ closeReason }: Slot<A>): Effect.Effect<void> =>
   Effect.logWarning(`A connection could not be closed within cleanupTimeout (${closeReason}) and was left behind`)
 
-const awaitConnect = <A, E>(slot: Slot<A>, connect: Fiber.RuntimeFiber<A, E>): Effect.Effect<A, E> =>
+/** How it ended. What ends the wait itself does not. */
+const awaitConnect = <A, E>(slot: Slot<A>, connect: Fiber.RuntimeFiber<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
   Effect.async((resume) => {
-    slot.onTimeOut(() => resume(Exit.failCause(connectTimedOut)))
-    connect.addObserver(resume)
+    slot.onTimeOut(() => resume(Effect.succeed(Exit.failCause(connectTimedOut))))
+    connect.addObserver((exit) => resume(Effect.succeed(exit)))
   })
 
 /** Ends when the connection is to be closed. */
@@ -214,7 +238,7 @@ const follow = <A, E>(
       const order = yield* slot.nextOrder
       if (order === "retire") return
       const work = yield* Effect.forkDaemon(actions[order](slot.value))
-      const exit = yield* Effect.onInterrupt(
+      const exit = yield* Effect.onError(
         awaitAtMost(work, reach.cleanupTimeout, ioClock),
         () => Fiber.interruptFork(work)
       )

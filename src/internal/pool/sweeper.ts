@@ -2,46 +2,49 @@
 import type { CloseReason } from "../../PoolStats.js"
 import type { Time } from "./alarm.js"
 import { Alarm } from "./alarm.js"
+import type { Connections } from "./connections.js"
 import type { Patience } from "./forecast.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
 
 /** What the sweeper asks of the pool. */
 interface Pool<A> {
-  /** The idle connections; the last was used last. */
-  readonly idle: ReadonlyArray<Slot<A>>
-  /** Those in service besides them: busy or checking. */
-  readonly inUse: () => ReadonlyArray<Slot<A>>
   readonly retire: (slot: Slot<A>, reason: CloseReason) => void
   readonly serve: (now: number) => void
-  readonly hasPermit: () => boolean
   readonly mayConnect: () => boolean
+  /** Whether a connect may begin but for a permit, and no other one is closing to make room for it. */
+  readonly lacksRoom: () => boolean
   readonly connect: (successorOf: Slot<A>) => Slot<A>
 }
 
-interface Idle<A> {
-  readonly slot: Slot<A>
-  /** How many of the idle ones were used later. */
-  readonly rank: number
-  /** Whether it is one of the `minsize` that stay. */
-  readonly isKept: boolean
-}
+/** A sweep of so many connections is worth a millisecond: then it takes about a thousandth of the time, at most. */
+const sweptPerMilli = 10
 
 /**
  * Retires idle connections that have expired (R9), were not used for `idleTimeout` (R10) or have lingered for long
  * enough, and renews those that a quiet pool keeps. It sleeps until the next one is due, and rests while none can be.
  *
+ * A sweep looks at all connections. Everything else here is the same however many there are: it is part of what callers
+ * wait for.
+ *
  * @internal
  */
 export class Sweeper<A> {
   private readonly alarm: Alarm
-  /** Connections to be renewed, each with the successor that is opening, if any. */
-  private readonly renewals = new Map<Slot<A>, Slot<A> | undefined>()
+  /** No sweep before that: where there are thousands, those that are due within some milliseconds have one sweep. */
+  private restsUntil = -Infinity
+  /** Connections that are to be renewed: those with no successor yet, and those whose successor is opening. */
+  private readonly due = new Set<Slot<A>>()
+  private readonly renewing = new Set<Slot<A>>()
+  /** When all of them will have expired, and how many others will be there then that need no renewal before. */
+  private horizon = -Infinity
+  private lasting = 0
 
   constructor(
     private readonly settings: Settings,
     private readonly patience: Patience,
     private readonly time: Time,
+    private readonly connections: Connections<A>,
     private readonly pool: Pool<A>
   ) {
     this.alarm = new Alarm(time, () => this.sweep())
@@ -49,19 +52,17 @@ export class Sweeper<A> {
 
   /** A connection has become idle. */
   watch(slot: Slot<A>): void {
-    this.alarm.arm(Math.min(slot.renewAt, this.nextUnused()))
+    this.alarm.arm(Math.max(Math.min(slot.renewAt, this.nextUnused(slot)), this.restsUntil))
   }
 
-  /** When the next one will have been unused for long enough. */
-  private nextUnused(): number {
-    const { idle } = this.pool
+  /** When this one, or one that is no longer among the `minsize` that were used last, will have been unused for long. */
+  private nextUnused(slot: Slot<A>): number {
+    const { first, size } = this.connections.idle
     const { idleTimeout, maxsize, minsize } = this.settings
-    if (idleTimeout === Infinity && idle.length <= maxsize) return Infinity
-    // The one used last, and those that are no longer among the `minsize`, or the `maxsize`, that were used last.
+    if (idleTimeout === Infinity && size <= maxsize) return Infinity
     return Math.min(
-      ...[0, minsize, maxsize].filter((rank) => rank < idle.length).map((rank) =>
-        this.unusedAt(idle[idle.length - 1 - rank], rank)
-      )
+      this.unusedAt(slot, 0),
+      first === undefined || size <= minsize ? Infinity : this.unusedAt(first, size - 1)
     )
   }
 
@@ -71,31 +72,46 @@ export class Sweeper<A> {
 
   private sweep(): number {
     const now = this.time.now()
-    for (const { isKept, rank, slot } of this.byLastUse(now)) {
-      if (isKept && slot.renewAt <= now && !this.renewals.has(slot)) this.renewals.set(slot, undefined)
+    const { due, renewing } = this
+    this.eachIdle(now, (slot, rank, isKept) => {
+      if (isKept && slot.renewAt <= now && !renewing.has(slot)) due.add(slot)
       if (slot.expiresAt <= now) this.pool.retire(slot, slot.expiry)
       else if (!isKept && this.unusedAt(slot, rank) <= now) {
         this.pool.retire(slot, rank < this.settings.maxsize ? "idle" : "surplus")
       }
-    }
+    })
+    this.count()
     this.pool.serve(now)
-    return this.byLastUse(now).reduce((next, idle) => Math.min(next, this.dueAt(idle, now)), Infinity)
+    let next = Infinity
+    this.eachIdle(now, (slot, rank, isKept) => next = Math.min(next, this.dueAt(slot, rank, isKept, now)))
+    this.restsUntil = now + Math.floor(this.connections.all.size / sweptPerMilli)
+    return Math.max(next, this.restsUntil)
   }
 
   /**
-   * The idle connections, the last used first, and whether each is one of the `minsize` that stay. Those in use are
-   * used last of all, unless they are about to end.
+   * The idle connections, the last used first: how many were used later, and whether it is one of the `minsize` that stay.
+   * Those in use are used last of all, unless they are about to end.
    */
-  private byLastUse(now: number): ReadonlyArray<Idle<A>> {
-    const keep = this.settings.minsize - this.pool.inUse().filter((slot) => slot.renewAt > now).length
-    return [...this.pool.idle].reverse().map((slot, rank) => ({ slot, rank, isKept: rank < keep }))
+  private eachIdle(now: number, visit: (slot: Slot<A>, rank: number, isKept: boolean) => void): void {
+    let keep = this.settings.minsize
+    for (const { renewAt, state } of this.connections.all) {
+      if ((state === "busy" || state === "checking") && renewAt > now) keep--
+    }
+    let rank = 0
+    let slot = this.connections.idle.last
+    while (slot !== undefined) {
+      const { earlier }: Slot<A> = slot
+      visit(slot, rank, rank < keep)
+      rank++
+      slot = earlier
+    }
   }
 
-  private dueAt({ isKept, rank, slot }: Idle<A>, now: number): number {
+  private dueAt(slot: Slot<A>, rank: number, isKept: boolean, now: number): number {
     if (!isKept) return Math.min(slot.expiresAt, this.unusedAt(slot, rank))
     if (slot.renewAt > now) return slot.renewAt
     // A successor that opens retires it, and one that does not wakes the sweeper.
-    return this.renewals.get(slot) === undefined ? slot.expiresAt : Infinity
+    return this.renewing.has(slot) ? Infinity : slot.expiresAt
   }
 
   /** When it will have been unused for as long as one may be after which `rank` others were used. */
@@ -104,41 +120,66 @@ export class Sweeper<A> {
     return slot.lastUsedAt + (rank < maxsize ? idleTimeout : Math.min(idleTimeout, this.patience.linger))
   }
 
+  /** What is known of the connections that last is found out anew. */
+  count(): void {
+    this.horizon = -Infinity
+    for (const olds of [this.due, this.renewing]) {
+      for (const { expiresAt } of olds) this.horizon = Math.max(this.horizon, expiresAt)
+    }
+    this.lasting = 0
+    for (const slot of this.connections.all) if (slot.isOpen) this.joins(slot)
+  }
+
+  /** A connection is in service from now on. */
+  joins({ renewAt }: Slot<A>): void {
+    if (renewAt > this.horizon) this.lasting++
+  }
+
+  /** A connection is no longer in service. */
+  leaves({ renewAt }: Slot<A>): void {
+    if (renewAt > this.horizon) this.lasting--
+  }
+
   /** Opens successors, as far as they are still needed. Where no permit is free the old connection goes first. */
   renew(): void {
-    if (this.renewals.size === 0) return
-    for (const [old, successor] of this.renewals) {
-      if (old.state === "busy" || this.outliving(old) >= this.settings.minsize) this.renewals.delete(old)
-      else if (successor !== undefined) continue
-      else if (!this.pool.hasPermit()) {
-        if (old.state === "idle") this.pool.retire(old, "renewed")
-      } else if (this.pool.mayConnect()) this.renewals.set(old, this.pool.connect(old))
+    for (const old of this.due) {
+      if (!this.isNeeded(old)) this.due.delete(old)
+      else if (this.pool.mayConnect()) {
+        this.due.delete(old)
+        this.renewing.add(old)
+        this.pool.connect(old)
+      } else {
+        if (old.state === "idle" && this.pool.lacksRoom()) this.pool.retire(old, "renewed")
+        return
+      }
     }
   }
 
-  /** How many connections will be there when this one has expired, other successors included. */
-  private outliving(old: Slot<A>): number {
-    const others = [...this.pool.inUse(), ...this.pool.idle].filter((slot) => slot.renewAt > old.expiresAt)
-    const successors = [...this.renewals].filter(([slot, successor]) => slot !== old && successor !== undefined)
-    return others.length + successors.length
+  /** Whether this one, which has no successor, is to have one: the minimum would not be there without. */
+  private isNeeded(old: Slot<A>): boolean {
+    return old.state !== "busy" && this.lasting + this.renewing.size < this.settings.minsize
   }
 
   /** A successor is open: the old connection has done its duty. */
   renewed(old: Slot<A>): void {
-    this.renewals.delete(old)
+    this.renewing.delete(old)
     if (old.state === "idle") this.pool.retire(old, "renewed")
   }
 
-  /** A successor could not be opened. Gives whether it is to be tried again: by now it may have been given up. */
+  /**
+   * A successor was not opened, unless it is known that it was. Gives whether it is to be tried again: by now that may have
+   * been given up.
+   */
   failed(old: Slot<A>): boolean {
     if (old.state === "idle") this.alarm.arm(old.expiresAt)
-    if (!this.renewals.has(old)) return false
-    this.renewals.set(old, undefined)
+    if (!this.renewing.delete(old) || !this.isNeeded(old)) return false
+    this.due.add(old)
     return true
   }
 
   /** No successor is tried again for now. */
   giveUp(): void {
-    this.renewals.clear()
+    this.due.clear()
+    this.renewing.clear()
   }
 }

@@ -64,6 +64,9 @@ export class Timekeeper<A, E> {
   /** Refuses those who have waited for too long, and gives when the next one will have. */
   private refuseLate(now: number): number {
     const { acquireTimeout, outageTimeout, owedTimeout } = this.settings
+    // Nobody has less time than the oldest: those that are owed something need not be looked through.
+    const soonest = (this.waiters.head?.since ?? Infinity) + acquireTimeout
+    if (soonest > now) return soonest
     // Where an outage gives nobody more time, nobody need be looked for who came after it.
     const outageUntil = outageTimeout > acquireTimeout ? this.outage.until : -Infinity
     let owed = this.pool.owed()

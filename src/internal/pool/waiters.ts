@@ -45,6 +45,8 @@ export class Waiters<A, E> {
   sharer: Waiter<A, E> | undefined = undefined
   private sharers = 0
   private dueSharers = 0
+  /** Due waiters that no young connect was started for. */
+  private readonly uncovered = new Set<Waiter<A, E>>()
 
   /** `share`: how many sharers one connection has room for. */
   constructor(private readonly share: number) {}
@@ -71,6 +73,7 @@ export class Waiters<A, E> {
     else waiter.next.previous = waiter.previous
     if (this.patient === waiter) this.patient = waiter.next
     if (waiter.due) this.due--
+    this.uncovered.delete(waiter)
     this.size--
     if (waiter.shares) this.removeSharer(waiter)
     // One that waited long is among the garbage collector's old objects, and would keep all that came after it.
@@ -91,6 +94,7 @@ export class Waiters<A, E> {
   makeNextDue(): void {
     if (this.patient === undefined) return
     this.patient.due = true
+    this.uncovered.add(this.patient)
     if (this.patient.shares) this.dueSharers++
     this.patient = this.patient.next
     this.due++
@@ -123,10 +127,17 @@ export class Waiters<A, E> {
     return this.due - this.dueSharers + Math.ceil(this.dueSharers / this.share)
   }
 
-  /** The oldest due waiter that no young connect was started for. */
-  uncovered(): Waiter<A, E> | undefined {
-    let waiter = this.head
-    while (waiter !== this.patient && waiter?.connect?.isYoungConnect === true) waiter = waiter.next
-    return waiter === this.patient ? undefined : waiter
+  /** A connect is started for one of the due waiters, if there is one that none was started for. */
+  cover(slot: Slot<A>): void {
+    const [waiter] = this.uncovered
+    if (waiter === undefined) return
+    this.uncovered.delete(waiter)
+    waiter.connect = slot
+    slot.cause = waiter
+  }
+
+  /** The connect is not one that a waiter could rely on, any more. */
+  uncover({ cause }: Slot<A>): void {
+    if (cause?.queued === true) this.uncovered.add(cause as Waiter<A, E>)
   }
 }
