@@ -2,9 +2,12 @@
 import { Effect } from "effect"
 import type { Scope } from "effect"
 import { ElasticPool } from "effect-pgpool"
+import type { Event } from "../test/support/fleet.js"
+import { events } from "../test/support/fleet.js"
 import * as Clients from "./clients.js"
 import { fibers, generations } from "./crowd.js"
-import type { Contender, Figure, Rounds } from "./measure.js"
+import type { Contender, Figure, Lap, Rounds } from "./measure.js"
+import * as Measure from "./measure.js"
 import { compare } from "./measure.js"
 import * as Memory from "./memory.js"
 import type { Section } from "./report.js"
@@ -17,10 +20,11 @@ export interface Options extends Rounds {
 
 const sizesOf = (quick: boolean) =>
   quick
-    ? { waiters: [10, 1000], items: [1, 100], sessions: [1, 10], statements: [1, 100] }
+    ? { waiters: [10, 1000], items: [1, 100], fleet: [10, 100], sessions: [1, 10], statements: [1, 100] }
     : {
       waiters: [64, 1000, 10_000, 100_000],
       items: [1, 10, 100, 1000],
+      fleet: [100, 1000, 10_000],
       sessions: [1, 10, 50],
       statements: [1, 10, 100, 1000, 10_000]
     }
@@ -130,6 +134,49 @@ const items = (sizes: Sizes): ReadonlyArray<Growing> => [
   }
 ]
 
+/** Only the event itself is measured. */
+const happening = ({ before, happens }: Event, size: number): Contender => ({
+  name: String(size),
+  unit: size,
+  lap: (operations) =>
+    Effect.reduce(Array.from({ length: operations / size }), { wall: 0, cpu: 0 }, (sum: Lap) =>
+      Effect.gen(function*() {
+        const fleet = yield* before(size)
+        const { cpu, wall } = yield* Measure.timed(happens(fleet, size))
+        yield* fleet.close
+        return { wall: sum.wall + wall, cpu: sum.cpu + cpu }
+      }))
+})
+
+/** How many times as much one connection of the most may cost as one of a hundred. Quadratic is a hundred times. */
+const mostTimes = 3
+
+const fleet = (sizes: Sizes, rounds: Rounds): Effect.Effect<Section, unknown> =>
+  Effect.gen(function*() {
+    const grown = yield* Effect.forEach(Object.entries<Event>(events), ([name, event]) =>
+      Effect.map(
+        grow([{ name: `connections ${name}`, sizes, at: (size) => Effect.succeed(happening(event, size)) }], rounds),
+        ([sizes]) => ({ name, sizes })
+      ))
+    const times = grown.map(({ sizes }) => sizes[sizes.length - 1].wall / sizes[0].wall)
+    const most = sizes[sizes.length - 1].toLocaleString("en")
+    return {
+      title: "Growth: what happens to so many connections at the same time",
+      command,
+      markdown: table(
+        ["µs for each", ...sizes.map((size) => size.toLocaleString("en")), "times the fewest"],
+        grown.map(({ name, sizes }, i) => [name, ...sizes.map(({ wall }) => figure(wall)), times[i].toFixed(2)])
+      ),
+      goals: [
+        atMost(
+          `what happens to all connections, cost for each of ${most} by that of the fewest`,
+          Math.max(...times),
+          mostTimes
+        )
+      ]
+    }
+  })
+
 const sessions = (sizes: Sizes, url: string): Growing => ({
   name: "connections",
   sizes,
@@ -206,6 +253,7 @@ export const growth = (options: Options): Effect.Effect<ReadonlyArray<Section>, 
       waiting(sizes.waiters, options),
       timed("Growth: taking one of so many idle items", idle, options),
       timed("Growth: so many items in use, and as many fibers that wait", busy, options),
+      fleet(sizes.fleet, { ...options, rounds: Math.min(options.rounds, 3) }),
       timed("Growth: `select $1::int` by 64 fibers over so many connections", sessions(sizes.sessions, url), options),
       timed("Growth: so many statements in flight on one connection", statements(sizes.statements, url), options),
       memory(options)
