@@ -48,7 +48,7 @@ const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 export interface Shareable<A> {
   /** How many may use one. */
   readonly share: number
-  /** Whether one that others use has room for one more. */
+  /** Whether one that others use has room for one more. When it has again, `ElasticPoolState.shareable` is to be called. */
   readonly canShare: (a: A) => boolean
   /** Waits until the other side has let go of one that was closed. */
   readonly released?: (a: A) => Effect.Effect<unknown>
@@ -61,7 +61,9 @@ export const makeState = <A, E, R>(
   { canShare, reach, released, share }: Shareable<A> = { share: 1, canShare: () => false }
 ): Effect.Effect<ElasticPoolState<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
-    const settings = { ...(yield* orDie(decodePool(options))), share }
+    const decoded = yield* orDie(decodePool(options))
+    // No more can use one at the same time than may use it at all.
+    const settings = { ...decoded, share: Math.min(share, decoded.maxUses) }
     const runtime = yield* Effect.runtime<Exclude<R, Scope.Scope>>()
     const clock = yield* Effect.clock
     const random = yield* Effect.random

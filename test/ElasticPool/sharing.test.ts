@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, FastCheck as fc, Scope } from "effect"
+import { Effect, Exit, FastCheck as fc, Scope, TestClock } from "effect"
 import type { Shareable } from "../../src/internal/elasticPool.js"
 import { makeState } from "../../src/internal/elasticPool.js"
 import type { ElasticPoolState } from "../../src/internal/pool/pool.js"
 import type { Slot } from "../../src/internal/pool/slot.js"
 import type { Fake, FakeFailure } from "../support/fakeResource.js"
-import { FakeResource } from "../support/fakeResource.js"
+import { fail, FakeResource, ok, slow } from "../support/fakeResource.js"
 
 type State = ElasticPoolState<Fake, FakeFailure>
 
@@ -15,10 +15,12 @@ class Borrower {
   failure: Exit.Exit<unknown, unknown> | undefined = undefined
   private readonly waiter: ReturnType<State["request"]>
 
-  constructor(private readonly state: State, readonly shares: boolean) {
+  /** `onEnd`: what it does in the moment in which its wait ends. */
+  constructor(private readonly state: State, readonly shares: boolean, onEnd = () => {}) {
     this.waiter = state.request(shares, (exit) => {
       if (Exit.isSuccess(exit)) this.slot = exit.value
       else this.failure = exit
+      onEnd()
     })
   }
 
@@ -38,6 +40,7 @@ interface Options extends Partial<Shareable<Fake>> {
   readonly maxoverflow?: number
   readonly maxwait?: number
   readonly maxUses?: number
+  readonly acquireTimeout?: number
 }
 
 const make = ({ canShare = () => true, share = 3, ...options }: Options, fake = new FakeResource()) =>
@@ -46,7 +49,7 @@ const make = ({ canShare = () => true, share = 3, ...options }: Options, fake = 
       share,
       canShare
     }),
-    (state) => ({ state, fake, ask: (shares: boolean) => new Borrower(state, shares) })
+    (state) => ({ state, fake, ask: (shares: boolean, onEnd?: () => void) => new Borrower(state, shares, onEnd) })
   )
 
 /** Lets the pool's fibers go on until nothing is left to do but wait. */
@@ -188,6 +191,212 @@ describe("borrowers who share", () => {
       a.leave()
       yield* settle
       assert.deepInclude(state.stats().closed, { invalidated: 1 })
+    }))
+})
+
+describe("borrowers who share, when supply or demand changes", () => {
+  /** One connection, on which there is room for two more; who wants one for himself waits, and others behind him. */
+  const behindOneAlone = (options: Partial<Options> = {}, fake?: FakeResource) =>
+    Effect.gen(function*() {
+      const made = yield* make({ maxsize: 1, maxoverflow: 1, share: 3, acquireTimeout: 1000, ...options }, fake)
+      const first = made.ask(true)
+      yield* settle
+      const alone = made.ask(false)
+      yield* TestClock.adjust(600)
+      const behind = made.ask(true)
+      assert.isTrue(alone.isWaiting && behind.isWaiting)
+      return { ...made, first, alone, behind }
+    })
+
+  it.scoped("I2 are served as soon as who waits before them is refused, and so is who comes then", () =>
+    Effect.gen(function*() {
+      const { alone, ask, behind } = yield* behindOneAlone()
+      yield* TestClock.adjust(399)
+      assert.isTrue(alone.isWaiting && behind.isWaiting)
+      yield* TestClock.adjust(1)
+      assert.isDefined(alone.failure)
+      assert.deepStrictEqual(ids([behind, ask(true)]), [1, 1])
+    }))
+
+  it.scoped("I2 are served as soon as a connect fails who waits before them", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({
+        connect: (id) => id === 1 ? ok : Effect.zipRight(slow(700), fail)
+      })
+      const { alone, behind } = yield* behindOneAlone({ maxoverflow: 2, maxwait: 0 }, fake)
+      yield* TestClock.adjust(99)
+      assert.isTrue(alone.isWaiting && behind.isWaiting)
+      yield* TestClock.adjust(1)
+      assert.isDefined(alone.failure)
+      assert.deepStrictEqual(ids([behind]), [1])
+    }))
+
+  it.scoped("I2 are served on a connection that may be joined again, once that is said", () =>
+    Effect.gen(function*() {
+      let isOpen = true
+      const { ask, state } = yield* make({ maxsize: 1, maxoverflow: 1, canShare: () => isOpen })
+      const first = ask(true)
+      yield* settle
+      isOpen = false
+      const second = ask(true)
+      assert.isTrue(second.isWaiting)
+      isOpen = true
+      state.shareable(first.slot!.value)
+      assert.deepStrictEqual(ids([second]), [1])
+    }))
+
+  it.scoped("I2 after a shrink no more connections run dry than are to go, and then none", () =>
+    Effect.gen(function*() {
+      const { ask, state } = yield* make({ maxsize: 3, maxoverflow: 3, share: 2 })
+      const all = times(6, () => ask(true))
+      yield* settle
+      assert.deepStrictEqual(ids(all), [1, 1, 2, 2, 3, 3])
+      state.resize(2, 2)
+      for (const one of [all[0], all[2], all[4]]) one.leave()
+      // Of three with room one runs dry.
+      const [a, b, c] = times(3, () => ask(true))
+      assert.isTrue(!a.isWaiting && !b.isWaiting && c.isWaiting)
+      const dry = [all[1], all[3], all[5]].find(({ slot }) => ids([a, b]).every((id) => id !== slot?.value.id))!
+      // The last two close their ranks again as soon as that one is gone.
+      dry.leave()
+      const stays = [all[1], all[3], all[5]].find((one) => one !== dry)!
+      stays.leave()
+      assert.isFalse(c.isWaiting)
+      assert.strictEqual(c.slot, stays.slot)
+      yield* settle
+      assert.deepInclude(state.stats(), { size: 2, busy: 2, waiting: 0 })
+      assert.deepInclude(state.stats().closed, { surplus: 1 })
+    }))
+
+  it.scoped("I2 after a shrink who shares is not kept from the connection that stays", () =>
+    Effect.gen(function*() {
+      const { ask, state } = yield* make({ maxsize: 2, maxoverflow: 2, share: 2 })
+      const [a, , c] = times(3, () => ask(true))
+      yield* settle
+      state.resize(1, 1)
+      const d = ask(true)
+      a.leave()
+      assert.deepStrictEqual(ids([d]), [1])
+      const e = ask(true)
+      assert.isTrue(e.isWaiting)
+      c.leave()
+      yield* settle
+      assert.deepInclude(state.stats(), { size: 1, waiting: 1 })
+      d.leave()
+      assert.deepStrictEqual(ids([e]), [1])
+    }))
+
+  it.scoped("only those who came before are left a connection that runs dry", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* make({ maxsize: 2, maxoverflow: 2, share: 2 })
+      const [a, , c] = times(4, () => ask(true))
+      yield* settle
+      const [before, sharer, after] = [ask(false), ask(true), ask(false)]
+      a.leave()
+      assert.isTrue(sharer.isWaiting)
+      c.leave()
+      assert.isTrue(before.isWaiting && after.isWaiting)
+      assert.isFalse(sharer.isWaiting)
+    }))
+
+  it.scoped("the same one runs dry until who waits for it has it, whoever comes and goes meanwhile", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* make({ maxsize: 2, maxoverflow: 2, share: 3 })
+      let others = times(4, () => ask(true))
+      yield* settle
+      assert.deepStrictEqual(ids(others), [1, 1, 1, 2])
+      const alone = ask(false)
+      for (let round = 0; alone.isWaiting; round++) {
+        assert.isBelow(round, 10)
+        const another = ask(false)
+        another.leave()
+        others.shift()!.leave()
+        others = [...others, ask(true)].filter(({ slot }) => slot !== undefined)
+      }
+      assert.isDefined(alone.slot)
+    }))
+
+  it.scoped("maxUses counts all that it is lent for, and no more than that use it at the same time", () =>
+    Effect.gen(function*() {
+      const { ask, state } = yield* make({ maxsize: 9, share: 32, maxUses: 2 })
+      const all = times(5, () => ask(true))
+      yield* settle
+      assert.deepStrictEqual(ids(all), [1, 1, 2, 2, 3])
+      all[4].leave()
+      const last = ask(true)
+      assert.deepStrictEqual(ids([last]), [3])
+      for (const one of [...all.slice(0, 4), last]) one.leave()
+      yield* settle
+      assert.deepInclude(state.stats(), { size: 0, acquired: 6 })
+      assert.deepInclude(state.stats().closed, { used: 3 })
+    }))
+
+  it.scoped("a request looks at no more connections where there are many", () =>
+    Effect.gen(function*() {
+      let looks = 0
+      let isOpen = true
+      const canShare = () => (looks++, isOpen)
+      const { ask } = yield* make({ maxsize: 50, maxoverflow: 50, share: 2, canShare })
+      const all = times(100, () => ask(true))
+      yield* settle
+      assert.isTrue(all.every(({ slot }) => slot !== undefined))
+      const some = all.filter((_, i) => i % 2 === 0)
+      for (const one of some) one.leave()
+      const asked = (n: number) => {
+        looks = 0
+        for (let i = 0; i < n; i++) ask(true).leave()
+        return looks
+      }
+      assert.isAtMost(asked(100), 200)
+      // Those that were found unfit are not looked at again until something has changed there.
+      isOpen = false
+      assert.isAtMost(asked(100), 200)
+      isOpen = true
+      const waits = ask(true)
+      all[1].leave()
+      assert.strictEqual(waits.slot, all[1].slot)
+    }))
+
+  it.scoped("who is told something finds the pool as it is after all that has happened", () =>
+    Effect.gen(function*() {
+      const { ask, state } = yield* make({ maxsize: 1, maxoverflow: 1, share: 3, acquireTimeout: 1000 })
+      const holder = ask(false)
+      yield* settle
+      const waiting: Array<number> = []
+      const look = () => waiting.push(state.stats().waiting)
+      const refused = times(3, () => ask(true, look))
+      yield* TestClock.adjust(1000)
+      assert.isTrue(refused.every(({ failure }) => failure !== undefined))
+      const served = times(3, () => ask(true, look))
+      holder.leave()
+      assert.deepStrictEqual(ids(served), [1, 1, 1])
+      assert.deepStrictEqual(waiting, [0, 0, 0, 0, 0, 0])
+    }))
+
+  it.scoped("who asks again in the moment in which he is refused waits, and is refused in time", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* make({ maxsize: 1, maxoverflow: 1, share: 3, acquireTimeout: 1000 })
+      ask(false)
+      yield* settle
+      const again: Array<Borrower> = []
+      times(2, () => ask(true, () => again.push(ask(true))))
+      yield* TestClock.adjust(1000)
+      assert.isTrue(again.length === 2 && again.every((one) => one.isWaiting))
+      yield* TestClock.adjust(1000)
+      assert.isTrue(again.every(({ failure }) => failure !== undefined))
+    }))
+
+  it.scoped("R12 who leaves between the moment in which he is served and that in which he is told gives his place back", () =>
+    Effect.gen(function*() {
+      const { ask, state } = yield* make({ maxsize: 1, maxoverflow: 1, share: 2 })
+      const holder = ask(false)
+      yield* settle
+      const first = ask(true, () => second.leave())
+      const second = ask(true)
+      holder.leave()
+      assert.deepStrictEqual(ids([first, second]), [1, undefined])
+      assert.deepStrictEqual(ids([ask(true)]), [1])
+      assert.deepInclude(state.stats(), { busy: 1, waiting: 0 })
     }))
 })
 

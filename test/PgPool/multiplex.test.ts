@@ -3,7 +3,18 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { isOutcomeUnknown } from "effect-pgpool/PgError"
-import { codeOf, insert, isSleeping, makePool, makeTable, nobodySleeps, pidOf, serverUrl } from "../support/pgPool.js"
+import {
+  causeTagOf,
+  codeOf,
+  eventually,
+  insert,
+  isSleeping,
+  makePool,
+  makeTable,
+  nobodySleeps,
+  pidOf,
+  serverUrl
+} from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
 /** Everything goes through one connection. */
@@ -150,6 +161,31 @@ describe("multiplex", () => {
         assert.lengthOf(yield* table.ids, 5)
       }))
   }
+
+  it.scopedLive("I2 who waits behind one that needs a connection of its own is sent once that is refused", () =>
+    Effect.gen(function*() {
+      const { pool, sql, until } = yield* makePool({ ...one, acquireTimeout: 600 })
+      yield* sql`SELECT 1`
+      const slow = yield* Effect.fork(sleep(sql, 1.5))
+      yield* until((all) => all.some(isSleeping))
+      const own = yield* Effect.fork(Effect.exit(sql`SET work_mem = '5MB'`))
+      yield* eventually(pool.stats, ({ waiting }) => waiting === 1)
+      yield* Effect.sleep(300)
+      const plain = yield* Effect.fork(sql`SELECT 1 AS n`)
+      assert.strictEqual(causeTagOf(failure(yield* Fiber.join(own))), "PoolExhausted")
+      const newcomer = yield* Effect.fork(sql`SELECT 2 AS n`)
+      assert.deepStrictEqual(yield* Fiber.join(plain), [{ n: 1 }])
+      assert.deepStrictEqual(yield* Fiber.join(newcomer), [{ n: 2 }])
+      yield* Fiber.join(slow)
+    }))
+
+  it.scopedLive("maxUses counts statements: no session has more of them", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool({ maxsize: 3, maxoverflow: 3, multiplex: true, maxUses: 2 })
+      const pids = yield* Effect.all(range(6).map(() => pidOf(sql)), { concurrency: "unbounded" })
+      for (const pid of pids) assert.lengthOf(pids.filter((other) => other === pid), 2)
+      yield* eventually(pool.stats, ({ closed, size }) => size === 0 && closed.used === 3)
+    }))
 
   it.scopedLive("R16 an interrupted statement with nobody behind it is cancelled, the next one is not hit", () =>
     Effect.gen(function*() {

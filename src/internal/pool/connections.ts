@@ -35,6 +35,11 @@ export class Connections<A> {
     this.byValue.set(value, slot)
   }
 
+  /** Whose value it is. */
+  of(value: A): Slot<A> | undefined {
+    return this.byValue.get(value)
+  }
+
   closing(slot: Slot<A>): void {
     if (this.byValue.get(slot.value) === slot) this.byValue.delete(slot.value)
   }

@@ -13,7 +13,7 @@ const mostReplaced = 4
  *
  * @internal
  */
-export class Demand<A> {
+export class Demand<A, E> {
   /** Connects in flight that a due waiter can rely on. */
   private cover = 0
   /** Whether connections are opened for `warm`. */
@@ -21,17 +21,25 @@ export class Demand<A> {
 
   constructor(
     private readonly settings: Settings,
-    private readonly waiters: Waiters<A, never>,
+    private readonly waiters: Waiters<A, E>,
     private readonly tally: Tally,
     private readonly outage: Outage<unknown>
   ) {
     this.isWarming = settings.warm > 0
   }
 
-  /** For how many there will be a connection without a wait for others, if up to `limit` are opened. */
+  /** How many connections there will be without a wait for other borrowers, if up to `limit` are opened. */
   room(limit: number): number {
     const { checking, opening } = this.tally.in
-    return (opening + checking + Math.max(0, limit - this.tally.size)) * this.settings.share
+    return opening + checking + Math.max(0, limit - this.tally.size)
+  }
+
+  /** How many have to wait for other borrowers, if so many connections serve as many as they can. */
+  unserved(room: number): number {
+    const { alone, sharers } = this.waiters
+    const { share } = this.settings
+    const sharing = Math.min(sharers, room * share)
+    return alone + sharers - sharing - Math.min(alone, room - Math.ceil(sharing / share))
   }
 
   /**

@@ -36,12 +36,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private readonly connections = new Connections<A>()
   private readonly idle = this.connections.idle
   private readonly waiters: Waiters<A, E | PoolError>
-  private readonly sharing: Sharing<A>
+  private readonly sharing: Sharing<A, E | PoolError>
   private readonly tally = new Tally()
   private readonly count = this.tally.in
   private readonly permits: Permits
   readonly outage: Outage<E>
-  private readonly demand: Demand<A>
+  private readonly demand: Demand<A, E | PoolError>
   private readonly patience: Patience
   private readonly timekeeper: Timekeeper<A, E | PoolError>
   private readonly sweeper: Sweeper<A>
@@ -55,7 +55,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     readonly env: Environment
   ) {
     this.waiters = new Waiters(settings.share)
-    this.sharing = new Sharing(settings.share, (slot, now) => this.mayShare(slot, now))
+    const canShare = (slot: Slot<A>) => !this.connections.isSuspect(slot) && resource.canShare(slot.value)
+    this.sharing = new Sharing(settings, this.waiters, canShare, () => this.surplus)
     this.permits = new Permits(settings.maxsize, settings.maxoverflow)
     this.outage = new Outage(settings.connectRetry, env.io, () => this.serve(), () => this.giveUp())
     this.demand = new Demand(settings, this.waiters, this.tally, this.outage)
@@ -123,12 +124,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.patience.asked(now)
     // What others share is of no use to those who wait for one of their own: they are not passed (R11).
     const mayJoin = shares && this.waiters.sharer === undefined
-    const ready = (mayJoin ? this.sharing.leastLoaded(this.waiters.alone, now) : undefined) ?? this.takeReady(now)
+    const ready = (mayJoin ? this.sharing.find(now) : undefined) ?? this.takeReady(now)
     if (ready !== undefined) {
       this.lend(ready, shares)
       return Exit.succeed(ready)
     }
-    if (this.waiters.size - this.demand.room(this.settings.maxsize) >= this.settings.maxWaiting) {
+    if (this.demand.unserved(this.demand.room(this.settings.maxsize)) >= this.settings.maxWaiting) {
       return Exit.fail(new PoolQueueFull({ stats: this.stats(), maxWaiting: this.settings.maxWaiting }))
     }
   }
@@ -148,17 +149,13 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       (this.connections.isSuspect(slot) || now - slot.provenAt > this.settings.validateAfterIdle)
   }
 
-  private mayShare(slot: Slot<A>, now: number): boolean {
-    return !this.connections.isSuspect(slot) && this.resource.canShare(slot.value) &&
-      this.unfit(slot, now) === undefined
-  }
-
   private lend(slot: Slot<A>, shares: boolean): void {
     if (slot.borrowers === 0) {
       this.enter(slot, "busy")
-      if (shares) this.sharing.add(slot)
+      slot.isShared = shares
     }
     this.tally.lend(slot)
+    if (shares) this.sharing.changed(slot)
     this.patience.lent(slot)
   }
 
@@ -174,65 +171,61 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   /** Ends a wait that was interrupted or failed. What it was handed meanwhile goes back. */
   leave(waiter: Waiter<A, E | PoolError>): void {
-    this.waiters.remove(waiter)
+    this.waiters.leave(waiter)
     if (waiter.slot !== undefined) this.release(waiter.slot)
-    this.serveSharers()
-    this.lifecycle.look()
-  }
-
-  private fail(waiter: Waiter<A, E | PoolError>, cause: Cause.Cause<E | PoolError>): void {
-    this.waiters.remove(waiter)
-    waiter.end(Exit.failCause(cause))
-    this.lifecycle.look()
+    this.serve()
   }
 
   /**
-   * Gives the waiters what there is: checks of idle connections (a ready one is never idle while somebody waits), else
-   * connects. Whatever changes supply or demand ends here, and so does the making of the pool: `warm` is demand.
+   * Whatever changes supply or demand ends here, and so does the making of the pool: `warm` is demand. Gives the waiters
+   * what there is, and only then tells those whose wait has ended.
    */
   serve(now = this.env.now()): void {
-    if (!this.lifecycle.serves) return
+    if (this.lifecycle.serves) {
+      this.share(now)
+      this.check(now)
+      this.connectDue(now)
+      if (this.lifecycle.state === "open") this.sweeper.renew()
+    }
+    this.lifecycle.look()
+    this.waiters.tell()
+  }
+
+  /** Places on connections that others use. */
+  private share(now: number): void {
+    while (this.waiters.sharer !== undefined) {
+      const slot = this.sharing.find(now)
+      if (slot === undefined) return
+      this.handTo(this.waiters.sharer, slot)
+    }
+  }
+
+  /** Checks of idle connections: a ready one is never idle while somebody waits. */
+  private check(now: number): void {
     while (this.waiters.needed > this.count.checking && this.idle.last !== undefined) {
       const { last } = this.idle
       if (last.expiresAt <= now) this.retire(last, last.expiry)
       else this.instruct(last, "check")
     }
-    if (this.outage.verdict !== undefined && this.tally.open === 0) this.failAll(this.outage.verdict)
+  }
+
+  private connectDue(now: number): void {
+    if (this.outage.verdict !== undefined && this.tally.open === 0) this.waiters.failAll(this.outage.verdict)
     const { checking } = this.count
     this.waiters.makeDue(this.patience.due(
       this.waiters.size - checking * this.settings.share,
       this.tally.borrowers + checking
     ))
     while (this.demand.wantsConnect() && this.demand.mayConnect) this.connect()
-    if (this.demand.lacksPermit()) this.giveUpConnect()
-    if (this.lifecycle.state === "open") this.sweeper.renew()
-  }
-
-  private failAll(cause: Cause.Cause<E | PoolError>): void {
-    while (this.waiters.head !== undefined) this.fail(this.waiters.head, cause)
-  }
-
-  /** Hands a connection to the oldest waiter (R5, R11). Others may share it, or one that needs to run dry no more. */
-  private handOver(slot: Slot<A>): void {
-    this.handTo(this.waiters.head!, slot)
-    this.serveSharers()
+    if (!this.demand.lacksPermit()) return
+    this.giveUpConnect()
+    this.share(now)
   }
 
   private handTo(waiter: Waiter<A, E | PoolError>, slot: Slot<A>): void {
-    this.waiters.remove(waiter)
     this.lend(slot, waiter.shares)
     waiter.slot = slot
-    waiter.end(Exit.succeed(slot))
-  }
-
-  private serveSharers(): void {
-    const { waiters } = this
-    while (waiters.sharer !== undefined) {
-      // The oldest of all keeps nobody waiting.
-      const slot = this.sharing.leastLoaded(waiters.head === waiters.sharer ? 0 : waiters.alone, this.env.now())
-      if (slot === undefined) return
-      this.handTo(waiters.sharer, slot)
-    }
+    this.waiters.end(waiter, Exit.succeed(slot))
   }
 
   // --- connect ---------------------------------------------------------------------------------------------------
@@ -275,7 +268,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.outage.lastFailure = failure
     if (kind !== "transient") this.demand.stopWarming()
     const waiter = kind === "other" ? this.causeOf(slot) : undefined
-    if (waiter !== undefined) this.fail(waiter, failure)
+    if (waiter !== undefined) this.waiters.fail(waiter, failure)
     const isToBeRenewed = slot.successorOf !== undefined && this.sweeper.failed(slot.successorOf)
     if (kind !== "other" || isToBeRenewed) this.outage.begin(failure, kind === "permanent")
     this.enter(slot, "closing")
@@ -284,7 +277,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   /** The waiter that caused this connect, if it still waits, and caused no other since. */
   private causeOf(slot: Slot<A>): Waiter<A, E | PoolError> | undefined {
-    return slot.cause?.queued && slot.cause.connect === slot ? slot.cause as Waiter<A, E | PoolError> : undefined
+    return slot.cause?.queued === true && slot.cause.connect === slot ? slot.cause : undefined
   }
 
   /** Connects that hang must not be in the way of the next one (R18). */
@@ -302,15 +295,21 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     // It was closed under its borrower (R13).
     if (slot.state !== "busy") return
     const now = this.env.now()
+    const isAwaited = this.waiters.size > 0
+    this.giveBack(slot, now)
+    if (isAwaited) this.serve(now)
+  }
+
+  private giveBack(slot: Slot<A>, now: number): void {
     slot.provenAt = slot.lastUsedAt = now
     this.tally.giveBack(slot)
     this.patience.returned(slot, now)
-    if (slot.borrowers > 0) return this.serveSharers()
+    if (slot.borrowers > 0) return this.sharing.changed(slot)
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
     else if (this.resource.needsReset(slot.value)) this.instruct(slot, "reset")
     else if (this.connections.isSuspect(slot)) this.instruct(slot, "check")
-    else this.place(slot)
+    else this.keep(slot)
   }
 
   /** A connect, a check or a reset has succeeded: the connection serves again. */
@@ -320,25 +319,22 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     slot.provenAt = now
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
-    else this.place(slot)
+    else this.keep(slot)
     this.serve(now)
   }
 
   private unfit(slot: Slot<A>, now: number): CloseReason | undefined {
     if (this.lifecycle.state === "closing") return "closed"
-    if (slot.invalid) return "invalidated"
-    if (slot.expiresAt <= now) return slot.expiry
-    if (slot.uses >= this.settings.maxUses) return "used"
-    if (this.isOversize) return "surplus"
+    return slot.spent(now, this.settings.maxUses) ?? (this.surplus > 0 ? "surplus" : undefined)
   }
 
-  /** After a shrink: more connections are in service than the hard limit allows. */
-  private get isOversize(): boolean {
-    return this.tally.size - this.count.closing > this.settings.maxoverflow
+  /** After a shrink: so many more connections are in service than the hard limit allows. */
+  private get surplus(): number {
+    return Math.max(0, this.tally.size - this.count.closing - this.settings.maxoverflow)
   }
 
-  private place(slot: Slot<A>): void {
-    if (this.waiters.size > 0) this.handOver(slot)
+  private keep(slot: Slot<A>): void {
+    if (this.waiters.head !== undefined) this.handTo(this.waiters.head, slot)
     else if (this.lifecycle.state === "draining") this.retire(slot, "closed")
     else if (this.idle.size < this.settings.maxsize || this.patience.linger > 0) this.rest(slot)
     else this.retire(slot, "surplus")
@@ -362,6 +358,14 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const slot = this.connections.invalidate(value, this.count.opening > 0)
     if (slot?.state === "idle") this.retire(slot, "invalidated")
     return slot !== undefined
+  }
+
+  /** `canShare` would be true again. */
+  shareable(value: A): void {
+    const slot = this.connections.of(value)
+    if (slot?.isShared !== true) return
+    this.sharing.changed(slot)
+    this.serve()
   }
 
   /** A connection was lost: what ended it may have ended others (R19). */
@@ -396,15 +400,15 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.connections.all.delete(slot)
     this.tally.remove(slot)
     this.serve()
-    this.lifecycle.look()
   }
 
   /** Nothing else takes a connection out of the books of those in its state. */
   private enter(slot: Slot<A>, state: State): void {
     const wasOpen = slot.isOpen
     if (slot.state === "idle") this.idle.remove(slot)
-    else if (slot.state === "busy") this.sharing.remove(slot)
+    else if (slot.isShared) this.sharing.remove(slot)
     else if (slot.state === "opening") this.connections.opening.delete(slot)
+    slot.isShared = false
     this.tally.move(slot, state)
     if (!wasOpen && slot.isOpen) this.sweeper.joins(slot)
     else if (wasOpen && !slot.isOpen) this.sweeper.leaves(slot)
@@ -415,7 +419,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** A waiter has waited for as long as it may. */
   private refuse(waiter: Waiter<A, E | PoolError>, now: number): void {
     this.tally.timeouts++
-    this.fail(waiter, this.exhausted(waiter, now))
+    this.waiters.fail(waiter, this.exhausted(waiter, now))
   }
 
   private exhausted({ since }: Waiter<A, E | PoolError>, now: number): Cause.Cause<PoolError> {
@@ -428,7 +432,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private giveUp(): void {
     const now = this.env.now()
     while (this.lifecycle.serves && this.waiters.head?.due === true) {
-      this.fail(this.waiters.head, this.exhausted(this.waiters.head, now))
+      this.waiters.fail(this.waiters.head, this.exhausted(this.waiters.head, now))
     }
     this.sweeper.giveUp()
     this.demand.stopWarming()
@@ -443,7 +447,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.settings.maxsize = maxsize
     this.settings.maxoverflow = maxoverflow
     this.permits.resize(maxsize, maxoverflow)
-    while (this.idle.first !== undefined && (this.idle.size > maxsize || this.isOversize)) {
+    while (this.idle.first !== undefined && (this.idle.size > maxsize || this.surplus > 0)) {
       this.retire(this.idle.first, "surplus")
     }
     this.serve()
@@ -483,11 +487,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private close(): void {
-    this.failAll(Cause.fail(new PoolClosed({ stats: this.stats() })))
+    this.waiters.failAll(Cause.fail(new PoolClosed({ stats: this.stats() })))
     for (const slot of this.connections.all) {
       if (slot.state === "idle") this.retire(slot, "closed")
       else if (slot.state !== "busy") slot.fiber?.unsafeInterruptAsFork(FiberId.none)
     }
+    this.serve()
   }
 
   private closeBusy(): void {

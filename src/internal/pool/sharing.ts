@@ -1,43 +1,81 @@
 /** @internal */
+import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
+import type { Waiters } from "./waiters.js"
 
 /**
- * The connections that several borrowers use at the same time, in the order in which they began to be shared.
+ * The connections that several borrowers use at the same time. Nothing here takes longer the more of them there are.
  *
  * @internal
  */
-export class Sharing<A> {
-  private readonly slots: Array<Slot<A>> = []
+export class Sharing<A, E> {
+  /** Those that may have room for one more, by the number of their borrowers. */
+  private readonly open: Array<Array<Slot<A>>> = []
+  /** None of these has fewer. */
+  private fewest = 0
+  /** Those that nobody joins, so that they run dry for who wants a connection for himself. */
+  private readonly dry: Array<Slot<A>> = []
 
   constructor(
-    /** How many borrowers one connection has room for. */
-    private readonly limit: number,
-    private readonly isFit: (slot: Slot<A>, now: number) => boolean
+    private readonly settings: Settings,
+    private readonly waiters: Waiters<A, E>,
+    /** Whether the connection itself allows that it is joined. */
+    private readonly canShare: (slot: Slot<A>) => boolean,
+    /** How many connections are to go after a shrink. */
+    private readonly surplus: () => number
   ) {}
 
-  add(slot: Slot<A>): void {
-    this.slots.push(slot)
+  /** The number of its borrowers is another one, or it may have become fit again. */
+  changed(slot: Slot<A>): void {
+    if (slot.pile === this.dry) return
+    this.remove(slot)
+    if (slot.borrowers >= this.settings.share) return
+    this.put(slot, this.open[slot.borrowers] ??= [])
+    this.fewest = Math.min(this.fewest, slot.borrowers)
   }
 
   remove(slot: Slot<A>): void {
-    const at = this.slots.indexOf(slot)
-    if (at >= 0) this.slots.splice(at, 1)
+    const { pile } = slot
+    if (pile === undefined) return
+    slot.pile = undefined
+    const last = pile.pop()!
+    if (last === slot) return
+    pile[slot.at] = last
+    last.at = slot.at
+  }
+
+  private put(slot: Slot<A>, pile: Array<Slot<A>>): void {
+    slot.pile = pile
+    slot.at = pile.push(slot) - 1
   }
 
   /**
-   * The connection with the fewest borrowers, if one has room. The first ones are left to run dry, as many as there are
-   * waiters that want a connection for themselves: so those are not starved by the others.
+   * The connection with the fewest borrowers, if one has room. Others are left to run dry, as many as there are waiters
+   * that want a connection for themselves and came before: so those are not starved. Surplus ones are too.
    */
-  leastLoaded(leftToRunDry: number, now: number): Slot<A> | undefined {
-    let least: Slot<A> | undefined = undefined
-    let borrowers = this.limit
-    for (let i = leftToRunDry; i < this.slots.length; i++) {
-      const slot = this.slots[i]
-      if (slot.borrowers < borrowers && this.isFit(slot, now)) {
-        least = slot
-        borrowers = slot.borrowers
-      }
+  find(now: number): Slot<A> | undefined {
+    const { dry } = this
+    const leftToRunDry = this.waiters.ahead + this.surplus()
+    while (dry.length > leftToRunDry) this.reopen(dry[dry.length - 1])
+    for (let slot = this.leastLoaded(); slot !== undefined; slot = this.leastLoaded()) {
+      if (dry.length === leftToRunDry && this.isFit(slot, now)) return slot
+      // One that is not fit is looked at again when it has changed.
+      this.remove(slot)
+      if (dry.length < leftToRunDry) this.put(slot, dry)
     }
-    return least
+  }
+
+  private isFit(slot: Slot<A>, now: number): boolean {
+    return slot.spent(now, this.settings.maxUses) === undefined && this.canShare(slot)
+  }
+
+  private reopen(slot: Slot<A>): void {
+    this.remove(slot)
+    this.changed(slot)
+  }
+
+  private leastLoaded(): Slot<A> | undefined {
+    while (this.fewest < this.open.length && !this.open[this.fewest]?.length) this.fewest++
+    return this.open[this.fewest]?.at(-1)
   }
 }

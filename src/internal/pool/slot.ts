@@ -35,7 +35,7 @@ export class Slot<A> {
   /** Opening for longer than a caller should have to rely on (R6). */
   stale = false
   /** The waiter that caused its connect. */
-  cause: Waiter<A, never> | undefined = undefined
+  cause: Waiter<A, any> | undefined = undefined
   /** When its connect began, or its loan. Only a forecast keeps it. */
   since = 0
   expiresAt = Infinity
@@ -46,11 +46,16 @@ export class Slot<A> {
   lastUsedAt = 0
   /** When it was last known to be alive. */
   provenAt = 0
+  /** How often it was lent. */
   uses = 0
   /** How many use it now: more than one only where they share it. */
   borrowers = 0
   /** How often all had become suspect when it was last known to be well (R19). */
   suspicions = 0
+  isShared = false
+  /** Where `Sharing` keeps it. */
+  pile: Array<Slot<A>> | undefined = undefined
+  at = 0
   invalid = false
   /** The idle ones before and after it. */
   earlier: Slot<A> | undefined = undefined
@@ -83,6 +88,13 @@ export class Slot<A> {
   /** Why it goes at `expiresAt`. */
   get expiry(): CloseReason {
     return this.expiresAt < this.evictedAt ? "expired" : "evicted"
+  }
+
+  /** Why it is lent no more, though it may be well. */
+  spent(now: number, maxUses: number): CloseReason | undefined {
+    if (this.invalid) return "invalidated"
+    if (this.expiresAt <= now) return this.expiry
+    if (this.uses >= maxUses) return "used"
   }
 
   /** In service, or about to be again. */

@@ -67,13 +67,13 @@ export class Tally {
 
   lend(slot: Slot<unknown>): void {
     slot.borrowers++
+    slot.uses++
     this.borrowers++
     this.acquired++
   }
 
   giveBack(slot: Slot<unknown>): void {
     slot.borrowers--
-    slot.uses++
     this.borrowers--
   }
 

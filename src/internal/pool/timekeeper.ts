@@ -9,7 +9,7 @@ import type { Waiter, Waiters } from "./waiters.js"
 /** What the timekeeper asks of the pool. */
 interface Pool<A, E> {
   readonly serve: (now: number) => void
-  /** How many of the oldest waiters have a connect or a check under way for them, or a free permit. */
+  /** How many connections are opening or checked for the oldest waiters, or have a free permit. */
   readonly owed: () => number
   readonly refuse: (waiter: Waiter<A, E>, now: number) => void
 }
@@ -63,28 +63,35 @@ export class Timekeeper<A, E> {
 
   /** Refuses those who have waited for too long, and gives when the next one will have. */
   private refuseLate(now: number): number {
-    const { acquireTimeout, outageTimeout, owedTimeout } = this.settings
+    const { acquireTimeout, outageTimeout, owedTimeout, share } = this.settings
     // Nobody has less time than the oldest: those that are owed something need not be looked through.
     const soonest = (this.waiters.head?.since ?? Infinity) + acquireTimeout
     if (soonest > now) return soonest
     // Where an outage gives nobody more time, nobody need be looked for who came after it.
     const outageUntil = outageTimeout > acquireTimeout ? this.outage.until : -Infinity
-    let owed = this.pool.owed()
+    let places = this.pool.owed() * share
     let next = Infinity
+    let hasRefused = false
     let behind: Waiter<A, E> | undefined
     for (let waiter = this.waiters.head; waiter !== undefined; waiter = behind) {
       behind = waiter.next
-      const isOwed = owed > 0
+      const takes = waiter.shares ? 1 : share
+      const isOwed = places >= takes
       const sawOutage = waiter.since <= outageUntil
       const limit = Math.max(isOwed ? owedTimeout : acquireTimeout, sawOutage ? outageTimeout : 0)
-      if (waiter.since + limit <= now) this.pool.refuse(waiter, now)
-      else {
+      if (waiter.since + limit <= now) {
+        hasRefused = true
+        this.pool.refuse(waiter, now)
+      } else {
         next = Math.min(next, waiter.since + limit)
-        owed--
+        if (isOwed) places -= takes
         // All behind it are younger and have no more time than this one.
         if (!isOwed && (!sawOutage || this.outage.active)) break
       }
     }
-    return next
+    if (!hasRefused) return next
+    // Those behind may be served now, and others may have come when these were told.
+    this.pool.serve(now)
+    return this.refuseLate(now)
   }
 }

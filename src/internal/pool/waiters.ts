@@ -1,5 +1,6 @@
 /** @internal */
-import type * as Exit from "effect/Exit"
+import type * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
 import type { Slot } from "./slot.js"
 
 /**
@@ -15,6 +16,10 @@ export class Waiter<A, E> {
   /** Whether the pool owes it a connect (R3, R4). */
   due = false
   queued = true
+  /** It wants a connection for itself, and has come before all that share. */
+  isAhead = false
+  /** How its wait has ended, as long as it has not been told. */
+  outcome: Exit.Exit<Slot<A>, E> | undefined = undefined
   next: Waiter<A, E> | undefined = undefined
   previous: Waiter<A, E> | undefined = undefined
 
@@ -43,10 +48,15 @@ export class Waiters<A, E> {
   patient: Waiter<A, E> | undefined = undefined
   /** The oldest that shares, and how many of them there are. */
   sharer: Waiter<A, E> | undefined = undefined
-  private sharers = 0
+  sharers = 0
   private dueSharers = 0
   /** Due waiters that no young connect was started for. */
   private readonly uncovered = new Set<Waiter<A, E>>()
+  /** How many want a connection for themselves and have come before the oldest that shares. */
+  ahead = 0
+  /** Those that are to be told how their wait has ended; the first `told` of them have been. */
+  private ended: Array<Waiter<A, E>> = []
+  private told = 0
 
   /** `share`: how many sharers one connection has room for. */
   constructor(private readonly share: number) {}
@@ -58,9 +68,50 @@ export class Waiters<A, E> {
     this.tail = waiter
     this.patient ??= waiter
     this.size++
-    if (!waiter.shares) return
-    this.sharer ??= waiter
-    this.sharers++
+    if (waiter.shares) {
+      this.sharer ??= waiter
+      this.sharers++
+    } else if (this.sharer === undefined) this.moveAhead(waiter)
+  }
+
+  /** Out of the queue, or of those that are to be told. */
+  leave(waiter: Waiter<A, E>): void {
+    this.remove(waiter)
+    waiter.outcome = undefined
+  }
+
+  private moveAhead(waiter: Waiter<A, E>): void {
+    waiter.isAhead = true
+    this.ahead++
+  }
+
+  /** Ends a wait. Its waiter hears of it from `tell`. */
+  end(waiter: Waiter<A, E>, outcome: Exit.Exit<Slot<A>, E>): void {
+    this.remove(waiter)
+    waiter.outcome = outcome
+    this.ended.push(waiter)
+  }
+
+  fail(waiter: Waiter<A, E>, cause: Cause.Cause<E>): void {
+    this.end(waiter, Exit.failCause(cause))
+  }
+
+  failAll(cause: Cause.Cause<E>): void {
+    while (this.head !== undefined) this.fail(this.head, cause)
+  }
+
+  /** Who is told may do what it likes with the pool on the spot, so this comes after all else. */
+  tell(): void {
+    while (this.told < this.ended.length) {
+      const waiter = this.ended[this.told++]
+      const { outcome } = waiter
+      waiter.outcome = undefined
+      // It has left if there is none.
+      if (outcome !== undefined) waiter.end(outcome)
+    }
+    if (this.told === 0) return
+    this.ended = []
+    this.told = 0
   }
 
   /** Takes a waiter out of the queue, wherever it stands. */
@@ -74,6 +125,7 @@ export class Waiters<A, E> {
     if (this.patient === waiter) this.patient = waiter.next
     if (waiter.due) this.due--
     this.uncovered.delete(waiter)
+    if (waiter.isAhead) this.ahead--
     this.size--
     if (waiter.shares) this.removeSharer(waiter)
     // One that waited long is among the garbage collector's old objects, and would keep all that came after it.
@@ -86,7 +138,7 @@ export class Waiters<A, E> {
     if (waiter.due) this.dueSharers--
     if (this.sharer !== waiter) return
     let next = waiter.next
-    while (next !== undefined && !next.shares) next = next.next
+    for (; next !== undefined && !next.shares; next = next.next) this.moveAhead(next)
     this.sharer = next
   }
 
@@ -138,6 +190,6 @@ export class Waiters<A, E> {
 
   /** The connect is not one that a waiter could rely on, any more. */
   uncover({ cause }: Slot<A>): void {
-    if (cause?.queued === true) this.uncovered.add(cause as Waiter<A, E>)
+    if (cause?.queued === true) this.uncovered.add(cause)
   }
 }
