@@ -19,8 +19,9 @@ interface Session {
   readonly hasUnbegunWrites: boolean
   /** Calls back when it is ready again, or has ended. */
   onceReady(listener: () => void): void
-  /** Somebody may wait until it can use the session. */
+  /** Somebody may wait until it can use the session: no request is on its way, or none will be. */
   settle(): void
+  cancelled(): void
   /** `mayRunOn`: the server is there, so it may well go on with what it was asked for. */
   giveUp(why: string, mayRunOn: boolean): void
   /** Ends it so that the server can send nothing more to it. */
@@ -71,7 +72,7 @@ export class Canceller {
     const { session } = this
     if (!session.runsForNobody) {
       this.isAtWork = false
-      return Effect.sync(() => session.settle())
+      return Effect.sync(() => session.cancelled())
     }
     return Effect.matchEffect(this.inTime(this.stop(session.readies)), {
       onFailure: (why) => Effect.sync(() => session.giveUp(why, this.hasReached)),

@@ -94,7 +94,10 @@ const open = (
     const state: Pool = yield* makeState<Session, SqlError, never>({
       ...options,
       connectTimeout: target.connectTimeout,
-      acquire: connect(target, (session) => state.lost(session)),
+      acquire: Effect.tap(connect(target, (session) => state.lost(session)), (session) =>
+        Effect.sync(() => {
+          session.onShareable = () => state.shareable(session)
+        })),
       check: (session) => session.ping,
       reset: (session) => reset(target, session),
       needsReset: (session) => target.reset === "session" || !session.isClean,

@@ -107,6 +107,8 @@ export const realClock: Clock.Clock = ioClock
  * @internal
  */
 export class Session {
+  /** Told when `canShare` may be true again without an answer having come. */
+  onShareable: () => void = () => {}
   private ended = false
   /** How the connection was lost. */
   loss: unknown = undefined
@@ -404,6 +406,12 @@ export class Session {
     if (this.isQuiet) return
     this.isCutOff = true
     this.canceller.start()
+  }
+
+  /** No cancel can hit anything any more: others may use it. */
+  cancelled(): void {
+    this.settle()
+    this.onShareable()
   }
 
   /** Fails also where its host is no longer what was asked for. */
