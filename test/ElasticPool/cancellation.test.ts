@@ -4,8 +4,10 @@
  */
 import { Exit } from "effect"
 import { describe, expect, it } from "vitest"
-import type { Caller, ConnectPlan, WorldOptions } from "../support/poolWorld.js"
-import { calm, PoolWorld } from "../support/poolWorld.js"
+import { PoolWorld } from "../support/poolWorld.js"
+import type { Caller } from "../support/world/people.js"
+import type { ConnectPlan, WorldOptions } from "../support/world/plans.js"
+import { calm } from "../support/world/plans.js"
 
 const connects = {
   ok: { end: "ok", delay: 0 },

@@ -1,15 +1,17 @@
 import { FastCheck as fc } from "effect"
 import { setImmediate } from "node:timers/promises"
 import { describe, expect, it } from "vitest"
-import type { ConnectPlan, WorkPlan, WorldOptions } from "../support/poolWorld.js"
-import { calm, PoolWorld } from "../support/poolWorld.js"
+import { PoolWorld } from "../support/poolWorld.js"
+import type { Take } from "../support/world/people.js"
+import type { ConnectPlan, WorkPlan, WorldOptions } from "../support/world/plans.js"
+import { calm } from "../support/world/plans.js"
 
 /** What happens, as plain data; an index is taken modulo the number of what there is. */
 type Command =
-  | { readonly do: "take"; readonly by: "use" | "get"; readonly hold: number | undefined; readonly fails: boolean }
+  | { readonly do: "take" } & Take
   | { readonly do: "interrupt"; readonly caller: number }
   | { readonly do: "finish"; readonly caller: number }
-  | { readonly do: "invalidate"; readonly conn: number }
+  | { readonly do: "invalidate" | "lose"; readonly conn: number }
   | { readonly do: "resize"; readonly maxsize: number; readonly more: number; readonly isInterrupted: boolean }
   | { readonly do: "evict"; readonly over: number }
   | { readonly do: "suspend" | "resume" | "drain" }
@@ -58,85 +60,108 @@ const waits = (maxwait: number | "auto", extraWait: number | undefined) =>
     ? { isAuto: true, maxwait: 200, acquireTimeout: extraWait === undefined ? 30_000 : 200 + extraWait }
     : { isAuto: false, maxwait, acquireTimeout: extraWait === undefined ? undefined : maxwait + extraWait }
 
-const options: fc.Arbitrary<WorldOptions> = fc.record({
-  maxsize: pick(1, 2, 3),
-  more: pick(0, 1, 2, 3),
-  maxwait: pick<number | "auto">(200, 0, 50, "auto"),
-  extraWait: pick(500, 2000, undefined),
-  expires: pick(60_000, 3000, 900),
-  expiresJitter: pick(0, 0.5),
-  minsize: pick(0, 1, 2),
-  idleTimeout: pick(undefined, 700),
-  maxUses: mostly(undefined, 3, 1, 2),
-  maxWaiting: mostly(undefined, 3, 1, 2),
-  connectTimeout: pick(3000, 1500, 400),
-  connectConcurrency: pick(4, 1, 2),
-  retries: mostly(Infinity, 3, 0, 2),
-  outageTimeout: pick(3000, 600),
-  validateAfterIdle: pick(300, 0),
-  warm: mostly(0, 3, 1, 2),
-  canCheck: fc.boolean(),
-  reset: pick<WorldOptions["reset"]>("none", "always", "odd"),
-  yieldAfter: mostly(2048, 1, ...Array.from({ length: 40 }, (_, i) => i)),
-  seed: fc.nat(99),
-  connects: fc.array(connect, { maxLength: 12 }),
-  checks: fc.array(work, { maxLength: 6 }),
-  resets: fc.array(work, { maxLength: 6 })
-}).map(({ extraWait, maxsize, maxwait, more, ...rest }) => ({
-  ...rest,
-  maxsize,
-  maxoverflow: maxsize + more,
-  ...waits(maxwait, extraWait),
-  minsize: Math.min(rest.minsize, maxsize),
-  warm: Math.min(rest.warm, maxsize),
-  cleanupTimeout: 120,
-  closeTimeout: 300,
-  suspendTimeout: 2000
-}))
+const options = (share: fc.Arbitrary<number>): fc.Arbitrary<WorldOptions> =>
+  fc.record({
+    share,
+    maxsize: pick(1, 2, 3),
+    more: pick(0, 1, 2, 3),
+    maxwait: pick<number | "auto">(200, 0, 50, "auto"),
+    extraWait: pick(500, 2000, undefined),
+    expires: pick(60_000, 3000, 900),
+    expiresJitter: pick(0, 0.5),
+    minsize: pick(0, 1, 2),
+    idleTimeout: pick(undefined, 700),
+    maxUses: mostly(undefined, 3, 1, 2),
+    maxWaiting: mostly(undefined, 3, 1, 2),
+    connectTimeout: pick(3000, 1500, 400),
+    connectConcurrency: pick(4, 1, 2),
+    retries: mostly(Infinity, 3, 0, 2),
+    outageTimeout: pick(3000, 600),
+    validateAfterIdle: pick(300, 0),
+    warm: mostly(0, 3, 1, 2),
+    canCheck: fc.boolean(),
+    reset: pick<WorldOptions["reset"]>("none", "always", "odd"),
+    yieldAfter: mostly(2048, 1, ...Array.from({ length: 40 }, (_, i) => i)),
+    seed: fc.nat(99),
+    connects: fc.array(connect, { maxLength: 12 }),
+    checks: fc.array(work, { maxLength: 6 }),
+    resets: fc.array(work, { maxLength: 6 })
+  }).map(({ extraWait, maxsize, maxwait, more, ...rest }) => ({
+    ...rest,
+    maxsize,
+    maxoverflow: maxsize + more,
+    ...waits(maxwait, extraWait),
+    minsize: Math.min(rest.minsize, maxsize),
+    warm: Math.min(rest.warm, maxsize),
+    cleanupTimeout: 120,
+    closeTimeout: 300,
+    suspendTimeout: 2000
+  }))
 
-const command: fc.Arbitrary<Command> = fc.oneof(
-  {
-    weight: 8,
-    arbitrary: fc.record({
-      do: fc.constant("take" as const),
-      by: pick("use" as const, "get" as const),
-      hold: pick(undefined, 0, 20, 500, 5000),
-      fails: mostly(false, 5, true)
-    })
-  },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant("interrupt" as const), caller: fc.nat(9) }) },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant("finish" as const), caller: fc.nat(9) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("invalidate" as const), conn: fc.nat(5) }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      do: fc.constant("resize" as const),
-      maxsize: pick(1, 2, 4),
-      more: pick(0, 1, 3),
-      isInterrupted: mostly(false, 3, true)
-    })
-  },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("evict" as const), over: mostly(0, 1, 250, 3000) }) },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      do: fc.oneof(
-        { arbitrary: pick("resume" as const, "suspend" as const), weight: 20 },
-        { arbitrary: fc.constant("drain" as const), weight: 1 }
-      )
-    })
-  },
-  {
-    weight: 5,
-    arbitrary: fc.record({ do: fc.constant("advance" as const), millis: pick(1, 7, 50, 200, 333, 1000, 4000) })
-  }
-)
-
-const schedule: fc.Arbitrary<Schedule> = fc.record({
-  options,
-  commands: fc.array(fc.tuple(command, mostly(Infinity, 2, 0, 0, 1, 2, 3, 5, 8)), { maxLength: 40, size: "max" }),
-  ending: pick("calm" as const, "abrupt" as const)
+const takeByFiber: fc.Arbitrary<Command> = fc.record({
+  do: fc.constant("take" as const),
+  by: pick("use" as const, "get" as const),
+  hold: pick(undefined, 0, 20, 500, 5000),
+  fails: mostly(false, 5, true)
 })
+
+const takeByRequest: fc.Arbitrary<Command> = fc.record({
+  do: fc.constant("take" as const),
+  by: pick("sharing" as const, "sharing" as const, "sharing" as const, "alone" as const),
+  hold: pick(undefined, 0, 20, 500, 5000),
+  again: mostly(0, 5, 1, 2)
+})
+
+const command = (takes: fc.Arbitrary<Command>): fc.Arbitrary<Command> =>
+  fc.oneof(
+    { weight: 8, arbitrary: takes },
+    { weight: 3, arbitrary: fc.record({ do: fc.constant("interrupt" as const), caller: fc.nat(9) }) },
+    { weight: 5, arbitrary: fc.record({ do: fc.constant("finish" as const), caller: fc.nat(9) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ do: pick("invalidate" as const, "lose" as const), conn: fc.nat(5) })
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant("resize" as const),
+        maxsize: pick(1, 2, 4),
+        more: pick(0, 1, 3),
+        isInterrupted: mostly(false, 3, true)
+      })
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("evict" as const), over: mostly(0, 1, 250, 3000) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        do: fc.oneof(
+          { arbitrary: pick("resume" as const, "suspend" as const), weight: 20 },
+          { arbitrary: fc.constant("drain" as const), weight: 1 }
+        )
+      })
+    },
+    {
+      weight: 5,
+      arbitrary: fc.record({ do: fc.constant("advance" as const), millis: pick(1, 7, 50, 200, 333, 1000, 4000) })
+    }
+  )
+
+const schedule = (share: fc.Arbitrary<number>, takes: fc.Arbitrary<Command>): fc.Arbitrary<Schedule> =>
+  fc.record({
+    options: options(share),
+    commands: fc.array(fc.tuple(command(takes), mostly(Infinity, 2, 0, 0, 1, 2, 3, 5, 8)), {
+      maxLength: 40,
+      size: "max"
+    }),
+    ending: pick("calm" as const, "abrupt" as const)
+  })
+
+const alone = schedule(fc.constant(1), takeByFiber)
+
+const sharing = schedule(
+  pick(2, 3, 4),
+  fc.oneof({ weight: 3, arbitrary: takeByRequest }, { weight: 1, arbitrary: takeByFiber })
+)
 
 const at = <T>(items: ReadonlyArray<T>, index: number): T | undefined => items[index % items.length]
 
@@ -155,9 +180,10 @@ const obey = (world: PoolWorld, command: Command): void => {
       if (caller !== undefined) world.finish(caller)
       return
     }
-    case "invalidate": {
+    case "invalidate":
+    case "lose": {
       const conn = at(world.conns.filter(({ phase }) => phase === "open"), command.conn)
-      if (conn !== undefined) world.invalidate(conn)
+      if (conn !== undefined) world[command.do](conn)
       return
     }
     case "resize": {
@@ -368,23 +394,25 @@ describe("ElasticPool: schedules that went wrong once", () => {
 })
 
 describe("ElasticPool: random schedules", () => {
-  it(`I1 to I8 hold at every step of ${numRuns} schedules`, { timeout: 600_000 }, async () => {
-    const seen = { served: 0, refused: 0, interrupted: 0, dialled: 0 }
-    await fc.assert(
-      fc.asyncProperty(schedule, async (schedule) => {
-        const { callers, conns } = run(schedule)
-        seen.dialled += conns.length
-        for (const { exit, failure, interrupted } of callers) {
-          if (exit?._tag === "Success") seen.served++
-          else if (interrupted) seen.interrupted++
-          else if (failure !== "body") seen.refused++
-        }
-        // A slow machine takes minutes for all, and the runner must hear of this process meanwhile.
-        await setImmediate()
-      }),
-      { seed, numRuns }
-    )
-    // The schedules are worth something.
-    for (const n of Object.values(seen)) expect(n).toBeGreaterThan(numRuns)
-  })
+  for (const [who, schedules] of Object.entries({ "have a resource each": alone, "share resources": sharing })) {
+    it(`I1 to I8 hold at every step of ${numRuns} schedules whose borrowers ${who}`, { timeout: 600_000 }, async () => {
+      const seen = { served: 0, refused: 0, interrupted: 0, dialled: 0 }
+      await fc.assert(
+        fc.asyncProperty(schedules, async (schedule) => {
+          const { callers, conns } = run(schedule)
+          seen.dialled += conns.length
+          for (const { exit, failure, interrupted } of callers) {
+            if (exit?._tag === "Success") seen.served++
+            else if (interrupted) seen.interrupted++
+            else if (failure !== "body") seen.refused++
+          }
+          // A slow machine takes minutes for all, and the runner must hear of this process meanwhile.
+          await setImmediate()
+        }),
+        { seed, numRuns }
+      )
+      // The schedules are worth something.
+      for (const n of Object.values(seen)) expect(n).toBeGreaterThan(numRuns)
+    })
+  }
 })

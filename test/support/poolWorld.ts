@@ -1,177 +1,17 @@
-import { Cause, Data, Effect, Exit, FiberId, Option, Schedule, Scope } from "effect"
+import { Cause, Effect, Exit, FiberId, Schedule, Scope } from "effect"
 import type { Fiber } from "effect"
-import { ElasticPool } from "effect-pgpool"
+import type { ElasticPool } from "effect-pgpool"
 import type { PoolError } from "effect-pgpool/PoolError"
 import type { PoolStats } from "effect-pgpool/PoolStats"
+import { fromState, makeState } from "../../src/internal/elasticPool.js"
 import { awaiting } from "../../src/internal/lean.js"
 import { Simulation } from "./simulation.js"
-
-/** What a connect does, and what the finaliser of the resource does. */
-export interface ConnectPlan {
-  readonly end: "ok" | "error" | "transient" | "permanent" | "die" | "selfInterrupt" | "never"
-  readonly delay: number
-  readonly uninterruptible: boolean
-  readonly closeDelay: number
-  readonly closeDies: boolean
-}
-
-/** What a check or a reset does. */
-export interface WorkPlan {
-  readonly end: "ok" | "error" | "never"
-  readonly delay: number
-  readonly uninterruptible: boolean
-}
-
-/** The pool's options, and what happens to its resources: the n-th plan is for the n-th use, `undefined` is well. */
-export interface WorldOptions {
-  readonly maxsize: number
-  readonly maxoverflow: number
-  /** With "auto", which is never more patient, the longest that anybody waits before he is due. */
-  readonly maxwait: number
-  readonly isAuto: boolean
-  /** `undefined`: that of the seed (R4). */
-  readonly acquireTimeout?: number | undefined
-  readonly expires: number
-  readonly expiresJitter: number
-  readonly minsize: number
-  readonly idleTimeout?: number | undefined
-  readonly maxUses?: number | undefined
-  readonly maxWaiting?: number | undefined
-  readonly connectTimeout: number
-  readonly connectConcurrency: number
-  /** How often `connectRetry` tries, 100 ms apart. */
-  readonly retries: number
-  readonly outageTimeout: number
-  readonly validateAfterIdle: number
-  readonly cleanupTimeout: number
-  readonly closeTimeout: number
-  readonly suspendTimeout: number
-  readonly warm: number
-  readonly canCheck: boolean
-  readonly reset: "none" | "always" | "odd"
-  /** After how many operations a fiber that uses the pool yields, once. */
-  readonly yieldAfter: number
-  readonly seed: number
-  readonly connects: ReadonlyArray<ConnectPlan>
-  readonly checks: ReadonlyArray<WorkPlan>
-  readonly resets: ReadonlyArray<WorkPlan>
-}
-
-export const retryDelay = 100
-
-/** From design R18: so long nobody dials after a login that was refused. */
-const quietTime = 500
-
-/** R6, a little less than the second that it may be at most: older connects are no cover for a waiter. */
-const leastTrust = 800
-
-export const calm: WorldOptions = {
-  maxsize: 2,
-  maxoverflow: 4,
-  maxwait: 200,
-  isAuto: false,
-  acquireTimeout: 2000,
-  expires: 600_000,
-  expiresJitter: 0,
-  minsize: 0,
-  connectTimeout: 3000,
-  connectConcurrency: 4,
-  retries: Infinity,
-  outageTimeout: 5000,
-  validateAfterIdle: 1000,
-  cleanupTimeout: 500,
-  closeTimeout: 1000,
-  suspendTimeout: 2000,
-  warm: 0,
-  canCheck: false,
-  reset: "none",
-  yieldAfter: 2048,
-  seed: 1,
-  connects: [],
-  checks: [],
-  resets: []
-}
-
-const well: ConnectPlan = { end: "ok", delay: 0, uninterruptible: false, closeDelay: 0, closeDies: false }
-const fine: WorkPlan = { end: "ok", delay: 0, uninterruptible: false }
-
-export class Refused extends Data.TaggedError("Refused")<{
-  readonly id: number
-  readonly kind: "transient" | "permanent" | "other"
-}> {}
-
-/** A rule of the design that did not hold. */
-export class Violation extends Error {}
-
-/** The fake resource, and all that is known of it from outside the pool. */
-export class Conn {
-  phase: "connecting" | "open" | "closing" | "closed" = "connecting"
-  openedAt = NaN
-  /** When its end was asked for. */
-  askedAt = Infinity
-  provenAt = NaN
-  holder: Caller | undefined = undefined
-  work: { readonly since: number } | undefined = undefined
-  invalidatedAt = Infinity
-  /** It was there when the pool was told to evict, and has to be gone by then. */
-  evictedAt = Infinity
-  /** It was opening then, and is of no use to anybody. */
-  isOutdated = false
-  /** A borrower used it, and it has not been reset since. */
-  dirty = false
-  /** A check or a reset has failed. */
-  dead = false
-  closes = 0
-  constructor(
-    readonly id: number,
-    readonly startedAt: number,
-    readonly plan: ConnectPlan,
-    /** R6: so long it is a cover for a waiter. */
-    readonly youngFor: number
-  ) {}
-
-  evict({ at, before, over }: Eviction): void {
-    if (this.id >= before) return
-    this.evictedAt = Math.min(this.evictedAt, at)
-    if (this.phase === "connecting" && over === 0) this.isOutdated = true
-  }
-}
-
-/** The pool was told to evict the connections with a number below `before`, until `at`. */
-interface Eviction {
-  readonly before: number
-  readonly over: number
-  readonly at: number
-}
-
-export class Caller {
-  state: "waiting" | "holding" | "lingering" | "done" = "waiting"
-  interrupted = false
-  conn: Conn | undefined = undefined
-  exit: Exit.Exit<unknown, PoolError | Refused | "body"> | undefined = undefined
-  fiber: Fiber.RuntimeFiber<unknown, PoolError | Refused | "body"> | undefined = undefined
-  /** Ends its use of the resource. */
-  finish: () => void = () => {
-    this.isFinished = true
-  }
-  isFinished = false
-  constructor(readonly number: number, readonly since: number) {}
-
-  get failure(): PoolError | Refused | "body" | undefined {
-    const { exit } = this
-    if (exit === undefined || Exit.isSuccess(exit)) return undefined
-    return Option.getOrUndefined(Cause.failureOption(exit.cause))
-  }
-}
-
-export interface Take {
-  readonly by: "use" | "get"
-  /** How long it is held; `undefined`: until `finish`. */
-  readonly hold?: number | undefined
-  readonly fails?: boolean | undefined
-  /** With `get`: how long its scope takes to close after the resource was given back. */
-  readonly linger?: number | undefined
-}
+import type { Eviction, State, Take } from "./world/people.js"
+import { Caller, Conn, Refused, Violation } from "./world/people.js"
+import type { ConnectPlan, WorkPlan, WorldOptions } from "./world/plans.js"
+import { fine, leastTrust, quietTime, retryDelay, well } from "./world/plans.js"
+import { Requests } from "./world/requests.js"
+import { hasRoom, neededBy, passedBySharer, shareOf, starves, wrongShare } from "./world/sharing.js"
 
 /**
  * A pool in a simulated world, the fake resources it opens and the callers that use it. It is the reference model too:
@@ -182,7 +22,10 @@ export class PoolWorld {
   readonly sim: Simulation
   readonly conns: Array<Conn> = []
   readonly callers: Array<Caller> = []
+  readonly state: State
   readonly pool: ElasticPool.ElasticPool<Conn, Refused>
+  private readonly requests: Requests
+  private readonly share: number
   closingAt: number | undefined = undefined
   closeFiber: Fiber.RuntimeFiber<void> | undefined = undefined
   /** From now on all connects, checks and resets are well. */
@@ -217,8 +60,9 @@ export class PoolWorld {
 
   constructor(readonly options: WorldOptions) {
     this.sim = new Simulation(options.seed, () => this.atEveryTask(), () => this.whenQuiet())
-    const { canCheck, isAuto, reset, retries, ...rest } = options
-    const make = ElasticPool.make({
+    const { canCheck, isAuto, reset, retries, share, ...rest } = options
+    this.share = shareOf(options)
+    const make = makeState<Conn, Refused, never>({
       ...rest,
       maxwait: isAuto ? "auto" : rest.maxwait,
       connectRetry: Schedule.spaced(retryDelay).pipe(Schedule.intersect(Schedule.recurs(retries))),
@@ -228,11 +72,20 @@ export class PoolWorld {
       check: canCheck ? this.check : undefined,
       reset: reset === "none" ? undefined : this.reset,
       needsReset: reset === "odd" ? (conn) => conn.id % 2 === 1 : undefined
-    })
+    }, { share, canShare: ({ cancels }) => cancels === 0 })
     const fiber = this.sim.fork(Scope.extend(make, this.scope))
     const exit = fiber.unsafePoll()
     if (exit === null || Exit.isFailure(exit)) throw new Error(`the pool was not made: ${JSON.stringify(exit)}`)
-    this.pool = exit.value
+    this.state = exit.value
+    this.pool = fromState(this.state)
+    this.requests = new Requests({
+      sim: this.sim,
+      state: this.state,
+      callers: this.callers,
+      begin: (caller, conn) => this.begin(caller, conn),
+      end: (caller, conn) => this.end(caller, conn),
+      ended: (caller, exit, wasFull) => this.ended(caller, exit, wasFull)
+    })
     this.last = this.stats
     this.isReady = true
     this.settle()
@@ -249,6 +102,16 @@ export class PoolWorld {
   // --- what can be done ------------------------------------------------------------------------------------------
 
   take(how: Take = { by: "use" }): Caller {
+    return how.by === "sharing" || how.by === "alone" ? this.request(how) : this.fork(how)
+  }
+
+  private request(how: Take): Caller {
+    const caller = this.requests.ask(how)
+    this.look()
+    return caller
+  }
+
+  private fork(how: Take): Caller {
     const caller = new Caller(this.callers.length, this.now)
     const wasFull = this.stats.waiting >= (this.options.maxWaiting ?? Infinity)
     this.callers.push(caller)
@@ -270,18 +133,40 @@ export class PoolWorld {
   interrupt(caller: Caller): void {
     if (caller.state === "done") return
     caller.interrupted = true
+    if (caller.fiber === undefined) {
+      this.requests.interrupt(caller)
+      return this.look()
+    }
     this.lastInterruptAt = this.now
     caller.fiber!.unsafeInterruptAsFork(FiberId.none)
   }
 
   finish(caller: Caller): void {
     caller.finish()
+    this.look()
+  }
+
+  /** Its owner hears that it was lost, as a session's socket tells: others may have been, too (R19). */
+  lose(conn: Conn): void {
+    const isKnown = !conn.mayBeInvalid && conn.openedAt < this.now && conn.holders.size > 0
+    this.invalidated(conn)
+    this.suspectAt(this.now)
+    this.state.lost(conn)
+    if (isKnown && this.options.canCheck) {
+      for (const other of this.conns) other.suspect = other.phase === "open" && other.holders.size > 0
+    }
+    this.look()
   }
 
   invalidate(conn: Conn): void {
+    this.invalidated(conn)
+    this.byUser(this.pool.invalidate(conn))
+  }
+
+  private invalidated(conn: Conn): void {
+    conn.mayBeInvalid = true
     // At the instant at which it opens the pool may not know it yet, and what it doesn't know is ignored.
     if (conn.openedAt < this.now) conn.invalidatedAt = Math.min(conn.invalidatedAt, this.now)
-    this.byUser(this.pool.invalidate(conn))
   }
 
   resize(maxsize: number, maxoverflow: number): Fiber.RuntimeFiber<void> {
@@ -330,6 +215,11 @@ export class PoolWorld {
   close(): void {
     this.closingAt = this.now
     this.closeFiber = this.byUser(Scope.close(this.scope, Exit.void))
+  }
+
+  private look(): void {
+    this.atEveryTask()
+    this.throwWrongs()
   }
 
   step(times: number): void {
@@ -384,32 +274,46 @@ export class PoolWorld {
   }
 
   private begin(caller: Caller, conn: Conn): void {
-    const { canCheck, expires, validateAfterIdle } = this.options
-    if (conn.holder !== undefined) {
-      this.wrong("I4", `#${conn.id} is lent to ${caller.number} while ${conn.holder.number} has it`)
-    }
+    const { canCheck, expires, maxUses = Infinity, validateAfterIdle } = this.options
+    const isJoining = conn.holders.size > 0
+    const what = isJoining ? wrongShare(caller, conn, this.share) : undefined
+    if (what !== undefined) this.wrong("I4", `#${conn.id} is lent to ${caller.number} while others have it: ${what}`)
+    if (++conn.leases > maxUses) this.wrong("maxUses", `#${conn.id} is lent ${conn.leases} times`)
     if (conn.phase !== "open") this.wrong("I4", `#${conn.id} is lent while it is ${conn.phase}`)
     if (conn.work !== undefined) this.wrong("R11", `#${conn.id} is lent while it is checked or reset`)
     if (conn.openedAt + expires <= this.now) this.wrong("I7", `#${conn.id} is lent after it expired`)
     if (conn.invalidatedAt < this.now) this.wrong("I7", `#${conn.id} is lent after it was invalidated`)
     if (conn.evictedAt < this.now) this.wrong("R19", `#${conn.id} is lent after it was evicted`)
-    if (conn.dirty) this.wrong("I7", `#${conn.id} is lent dirty`)
+    // Those with whom it was handed over may have done with it on the spot.
+    const isFirst = !isJoining && !(caller.shares && this.requests.hastyAt === this.now)
+    if (isFirst && conn.dirty) this.wrong("I7", `#${conn.id} is lent dirty`)
     if (conn.dead) this.wrong("I7", `#${conn.id} is lent after a check or reset of it failed`)
     // A hand-over that was interrupted before it resumed counts as a use, which nobody outside can see.
-    const isStale = canCheck && this.now - conn.provenAt > validateAfterIdle
+    const isStale = canCheck && !isJoining && this.now - conn.provenAt > validateAfterIdle
     if (isStale && this.lastInterruptAt < conn.provenAt) this.wrong("I7", `#${conn.id} is lent without a check`)
+    if (caller.shares) {
+      const passed = passedBySharer(caller, this.callers)
+      if (passed !== undefined) this.wrong("I3", `${caller.number} is served before ${passed.number}`)
+    }
+    if (isFirst) this.passesNobody(caller)
+    if (isJoining && this.requests.hastyAt < this.now && starves(caller, conn, this.callers, this.conns)) {
+      this.wrong("I3", `${caller.number} joins the holders of #${conn.id}, which has to run dry`)
+    }
+    caller.state = "holding"
+    caller.conn = conn
+    conn.holders.add(caller)
+    conn.dirty = this.options.reset === "always" || (this.options.reset === "odd" && conn.id % 2 === 1)
+  }
+
+  private passesNobody(caller: Caller): void {
     // Who was handed a resource, or refused, and has not resumed yet is in the queue no more: only the pool knows.
     const newer = this.callers.filter(({ number, state }) => state === "waiting" && number > caller.number)
     const older = this.stats.waiting - newer.length
     if (older > 0) this.wrong("I3", `${caller.number} is served while ${older} wait that came before`)
-    caller.state = "holding"
-    caller.conn = conn
-    conn.holder = caller
-    conn.dirty = this.options.reset === "always" || (this.options.reset === "odd" && conn.id % 2 === 1)
   }
 
   private end(caller: Caller, conn: Conn): void {
-    if (conn.holder === caller) conn.holder = undefined
+    conn.holders.delete(caller)
     conn.provenAt = this.now
     caller.conn = undefined
   }
@@ -452,7 +356,7 @@ export class PoolWorld {
       case "Refused":
         if (failure.kind === "transient") this.wrong("R18", `${who} fails with a transient failure`)
         else if (failure.kind === "other") this.failedHard(exit.cause)
-        else if (this.conns.some(({ holder, openedAt }) => holder !== undefined && openedAt < this.now)) {
+        else if (this.conns.some(({ holders, openedAt }) => holders.size > 0 && openedAt < this.now)) {
           this.wrong("R18", `${who} fails although there are good connections`)
         }
     }
@@ -514,7 +418,8 @@ export class PoolWorld {
     if (!inTime) this.badAt = this.otherBadAt = Math.max(this.badAt, conn.askedAt)
     if (Exit.isSuccess(exit)) {
       conn.phase = "open"
-      conn.openedAt = conn.provenAt = this.now
+      conn.openedAt = this.now
+      conn.isWell(this.now)
       if (inTime) {
         this.connectTimes.unshift(this.now - conn.startedAt)
         this.successes++
@@ -581,8 +486,8 @@ export class PoolWorld {
       if (++conn.closes > 1) this.wrong("I4", `#${conn.id} is closed twice`)
       const { closingAt } = this
       const isForced = closingAt !== undefined && closingAt + this.options.closeTimeout <= this.now
-      if (conn.holder !== undefined && !isForced) {
-        this.wrong("I4", `#${conn.id} is closed while ${conn.holder.number} has it`)
+      if (conn.holders.size > 0 && !isForced) {
+        this.wrong("I4", `#${conn.id} is closed while ${conn.holder?.number} has it`)
       }
       return conn.plan.closeDelay > 0 ? Effect.sleep(conn.plan.closeDelay) : Effect.void
     }).pipe(
@@ -604,7 +509,7 @@ export class PoolWorld {
     const plan = (this.isHealed ? undefined : planned) ?? fine
     const effect = Effect.suspend(() => {
       if (conn.phase !== "open") this.wrong("R11", `#${conn.id} is checked or reset while it is ${conn.phase}`)
-      if (conn.holder !== undefined) this.wrong("R11", `#${conn.id} is checked or reset while somebody has it`)
+      if (conn.holders.size > 0) this.wrong("R11", `#${conn.id} is checked or reset while somebody has it`)
       const since = this.now
       conn.work = { since }
       return pause(plan).pipe(
@@ -617,7 +522,7 @@ export class PoolWorld {
             else if (kind === "check" && Exit.isFailure(exit)) this.suspectAt(this.now)
             if (Exit.isFailure(exit) || this.now >= deadline) conn.dead = true
             else {
-              conn.provenAt = this.now
+              conn.isWell(this.now)
               succeed()
             }
           })
@@ -675,7 +580,7 @@ export class PoolWorld {
     const mayIdle = this.options.isAuto ? maxoverflow : maxsize
     this.expect(idle <= mayIdle, "I2", () => `more than ${mayIdle} are idle`)
     if (this.closingAt === undefined) {
-      const excused = this.options.canCheck && checking >= waiting
+      const excused = this.options.canCheck && checking * this.share >= waiting
       this.expect(waiting === 0 || idle === 0 || excused, "I2", () => "somebody waits while a connection is idle")
       this.expect(
         opening <= last.opening || this.mayOpen(last, stats),
@@ -710,12 +615,12 @@ export class PoolWorld {
     const isWorking = (conn: Conn) =>
       conn.phase === "open" && conn.work !== undefined && conn.work.since + cleanupTimeout > now
     const count = (is: (conn: Conn) => boolean) => conns.filter(is).length
-    const held = count((conn) => conn.holder !== undefined && conn.phase === "open")
+    const held = count((conn) => conn.holders.size > 0 && conn.phase === "open")
     const real = {
       opening: count(isOpening),
       busy: held,
       checking: count(isWorking),
-      idle: count((conn) => conn.phase === "open" && conn.holder === undefined && !isWorking(conn)),
+      idle: count((conn) => conn.phase === "open" && conn.holders.size === 0 && !isWorking(conn)),
       closing: count((conn) =>
         (conn.phase === "closing" || (conn.phase === "connecting" && !isOpening(conn))) && !this.isLeftBehind(conn)
       ),
@@ -736,7 +641,7 @@ export class PoolWorld {
       if (this.closeFiber?.unsafePoll() !== null) this.nothingIsLeft()
       return
     }
-    const old = conns.find((conn) => conn.phase === "open" && conn.holder === undefined && conn.evictedAt <= now)
+    const old = conns.find((conn) => conn.phase === "open" && conn.holders.size === 0 && conn.evictedAt <= now)
     // Its successor may be opening.
     const mayIdle = old === undefined || isWorking(old) || (options.minsize > 0 && stats.opening > 0)
     this.expect(mayIdle, "R19", () => `#${old?.id} was evicted and idles`)
@@ -755,10 +660,14 @@ export class PoolWorld {
     const mayConnect = stats.size < stats.maxoverflow && stats.state !== "suspended" &&
       (isOutage ? mayRetry : cover < connectConcurrency)
     if (mayConnect) {
-      const due = waiting.filter((caller) => this.waited(caller) >= options.maxwait).length
-      this.expect(due <= cover, "I6", () => `${due} have waited for maxwait, ${cover} connects are under way`)
+      const due = neededBy(waiting.filter((caller) => this.waited(caller) >= options.maxwait), this.share)
+      this.expect(
+        due <= cover,
+        "I6",
+        () => `for ${due} resources somebody has waited for maxwait, ${cover} connects are under way`
+      )
       const stuck = stats.opening - cover
-      const isShort = stats.size - stuck < stats.maxsize && waiting.length > cover + stats.checking
+      const isShort = stats.size - stuck < stats.maxsize && neededBy(waiting, this.share) > cover + stats.checking
       this.expect(!isShort, "R3", () => `${cover} connects are under way`)
     }
     if (options.canCheck) {
@@ -767,11 +676,12 @@ export class PoolWorld {
         if (work !== undefined && work.since + cleanupTimeout <= now) this.suspectAt(work.since + cleanupTimeout)
       }
       const ready = conns.filter((conn) =>
-        conn.phase === "open" && conn.holder === undefined && conn.work === undefined &&
+        conn.phase === "open" && conn.holders.size === 0 && conn.work === undefined &&
         conn.provenAt > this.suspectedAt && now - conn.provenAt <= options.validateAfterIdle
       )
       this.expect(waiting.length === 0 || ready.length === 0, "I2", () => `#${ready[0].id} needs no check`)
     }
+    this.noPlaceIsLeftFree(waiting)
     const { acquireTimeout = options.maxwait + connectTimeout, outageTimeout } = options
     const outageUntil = this.badAt === -Infinity ? -Infinity : isOutage ? Infinity : this.goodAt
     for (const caller of waiting) {
@@ -789,6 +699,22 @@ export class PoolWorld {
     if (isRefused && stats.state !== "suspended") {
       this.expect(waiting.length === 0, "R18", () => "somebody waits for what was refused for good")
     }
+  }
+
+  /** I2, for those who share: places are only kept from them for those who came before them. */
+  private noPlaceIsLeftFree(waiting: ReadonlyArray<Caller>): void {
+    const { closing, maxoverflow, size, state } = this.stats
+    const sharer = waiting.find(({ shares }) => shares)
+    if (sharer === undefined || state === "suspended") return
+    const known = { now: this.now, suspectedAt: this.suspectedAt, usedUnseenAt: this.lastInterruptAt }
+    const room = this.conns.filter((conn) => hasRoom(conn, this.options, known))
+    const older = waiting.filter(({ number, shares }) => !shares && number < sharer.number).length
+    const surplus = Math.max(0, size - closing - maxoverflow)
+    this.expect(
+      room.length <= older + surplus,
+      "I2",
+      () => `${sharer.number} waits while #${room.map(({ id }) => id).join()} have room, and ${older} came before`
+    )
   }
 
   // --- the end ---------------------------------------------------------------------------------------------------
@@ -820,6 +746,25 @@ export class PoolWorld {
     }
     const serves = callers.filter(({ state }) => state === "holding").length
     this.expect(serves === maxoverflow, "I8", () => `it serves ${serves} at once`)
+    for (const caller of callers) caller.finish()
+    this.settle()
+    this.servesSharers()
+  }
+
+  /** Every place is back, where none of them can have come to its end meanwhile. */
+  private servesSharers(): void {
+    const { expires, maxUses, maxwait } = this.options
+    if (maxUses !== undefined || expires < 60_000 || this.share === 1) return
+    // What is left of a longer life may be too short.
+    this.evict(0)
+    this.settle()
+    const callers: Array<Caller> = []
+    while (callers.length < this.share * this.stats.maxoverflow) {
+      callers.push(this.take({ by: "sharing" }))
+      this.advance(maxwait)
+    }
+    const serves = callers.filter(({ state }) => state === "holding").length
+    this.expect(serves === callers.length, "I8", () => `${serves} of ${callers.length} share what there is`)
     for (const caller of callers) caller.finish()
     this.settle()
   }
@@ -867,7 +812,9 @@ export class PoolWorld {
   /** But for what users still have, and what could not be interrupted. */
   private nothingIsLeft(): void {
     this.expect(this.stats.size === 0, "I5", () => "permits are in use after the close")
-    const isLeft = this.conns.some(({ phase, work }) => phase !== "closed" || work !== undefined)
+    const isLeft = this.conns.some(({ cancels, holders, phase, work }) =>
+      phase !== "closed" || work !== undefined || cancels > 0 || holders.size > 0
+    )
     if (isLeft || this.callers.some(({ state }) => state !== "done")) return
     this.expect(this.sim.alive.size === 0, "I5", () => `${this.sim.alive.size} fibers are left after the close`)
     this.expect(this.sim.timersSet === 0, "I5", () => `${this.sim.timersSet} timers are left after the close`)
