@@ -40,7 +40,8 @@ interface Options extends Partial<Shareable<Fake>> {
   readonly maxoverflow?: number
   readonly maxwait?: number
   readonly maxUses?: number
-  readonly acquireTimeout?: number
+  readonly maxWaiting?: number
+  readonly acquireTimeout?: number | undefined
 }
 
 const make = ({ canShare = () => true, share = 3, ...options }: Options, fake = new FakeResource()) =>
@@ -329,6 +330,29 @@ describe("borrowers who share, when supply or demand changes", () => {
       yield* settle
       assert.deepInclude(state.stats(), { size: 0, acquired: 6 })
       assert.deepInclude(state.stats().closed, { used: 3 })
+    }))
+
+  it.scoped("R4 one connect is for one only who wants it for himself: others fill the queue", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* make({ maxsize: 1, maxoverflow: 1, share: 3, maxWaiting: 1 })
+      const alone = times(3, () => ask(false))
+      assert.deepStrictEqual(alone.map((one) => one.isWaiting), [true, true, false])
+      yield* settle
+      assert.deepStrictEqual(ids(alone), [1, undefined, undefined])
+    }))
+
+  it.scoped("R4 one connect is for one only who wants it for himself: others are refused after maxwait", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow(500) })
+      const { ask } = yield* make(
+        { maxsize: 1, maxoverflow: 1, maxwait: 100, share: 3, acquireTimeout: undefined },
+        fake
+      )
+      const alone = times(2, () => ask(false))
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(alone.map((one) => one.isWaiting), [true, false])
+      yield* TestClock.adjust(400)
+      assert.deepStrictEqual(ids(alone), [1, undefined])
     }))
 
   it.scoped("a request looks at no more connections where there are many", () =>
