@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber, Schedule } from "effect"
 import type { Scope } from "effect"
 import { ElasticPool } from "effect-pgpool"
 import { describe } from "vitest"
-import { realClock } from "../../src/internal/postgres/session.js"
+import { ioClock } from "../../src/internal/ioClock.js"
 import { Caller, failTransiently, FakeResource, hang, ok, settle } from "../support/fakeResource.js"
 
 const hour = 3_600_000
@@ -161,9 +161,9 @@ for (const [how, by] of [["forward", hour], ["back", -hour]] as const) {
 
     it.scopedLive("and what is known of hosts, and of a listener's health, is as old as before", () =>
       Effect.gen(function*() {
-        const before = yield* realClock.currentTimeMillis
+        const before = yield* ioClock.currentTimeMillis
         yield* setClock(by)
-        assert.isBelow(Math.abs((yield* realClock.currentTimeMillis) - before), hour / 2)
+        assert.isBelow(Math.abs((yield* ioClock.currentTimeMillis) - before), hour / 2)
       }))
   })
 }

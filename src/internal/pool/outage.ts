@@ -85,6 +85,11 @@ export class Outage<E> {
     this.end(now)
   }
 
+  /** Why the last connect failed, if none has succeeded since. */
+  get reason(): unknown {
+    return this.lastFailure === undefined ? undefined : Cause.squash(this.lastFailure)
+  }
+
   /** Why nobody needs to wait for a connect now: it was refused for good, a moment ago. */
   get verdict(): Cause.Cause<E> | undefined {
     return this.mayRetry ? undefined : this.permanent

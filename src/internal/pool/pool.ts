@@ -212,10 +212,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private connectDue(now: number): void {
     if (this.outage.verdict !== undefined && this.tally.open === 0) this.waiters.failAll(this.outage.verdict)
     const { checking } = this.count
-    this.waiters.makeDue(this.patience.due(
-      this.waiters.size - checking * this.settings.share,
-      this.tally.borrowers + checking
-    ))
+    const waiting = this.waiters.size - checking * this.settings.share
+    this.waiters.makeDue(this.patience.due(waiting, this.tally.borrowers + checking))
     while (this.demand.wantsConnect() && this.demand.mayConnect) this.connect()
     if (!this.demand.lacksPermit()) return
     this.giveUpConnect()
@@ -267,17 +265,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const { failure, kind } = classify(cause, this.resource)
     this.outage.lastFailure = failure
     if (kind !== "transient") this.demand.stopWarming()
-    const waiter = kind === "other" ? this.causeOf(slot) : undefined
+    const waiter = kind === "other" ? slot.causer : undefined
     if (waiter !== undefined) this.waiters.fail(waiter, failure)
     const isToBeRenewed = slot.successorOf !== undefined && this.sweeper.failed(slot.successorOf)
     if (kind !== "other" || isToBeRenewed) this.outage.begin(failure, kind === "permanent")
     this.enter(slot, "closing")
     this.serve()
-  }
-
-  /** The waiter that caused this connect, if it still waits, and caused no other since. */
-  private causeOf(slot: Slot<A>): Waiter<A, E | PoolError> | undefined {
-    return slot.cause?.queued === true && slot.cause.connect === slot ? slot.cause : undefined
   }
 
   /** Connects that hang must not be in the way of the next one (R18). */
@@ -414,8 +407,6 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     else if (wasOpen && !slot.isOpen) this.sweeper.leaves(slot)
   }
 
-  // --- refuse ----------------------------------------------------------------------------------------------------
-
   /** A waiter has waited for as long as it may. */
   private refuse(waiter: Waiter<A, E | PoolError>, now: number): void {
     this.tally.timeouts++
@@ -423,9 +414,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private exhausted({ since }: Waiter<A, E | PoolError>, now: number): Cause.Cause<PoolError> {
-    const { lastFailure } = this.outage
-    const cause = lastFailure === undefined ? undefined : Cause.squash(lastFailure)
-    return Cause.fail(new PoolExhausted({ stats: this.stats(), waited: now - since, cause }))
+    return Cause.fail(new PoolExhausted({ stats: this.stats(), waited: now - since, cause: this.outage.reason }))
   }
 
   /** `connectRetry` has come to its end: nobody is made to wait for another try. */

@@ -97,6 +97,11 @@ export class Slot<A> {
     if (this.uses >= maxUses) return "used"
   }
 
+  /** The waiter that caused its connect, if it still waits, and caused no other since. */
+  get causer(): Waiter<A, any> | undefined {
+    return this.cause?.queued === true && this.cause.connect === this ? this.cause : undefined
+  }
+
   /** In service, or about to be again. */
   get isOpen(): boolean {
     return this.state !== "opening" && this.state !== "closing"

@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import type { TcpSocketConnectOpts } from "node:net"
 import { Socket } from "node:net"
 import type * as Pg from "pg"
+import { ioClock } from "../ioClock.js"
 import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
 import { withFresh } from "./credentials.js"
@@ -14,10 +15,10 @@ import type { Place } from "./dial.js"
 import { dial } from "./dial.js"
 import { makeClient } from "./driver.js"
 import { asConnectError, connectError, loginError } from "./errors.js"
+import type { Client } from "./pgClient.js"
 import { reachServer, warnOfPooler } from "./pooler.js"
 import { checkRole } from "./roles.js"
-import type { Client } from "./session.js"
-import { realClock, Session } from "./session.js"
+import { Session } from "./session.js"
 import { onUnixSocket } from "./tls.js"
 
 /**
@@ -69,7 +70,7 @@ const open = (
       Effect.sync(() => new Session(client as unknown as Client, target, onLost)),
       (session) => session.close
     )
-    const began = realClock.unsafeCurrentTimeMillis()
+    const began = ioClock.unsafeCurrentTimeMillis()
     yield* Effect.async<void, SqlError>((resume) => {
       const failed = (error: unknown) => {
         // Before there is another dial.
@@ -86,7 +87,7 @@ const open = (
       })
       return Effect.sync(() => session.destroy())
     })
-    target.reach.connected(realClock.unsafeCurrentTimeMillis() - began)
+    target.reach.connected(ioClock.unsafeCurrentTimeMillis() - began)
     session.listen()
     return session
   })
@@ -116,7 +117,7 @@ export const connectInTime = (target: Target, onLost: (session: Session) => void
         duration: target.connectTimeout,
         onTimeout: () => connectError(new Cause.TimeoutException("connectTimeout has passed"))
       }),
-      Effect.withClock(realClock)
+      Effect.withClock(ioClock)
     )
   )
 

@@ -10,6 +10,7 @@ import * as Scope from "effect/Scope"
 import Dns from "node:dns"
 import { isIP } from "node:net"
 import { WrongRole } from "../../PgError.js"
+import { ioClock } from "../ioClock.js"
 import type { Reach } from "../pool/reach.js"
 import { connectError, noAnswer, noHost } from "./errors.js"
 import type { Host, Hosts } from "./hosts.js"
@@ -17,7 +18,6 @@ import { labelOf } from "./hosts.js"
 import { isPermanent } from "./permanent.js"
 import type { Role } from "./roles.js"
 import { roleOf } from "./roles.js"
-import { realClock } from "./session.js"
 
 /** Where a session is opened: a host, and the address that is taken of those that it has. @internal */
 export interface Place {
@@ -175,7 +175,7 @@ const thatCount = (failures: ReadonlyArray<Failure>): ReadonlyArray<Failure> => 
   return refusals.length > 0 ? refusals : failures
 }
 
-const now = (): number => realClock.unsafeCurrentTimeMillis()
+const now = (): number => ioClock.unsafeCurrentTimeMillis()
 
 const partOf = (until: number, left: number, { youngFor }: Reach): number =>
   left === 1 ? until : now() + Math.min((until - now()) / left, youngFor - aLittle)
@@ -186,7 +186,7 @@ const inTime = (until: number) => <A, R>(effect: Effect.Effect<A, SqlError, R>):
   return Effect.clockWith((own) =>
     Effect.withClock(effect, own).pipe(
       Effect.timeoutFail({ duration, onTimeout: () => noAnswer(duration) }),
-      Effect.withClock(realClock)
+      Effect.withClock(ioClock)
     )
   )
 }

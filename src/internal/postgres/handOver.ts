@@ -1,6 +1,6 @@
 /** @internal */
+import type { Client } from "./pgClient.js"
 import { thrown } from "./rows.js"
-import type { Client } from "./session.js"
 
 type Callback = (error: unknown, result?: unknown) => void
 

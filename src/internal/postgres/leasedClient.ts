@@ -1,7 +1,7 @@
 /** @internal */
 import type * as Pg from "pg"
 import { LeaseEnded } from "../../PgError.js"
-import type { Client } from "./session.js"
+import type { Client } from "./pgClient.js"
 
 type Listener = (...args: Array<any>) => void
 

@@ -16,6 +16,7 @@ import type * as StreamEmit from "effect/StreamEmit"
 import * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
 import type { ListenEvent } from "../../PgPool.js"
+import { ioClock } from "../ioClock.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import type { Settings } from "../pool/settings.js"
 import { wordsOf } from "../words.js"
@@ -26,7 +27,6 @@ import { connectError, statementError } from "./errors.js"
 import { isPermanent } from "./permanent.js"
 import { servingProcess, warning } from "./pooler.js"
 import type { Session } from "./session.js"
-import { realClock } from "./session.js"
 
 type Listener = StreamEmit.EmitOpsPush<SqlError, ListenEvent>
 
@@ -172,7 +172,7 @@ class Switchboard {
         schedule: Schedule.resetAfter(this.settings.connectRetry, healthyAfter),
         while: (error) => !isFinal(error)
       }),
-      Effect.withClock(realClock),
+      Effect.withClock(ioClock),
       Effect.catchAll((error) => Effect.sync(() => this.giveUp(error)))
     )
   )
@@ -253,7 +253,7 @@ class Switchboard {
   /** A socket that says nothing for so long is given up. */
   private inTime<A>(session: Session, answer: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
     return Effect.flatMap(
-      leaveAfter(answer, this.target.reach.cleanupTimeout, realClock),
+      leaveAfter(answer, this.target.reach.cleanupTimeout, ioClock),
       (answer): Effect.Effect<A, SqlError> => {
         if (Option.isNone(answer)) session.destroy()
         // Whether it was still done does not matter: the next session is asked again.

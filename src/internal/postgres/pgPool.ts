@@ -10,6 +10,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../../PgPool.js"
 import { fromState, makeState, orDie, use } from "../elasticPool.js"
+import { ioClock } from "../ioClock.js"
 import type { BadOption } from "../options.js"
 import { decodePool } from "../options.js"
 import { lease, makeClient } from "./client.js"
@@ -22,7 +23,6 @@ import { asSqlError, connectError } from "./errors.js"
 import { isPermanent } from "./permanent.js"
 import type { Pool } from "./pooled.js"
 import type { Session } from "./session.js"
-import { realClock } from "./session.js"
 import { Strays } from "./strays.js"
 
 /** @internal */
@@ -70,16 +70,14 @@ const decode = (options: Api.PgPoolOptions): Either.Either<Decoded, BadOption> =
 /** Fails with the last connect error, or for want of any, once `connectTimeout` has passed. */
 const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<void, SqlError> => {
   const onTimeout = () => {
-    const failure = state.outage.lastFailure === undefined
-      ? new Cause.TimeoutException("no connection within connectTimeout")
-      : Cause.squash(state.outage.lastFailure)
+    const failure = state.outage.reason ?? new Cause.TimeoutException("no connection within connectTimeout")
     return failure instanceof SqlError ? failure : connectError(failure)
   }
   return Effect.asVoid(Effect.scoped(lease(state))).pipe(
     Effect.mapError(asSqlError),
     Effect.interruptible,
     Effect.timeoutFail({ duration: connectTimeout, onTimeout }),
-    Effect.withClock(realClock)
+    Effect.withClock(ioClock)
   )
 }
 
@@ -103,7 +101,7 @@ const open = (
       needsReset: (session) => target.reset === "session" || !session.isClean,
       isTransient: (error) => !isPermanent(error),
       isPermanent,
-      ioClock: realClock
+      ioClock
     }, {
       share: target.multiplex,
       canShare: (session) => session.canShare,

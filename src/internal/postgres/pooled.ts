@@ -7,13 +7,13 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type { AsyncResource } from "node:async_hooks"
 import { borrowerOf, Loan } from "../elasticPool.js"
+import { ioClock } from "../ioClock.js"
 import { awaiting } from "../lean.js"
 import type { ElasticPoolState } from "../pool/pool.js"
 import type { Slot } from "../pool/slot.js"
 import { asSqlError, isNotSent, mostRetries, queryTimedOut } from "./errors.js"
 import type { Query } from "./query.js"
 import type { Session } from "./session.js"
-import { realClock } from "./session.js"
 
 /** @internal */
 export type Pool = ElasticPoolState<Session, SqlError>
@@ -102,7 +102,7 @@ class PooledStatement<A> {
       this.leave()
       this.end(Exit.fail(queryTimedOut()))
     })
-    this.deadline = Effect.runFork(Effect.withClock(Effect.delay(timedOut, queryTimeout), realClock))
+    this.deadline = Effect.runFork(Effect.withClock(Effect.delay(timedOut, queryTimeout), ioClock))
   }
 
   interrupt(): void {

@@ -1,11 +1,11 @@
 /** @internal */
 import { randomBytes } from "node:crypto"
 import { isServerError } from "./codes.js"
+import type { Client } from "./pgClient.js"
 import type { Wire } from "./portal.js"
 import { prepareValues } from "./portal.js"
 import type { Query } from "./query.js"
 import { StatementQuery } from "./query.js"
-import type { Client } from "./session.js"
 
 /**
  * The prepared statements of one session: the server parses each text once and knows it by a name. No name is ever used

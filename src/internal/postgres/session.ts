@@ -1,11 +1,9 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
-import type * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
 import { ioClock } from "../ioClock.js"
 import { awaiting } from "../lean.js"
@@ -26,79 +24,17 @@ import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
 import type { OwnQuery } from "./handOver.js"
 import { HandOver, Supplanted } from "./handOver.js"
+import type { Client } from "./pgClient.js"
 import { heldBack } from "./pooler.js"
 import { inOnePiece } from "./portal.js"
 import { NamedQuery, PreparedStatements } from "./prepared.js"
 import { watchProtocol } from "./protocol.js"
 import type { Query } from "./query.js"
 import { StatementQuery } from "./query.js"
+import type { Manner, OnInterrupt, Request, Sender } from "./request.js"
+import { Sent } from "./request.js"
 import type { Reported } from "./roles.js"
 import { askRole, isForReading, isForWriting, roleOf, watchRole } from "./roles.js"
-
-/**
- * What happens to a statement whose caller is interrupted: it is cancelled on the server, or left to end by itself
- * (a COMMIT must never be cancelled, R22).
- *
- * @internal
- */
-export type OnInterrupt = "cancel" | "leave"
-
-/** Whom a query is sent for. @internal */
-export interface Sender {
-  /** Why it must not be sent any more; asked at the very moment. */
-  readonly refusal: SqlError | undefined
-  /** Told when the caller is interrupted after it was sent, and before it has heard the answer. */
-  onCutOff(): void
-  /** Told the answer after that. */
-  onLateAnswer?(answer: Exit.Exit<unknown, SqlError>): void
-}
-
-/** How a query is sent. @internal */
-export interface Manner {
-  readonly onInterrupt: OnInterrupt
-  /** Others are on their way at the same time, each for itself (`pg` calls that its pipeline mode). */
-  readonly isShared?: boolean
-  /** Whether it may store something, or nobody can tell. */
-  readonly isWrite?: boolean
-}
-
-/** A query that was sent. @internal */
-export interface Request<A> {
-  /** The answer, once it is there. */
-  readonly answer: Exit.Exit<A, SqlError> | undefined
-  /** Nobody waits for the answer any more. It is told all the same. */
-  readonly abandon: () => void
-}
-
-/**
- * A class although it has one use: V8 comes to allocate object literals that outlive a few collections among the old
- * objects, where each would keep all that its query was made of until the next major collection.
- */
-class Sent<A> implements Request<A> {
-  answer: Exit.Exit<A, SqlError> | undefined = undefined
-  constructor(readonly abandon: () => void) {}
-}
-
-/** `pg`'s client, with the parts that are not in its types. @internal */
-export interface Client extends Omit<Pg.Client, "connection" | "query" | "connect" | "end"> {
-  readonly connection: Pg.Connection
-  readonly processID: number | null
-  readonly secretKey: number | null
-  readonly readyForQuery?: boolean
-  /** Whether queries are sent before the last one is answered. */
-  pipeline: boolean
-  /** `false` after an error of the connection: nothing is sent any more, although its socket may not have ended yet. */
-  readonly _queryable: boolean
-  /** Somebody has said good-bye. */
-  readonly _ending: boolean
-  readonly getTransactionStatus: () => "I" | "T" | "E" | null
-  readonly query: (query: unknown, callback?: (error: unknown, result: any) => void) => unknown
-  readonly connect: (callback: (error: unknown) => void) => void
-  readonly end: (callback: () => void) => void
-}
-
-/** Real time: no test clock can move a socket (R14). @internal */
-export const realClock: Clock.Clock = ioClock
 
 /**
  * One session of PostgreSQL. It is told what is sent, and knows when it is settled: no statement in flight, and no
@@ -240,7 +176,7 @@ export class Session {
       : Effect.interruptible(answer).pipe(
         // What can't be interrupted, as a finaliser, is waited for no longer either.
         Effect.timeoutFail({ duration: queryTimeout, onTimeout: queryTimedOut }),
-        Effect.withClock(realClock)
+        Effect.withClock(ioClock)
       )
   }
 

@@ -10,7 +10,8 @@ import { resumeHere } from "../lean.js"
 import { SafeCursor } from "./cursor.js"
 import { statementError, transformedRows } from "./errors.js"
 import { Portal, prepareValues } from "./portal.js"
-import type { Sender, Session } from "./session.js"
+import type { Sender } from "./request.js"
+import type { Session } from "./session.js"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 

@@ -20,14 +20,15 @@ import {
 } from "../../PgError.js"
 import type { TransactionOptions } from "../../PgPool.js"
 import { orDie } from "../elasticPool.js"
+import { ioClock } from "../ioClock.js"
 import { attempt, BadOption, fieldsOf, ofType, schedule } from "../options.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import type { Reach } from "../pool/reach.js"
 import { causes, codeOf, isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
 import { isNotSent, mostRetries } from "./errors.js"
-import type { Sender, Session } from "./session.js"
-import { realClock } from "./session.js"
+import type { Sender } from "./request.js"
+import type { Session } from "./session.js"
 import type { Holder, Restore } from "./turn.js"
 import { unbatched } from "./unbatched.js"
 
@@ -420,7 +421,7 @@ const undo = (self: Transactions, level: Level, { rollback }: Kind): Effect.Effe
     // There is no such savepoint: the transaction around it had failed before.
     Effect.catchIf(({ cause }) => codeOf(cause) === "3B001", () => Effect.void)
   )
-  const undoing = leaveAfter(rollBack, self.reach.cleanupTimeout, realClock).pipe(
+  const undoing = leaveAfter(rollBack, self.reach.cleanupTimeout, ioClock).pipe(
     Effect.map((exit) => {
       // Whose lease has ended has left the rest to the connection's own fiber (R15), and a lost one to the server.
       if (!level.isAlive || !session.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
