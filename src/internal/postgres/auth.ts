@@ -110,7 +110,6 @@ export const guardLogin = (connection: Connection, requirement: Requirement): vo
 class Login {
   private method: Method | "unknown" = "none"
   private hasProved = false
-  private isOver = false
 
   constructor(private readonly requirement: Requirement) {}
 
@@ -123,13 +122,8 @@ class Login {
         // `pg` looks at the proof itself, and a wrong one ends the session.
         this.hasProved = true
         return undefined
-      case "authenticationOk": {
-        const refusal = this.ofSuccess()
-        this.isOver = refusal === undefined
-        return refusal
-      }
-      case "readyForQuery":
-        return this.isOver ? undefined : "it has not said that the login has succeeded"
+      case "authenticationOk":
+        return this.ofSuccess()
       default:
         return event.startsWith("authentication") ? this.ofQuestion(event, message) : undefined
     }

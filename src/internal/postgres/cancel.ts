@@ -30,11 +30,12 @@ interface Connection extends Omit<Pg.Connection, "stream"> {
   attachListeners: (stream: { readonly resume: () => unknown }) => void
 }
 
-/** Where a cancel of a session goes; it is known then also when the session is gone. @internal */
+/** Where a cancel of a session goes, also when the session is gone. The key is to be in no output (R20). @internal */
 export const cancellable = (session: Cancellable & { readonly connection: Pg.Connection }): Cancellable => {
   const { remoteAddress, remotePort } = (session.connection as unknown as Connection).stream
   const { host, port, processID, secretKey, ssl, sslNegotiation } = session
-  return { remoteAddress, remotePort, processID, secretKey, host, port, ssl, sslNegotiation }
+  const shown = { remoteAddress, remotePort, processID, host, port, ssl, sslNegotiation }
+  return Object.defineProperty(shown, "secretKey", { value: secretKey }) as Cancellable
 }
 
 /**
