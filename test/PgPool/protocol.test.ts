@@ -188,16 +188,15 @@ describe("R17 whatever a server sends", () => {
       const pool = yield* poolOn(server, { acquireTimeout: "10 seconds" })
       const bound = pool.client.unsafe("SELECT $1 rows=2", ["tok1"])
       const streamed = Stream.runDrain(bound.stream)
-      const runs: ReadonlyArray<Effect.Effect<unknown, SqlError>> = [
-        select(pool, "tok1"),
-        bound,
-        streamed,
-        pool.client.withTransaction(streamed)
-      ]
+      const runs: ReadonlyArray<Effect.Effect<unknown, SqlError>> = [select(pool, "tok1"), bound, streamed]
       for (const run of runs) {
         change(server, "tok1", () => [Wire.ready()])
         assert.isTrue(PgError.isOutcomeUnknown(yield* Effect.flip(run)))
       }
+      // But for the whole transaction: that was not committed.
+      change(server, "tok1", () => [Wire.ready()])
+      const whole = yield* Effect.flip(pool.client.withTransaction(streamed))
+      assert.isTrue(whole instanceof SqlError && whole.cause instanceof PgError.NotCommitted)
       change(server, "COMMIT", () => [Wire.ready()])
       const commit = yield* Effect.flip(pool.client.withTransaction(select(pool, "tok2")))
       assert.isTrue(commit instanceof SqlError && commit.cause instanceof PgError.CommitOutcomeUnknown)
