@@ -14,7 +14,7 @@ const everything = ({ pool, server, sql }: TestPool) =>
     const numbers = sql<{ n: number }>`SELECT n FROM generate_series(1, ${300}) n`
     const sleep = `SELECT pg_sleep(60) AS ${uniqueName()}`
     const sleeping = server.query("SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE $1", [
-      `${sleep}%`
+      `%${sleep}%`
     ])
     const results = {
       rows: yield* sql`SELECT ${1}::int AS n, ${"a"} AS s`,
