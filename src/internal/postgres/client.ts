@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { randomUUID } from "node:crypto"
 import type { PgPool, PgPoolOptions } from "../../PgPool.js"
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed } from "../../PoolError.js"
@@ -27,15 +28,16 @@ import type { Transactions } from "./transaction.js"
 import { Level, makeTransaction, makeWithConnection, withOptions } from "./transaction.js"
 import { makeTransforms } from "./transforms.js"
 
-let clients = 0
-
 /**
  * The way of a client's statements to a session: that of the transaction or connection that the fiber is in, else one of
  * the pool.
  */
 class Router extends Statements {
-  /** A tag of its own for each client: nobody else's transaction is taken for ours. */
-  private readonly tag = Context.GenericTag<Level>(`effect-pgpool/Transaction/${++clients}`)
+  /**
+   * A tag of its own for each client, also of another copy of this package, as dependencies may bring one along: nobody
+   * else's transaction is taken for ours.
+   */
+  private readonly tag = Context.GenericTag<Level>(`effect-pgpool/Transaction/${randomUUID()}`)
 
   constructor(private readonly pool: Pool) {
     super()

@@ -2,11 +2,31 @@
 import { SqlError } from "@effect/sql/SqlError"
 import * as Predicate from "effect/Predicate"
 
+// A process may have two copies of this package: errors of the other one are known by these.
+const connectFailed = Symbol.for("effect-pgpool/ConnectFailed")
+const noPassword = Symbol.for("effect-pgpool/NoPassword")
+
 /** No connection could be opened: nothing that was to run on it has been sent. @internal */
-export class ConnectFailed extends SqlError {}
+export class ConnectFailed extends SqlError {
+  static override [Symbol.hasInstance](error: unknown): error is ConnectFailed {
+    return Predicate.hasProperty(error, connectFailed)
+  }
+
+  get [connectFailed](): true {
+    return true
+  }
+}
 
 /** Nor was one dialled, since the `password` effect failed. @internal */
-export class NoPassword extends ConnectFailed {}
+export class NoPassword extends ConnectFailed {
+  static override [Symbol.hasInstance](error: unknown): error is NoPassword {
+    return Predicate.hasProperty(error, noPassword)
+  }
+
+  get [noPassword](): true {
+    return true
+  }
+}
 
 /** The SQLSTATE that the server answered with, or the code of a failed system call. @internal */
 export const codeOf = (error: unknown): string | undefined =>
