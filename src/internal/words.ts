@@ -1,4 +1,13 @@
 /** @internal */
+import { isNativeError } from "node:util/types"
+
+/**
+ * Test runners such as Jest run programs in a context of their own, where `Error` is another one than that of Node, whose
+ * errors then are no instances of it.
+ *
+ * @internal
+ */
+export const isError = (cause: unknown): cause is Error => isNativeError(cause) || cause instanceof Error
 
 /** What a failure says of itself, in a few words. @internal */
-export const wordsOf = (cause: unknown): string => cause instanceof Error ? cause.message || cause.name : String(cause)
+export const wordsOf = (cause: unknown): string => isError(cause) ? cause.message || cause.name : String(cause)

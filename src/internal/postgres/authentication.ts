@@ -1,4 +1,5 @@
 /** @internal */
+import { isError } from "../words.js"
 
 /**
  * Why `pg` itself can't log in, in words for people. Its own errors have no code, so that their words tell them apart;
@@ -30,7 +31,7 @@ const unknownTo = (method: string): string =>
 
 /** @internal */
 export const authenticationReason = (cause: unknown): string | undefined => {
-  const message = cause instanceof Error ? cause.message : ""
+  const message = isError(cause) ? cause.message : ""
   for (const [words, reason] of reasons) {
     const found = words.exec(message)
     if (found !== null) return reason(...found.slice(1))

@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import { NoHost, OutcomeUnknown } from "../../PgError.js"
 import type { PoolError } from "../../PoolError.js"
-import { wordsOf } from "../words.js"
+import { isError, wordsOf } from "../words.js"
 import { authenticationReason, withoutPassword } from "./authentication.js"
 import { codeOf, ConnectFailed, NoPassword } from "./codes.js"
 import { isPermanent } from "./permanent.js"
@@ -96,6 +96,6 @@ const describe = (cause: unknown): string => {
 const reasonOf = (cause: unknown): string => {
   const reason = tlsReason(cause) ?? authenticationReason(cause)
   if (reason !== undefined) return reason
-  if (cause instanceof Error && cause.message !== "") return cause.message
+  if (isError(cause) && cause.message !== "") return cause.message
   return codeOf(cause) ?? (Cause.isCause(cause) ? Cause.pretty(cause) : wordsOf(cause))
 }

@@ -5,6 +5,7 @@ import { createSecureContext } from "node:tls"
 import * as Pg from "pg"
 import type { PgPoolOptions } from "../../PgPool.js"
 import { BadOption } from "../options.js"
+import { isError } from "../words.js"
 import { codeOf } from "./codes.js"
 import type { FromUrl } from "./url.js"
 
@@ -243,4 +244,4 @@ export const tlsReason = (cause: unknown): string | undefined =>
     ? String(cause.reason)
     : undefined
 
-const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : ""
+const messageOf = (cause: unknown): string => isError(cause) ? cause.message : ""

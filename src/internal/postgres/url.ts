@@ -2,6 +2,7 @@
 import * as Redacted from "effect/Redacted"
 import * as ConnectionString from "pg-connection-string"
 import { BadOption } from "../options.js"
+import { isError } from "../words.js"
 import { decodeRequirement } from "./auth.js"
 import type { Named } from "./hosts.js"
 import { checkNamed, severalHosts } from "./hosts.js"
@@ -50,7 +51,7 @@ export const parseUrl = (url: Redacted.Redacted): FromUrl => {
   try {
     return text.startsWith("/") ? readFolder(text) : read(split(text))
   } catch (error) {
-    const why = error instanceof Error || error instanceof BadOption ? ` (${error.message})` : ""
+    const why = isError(error) || error instanceof BadOption ? ` (${error.message})` : ""
     throw new BadOption("url", "<redacted>", `a URL such as postgresql://user:password@host:5432/database${why}`)
   }
 }
