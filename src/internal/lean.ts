@@ -11,7 +11,7 @@ import { AsyncResource } from "node:async_hooks"
  *
  * @internal
  */
-export const contextOfNow = (): AsyncResource => new AsyncResource("effect-pgpool", { requireManualDestroy: true })
+export const contextOfNow = (): AsyncResource => new AsyncResource("effect-pgpool")
 
 /** Has a fiber resumed in the async context in which it began to wait. @internal */
 export const resumeHere = <A>(resume: (answer: A) => void, context = contextOfNow()): (answer: A) => void => (answer) =>

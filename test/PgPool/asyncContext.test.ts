@@ -2,9 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { context, trace } from "@opentelemetry/api"
 import { Effect, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
-import { AsyncLocalStorage } from "node:async_hooks"
+import { AsyncLocalStorage, createHook } from "node:async_hooks"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { openTelemetry } from "../support/instrumentation.js"
-import { makePool } from "../support/pgPool.js"
+import { eventually, makePool } from "../support/pgPool.js"
 
 const storage = new AsyncLocalStorage<number>()
 
@@ -63,5 +65,40 @@ describe("AsyncLocalStorage", () => {
         ])
       )
       for (const id of requests) assert.strictEqual(found.get(`SELECT ${id} AS n`), parent(id).spanId)
+    }))
+})
+
+/** What others keep for each async resource of ours they drop when they hear of its end: `cls-hooked`, profilers. */
+const watchResources = Effect.acquireRelease(
+  Effect.sync(() => {
+    const alive = new Set<number>()
+    let begun = 0
+    const hook = createHook({
+      init: (id, type) => {
+        if (type !== "effect-pgpool") return
+        begun++
+        alive.add(id)
+      },
+      destroy: (id) => alive.delete(id)
+    })
+    return { alive, begun: () => begun, hook: hook.enable() }
+  }),
+  ({ hook }) => Effect.sync(() => hook.disable())
+)
+
+setFlagsFromString("--expose-gc")
+const collectGarbage: () => void = runInNewContext("gc")
+
+describe("async hooks", () => {
+  it.scopedLive("whoever counts async resources hears of the end of each of ours", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makePool({ maxsize: 2 })
+      const { alive, begun } = yield* watchResources
+      yield* Effect.forEach(requests, (n) => sql`SELECT ${n}::int`, { concurrency: "unbounded" })
+      assert.isAtLeast(begun(), requests.length)
+      yield* eventually(
+        Effect.sync(() => (collectGarbage(), alive.size)),
+        (size) => size < requests.length / 2
+      )
     }))
 })
