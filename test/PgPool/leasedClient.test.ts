@@ -70,8 +70,8 @@ describe("R15 the pg client of a lease", () => {
         yield* sql.withTransaction(Effect.gen(function*() {
           yield* insert(sql, table, 1)
           assert.throws(() => leaked.pg, PgError.LeaseEnded)
-          const rollback = Effect.tryPromise({ try: () => leaked.pg.query("ROLLBACK"), catch: (error) => error })
-          assert.instanceOf(yield* promptly(Effect.flip(rollback)), PgError.LeaseEnded)
+          const rollback = Effect.tryPromise(() => leaked.pg.query("ROLLBACK"))
+          assert.instanceOf((yield* promptly(Effect.flip(rollback))).error, PgError.LeaseEnded)
         }))
         assert.deepStrictEqual(yield* table.ids, [1])
       }))

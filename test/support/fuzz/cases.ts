@@ -3,7 +3,7 @@ import { Reactivity } from "@effect/experimental"
 import type { PgClient } from "@effect/sql-pg"
 import { SqlError } from "@effect/sql/SqlError"
 import type { Scope } from "effect"
-import { Cause, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
+import { Cause, Data, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
 import { PgPool } from "effect-pgpool"
 import type { Certificate } from "../certificates.js"
 import type { FakeServer, FakeSession } from "../fakeServer.js"
@@ -14,7 +14,7 @@ import * as Wire from "../wire.js"
 import { cut, mutate } from "./mutations.js"
 
 /** What must not have been. */
-export class Fault extends Error {}
+export class Fault extends Data.TaggedError("Fault")<{ readonly message: string }> {}
 
 type Rows = ReadonlyArray<{ readonly token?: unknown }>
 type Call = Effect.Effect<unknown, unknown, Scope.Scope>
@@ -162,7 +162,7 @@ export const play = (chance: Chance, certificate: Certificate, index: number): E
       maxoverflow: 2,
       ...patience,
       ...moment.options
-    }).pipe(Effect.provide(Reactivity.layer))
+    }).pipe(Effect.provide(Reactivity.layer), Effect.orDie)
     const sql = pool.client
     if (name === idle) {
       yield* Effect.exit(select(sql, "tok3"))
@@ -179,7 +179,7 @@ export const play = (chance: Chance, certificate: Certificate, index: number): E
     yield* serves(sql)
     return name
   })).pipe(
-    Effect.timeoutFail({ duration: deadline, onTimeout: () => new Fault("The case did not end") })
+    Effect.timeoutFail({ duration: deadline, onTimeout: () => new Fault({ message: "The case did not end" }) })
   )
 
 const write = (session: FakeSession, messages: ReadonlyArray<Buffer>, chance: Chance): void => {
@@ -198,7 +198,7 @@ const write = (session: FakeSession, messages: ReadonlyArray<Buffer>, chance: Ch
 
 const ended = (who: string, call: Call): Effect.Effect<Exit.Exit<unknown, unknown>, Fault> =>
   Effect.exit(Effect.scoped(call)).pipe(
-    Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => new Fault(`${who} did not end`) })
+    Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => new Fault({ message: `${who} did not end` }) })
   )
 
 /** What it has given, if it has not failed as it may fail. */
@@ -208,20 +208,22 @@ const typed = (who: string, exit: Exit.Exit<unknown, unknown>): Effect.Effect<un
   return Option.isSome(failure) && failure.value instanceof SqlError && Cause.isFailure(exit.cause) &&
       Option.isNone(Cause.dieOption(exit.cause))
     ? Effect.succeed(undefined)
-    : Effect.fail(new Fault(`${who}: not an SqlError: ${Cause.pretty(exit.cause)}`))
+    : Effect.fail(new Fault({ message: `${who}: not an SqlError: ${Cause.pretty(exit.cause)}` }))
 }
 
 const own = (rows: Rows, token: string, who: string): Effect.Effect<void, Fault> =>
   rows.length === 3 && rows.every((row) => row.token === token)
     ? Effect.void
-    : Effect.fail(new Fault(`${who} has another's rows: ${JSON.stringify(rows)}`))
+    : Effect.fail(new Fault({ message: `${who} has another's rows: ${JSON.stringify(rows)}` }))
 
 /** As soon as all sessions that were hit have been given up, and no login is remembered to have been refused (R18). */
 const serves = (sql: PgClient.PgClient): Effect.Effect<void, Fault> =>
   Effect.gen(function*() {
     let last: unknown
     for (let inARow = 0, left = 60; inARow < 2; left--) {
-      if (left === 0) return yield* Effect.fail(new Fault(`The pool does not serve any more: ${JSON.stringify(last)}`))
+      if (left === 0) {
+        return yield* Effect.fail(new Fault({ message: `The pool does not serve any more: ${JSON.stringify(last)}` }))
+      }
       const exit = yield* ended("who comes later", select(sql, `tok${100 + left}`))
       const rows = yield* typed("who comes later", exit)
       const isOwn = rows !== undefined && Exit.isSuccess(yield* Effect.exit(own(rows as Rows, `tok${100 + left}`, "")))
