@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { OutcomeUnknown } from "effect-pgpool/PgError"
 import { Sockets } from "../support/faults/sockets.js"
-import { eventually, isSleeping, makePool, pause, promptly, serverUrl } from "../support/pgPool.js"
+import { eventually, isSleeping, makePool, pause, promptly, serverUrl, watch } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
 /** A function for the session that heeds no cancel. */
@@ -50,6 +50,19 @@ describe("I1 the hard limit is what the server feels", () => {
         yield* Fiber.interrupt(fiber)
       }
       yield* promptly(close)
+    }))
+
+  it.scopedLive("one that the server ends while the pool waits for it to heed a cancel harms nobody", () =>
+    Effect.gen(function*() {
+      const options = { maxsize: 1, maxoverflow: 1, onConnect: stubborn, cleanupTimeout: 5000 } as const
+      const { sql, until } = yield* makePool(options)
+      const fiber = yield* Effect.fork(sql`SELECT pg_temp.stubborn(${30})`)
+      const [{ pid }] = yield* until((sessions) => sessions.some(({ wait_event }) => wait_event === "PgSleep"))
+      yield* promptly(Fiber.interrupt(fiber))
+      yield* pause(100)
+      const server = yield* watch()
+      yield* server.query(`SELECT pg_terminate_backend(${pid})`)
+      assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
     }))
 
   it.scopedLive("onConnect that hangs, and can't be interrupted, is left behind without its socket", () =>

@@ -15,6 +15,8 @@ interface Session {
   readonly runsForNobody: boolean
   /** How often the server has been ready for what comes next. */
   readonly readies: number
+  /** Whether it has ended, for whatever reason. */
+  readonly ended: boolean
   /** Whether something waits behind what runs that must not begin, as nobody can tell any more what it would do. */
   readonly hasUnbegunWrites: boolean
   /** Calls back when it is ready again, or has ended. */
@@ -130,7 +132,7 @@ export class Canceller {
   private readyAfter(readies: number): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
       const look = () => {
-        if (this.session.readies > readies) resume(Effect.void)
+        if (this.session.ended || this.session.readies > readies) resume(Effect.void)
         else this.session.onceReady(look)
       }
       look()

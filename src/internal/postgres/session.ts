@@ -45,7 +45,7 @@ import { askRole, isForReading, isForWriting, roleOf, watchRole } from "./roles.
 export class Session {
   /** Told when `canShare` may be true again without an answer having come. */
   onShareable: () => void = () => {}
-  private ended = false
+  ended = false
   /** How the connection was lost. */
   loss: unknown = undefined
   /** The server's last words: what it had not answered by then it has not done. */
