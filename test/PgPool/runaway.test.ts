@@ -40,17 +40,75 @@ describe("I1 the hard limit is what the server feels", () => {
       yield* close
     }))
 
-  it.scopedLive("a pool that closes waits for none of them", () =>
+  it.scopedLive("also through a proxy, which has its own end of each socket", () =>
     Effect.gen(function*() {
-      const options = { maxsize: 1, maxoverflow: 1, onConnect: stubborn, cleanupTimeout: 60, closeTimeout: 50 } as const
-      const { close, sql, until } = yield* makePool(options)
-      for (let i = 0; i < 2; i++) {
-        const fiber = yield* Effect.fork(sql`SELECT pg_temp.stubborn(${3})`)
-        yield* until((sessions) => sessions.filter(({ wait_event }) => wait_event === "PgSleep").length === i + 1)
-        yield* Fiber.interrupt(fiber)
+      const proxy = yield* Proxy.start(serverUrl)
+      const options = { maxsize: 2, maxoverflow: 2, onConnect: stubborn, cleanupTimeout: 100 } as const
+      const { app, server, sql } = yield* makePool({ url: proxy.url, ...options })
+      let most = 0
+      for (let i = 0; i < 16; i++) {
+        yield* promptly(Effect.exit(Effect.timeout(sql`SELECT pg_temp.stubborn(${5})`, 150)))
+        most = Math.max(most, (yield* server.sessions(app)).length)
       }
-      yield* promptly(close)
+      assert.isAtMost(most, 4)
     }))
+
+  it.scopedLive("also where several statements of one session are given up", () =>
+    Effect.gen(function*() {
+      const options = { maxsize: 1, maxoverflow: 2, multiplex: 4, onConnect: stubborn, cleanupTimeout: 60 } as const
+      const { app, server, sql } = yield* makePool(options)
+      const statements = [sql`SELECT pg_temp.stubborn(${5})`, sql`SELECT pg_temp.stubborn(${5})`]
+      let most = 0
+      for (let i = 0; i < 16; i++) {
+        const all = Effect.all(statements, { concurrency: "unbounded" })
+        yield* promptly(Effect.exit(Effect.timeout(all, 100)))
+        most = Math.max(most, (yield* server.sessions(app)).length)
+      }
+      assert.isAtMost(most, 4)
+      assert.isAtLeast(most, 3)
+    }))
+
+  it.scopedLive("one that was shared does not keep its place either", () =>
+    Effect.gen(function*() {
+      const options = { maxsize: 1, maxoverflow: 1, multiplex: 4, onConnect: stubborn, cleanupTimeout: 100 } as const
+      const { sql, until } = yield* makePool(options)
+      const fiber = yield* Effect.fork(sql`SELECT pg_temp.stubborn(${20})`)
+      yield* until((sessions) => sessions.some(({ wait_event }) => wait_event === "PgSleep"))
+      yield* promptly(Fiber.interrupt(fiber))
+      assert.deepStrictEqual(yield* Effect.timeout(sql`SELECT 1 AS n`, "10 seconds"), [{ n: 1 }])
+    }))
+
+  it.scopedLive("those that the network has lost, and that run nothing, keep no permit", () =>
+    Effect.gen(function*() {
+      const proxy = yield* Proxy.start(serverUrl)
+      const options = { maxsize: 2, maxoverflow: 2, cleanupTimeout: 200, queryTimeout: 200 } as const
+      const { sql } = yield* makePool({ url: proxy.url, ...options })
+      const both = Effect.all([sql`SELECT 1`, sql`SELECT 2`], { concurrency: 2 })
+      for (let i = 0; i < 3; i++) {
+        const isServed = Effect.map(Effect.exit(both), Exit.isSuccess)
+        yield* Effect.timeout(Effect.repeat(isServed, { until: (isServed) => isServed }), "10 seconds")
+        proxy.halfOpen()
+        yield* Effect.exit(both)
+      }
+      assert.deepStrictEqual(yield* Effect.timeout(Effect.retry(sql`SELECT 1 AS n`, { times: 20 }), "10 seconds"), [
+        { n: 1 }
+      ])
+    }))
+
+  it.scopedLive.each([1, 4])(
+    "a pool that closes waits for none of them (multiplex %s)",
+    (multiplex) =>
+      Effect.gen(function*() {
+        const options = { maxsize: 1, maxoverflow: 1, multiplex, onConnect: stubborn, cleanupTimeout: 60 } as const
+        const { close, sql, until } = yield* makePool(options)
+        for (let i = 0; i < 2; i++) {
+          const fiber = yield* Effect.fork(sql`SELECT pg_temp.stubborn(${3})`)
+          yield* until((sessions) => sessions.filter(({ wait_event }) => wait_event === "PgSleep").length === i + 1)
+          yield* Fiber.interrupt(fiber)
+        }
+        yield* promptly(close)
+      })
+  )
 
   it.scopedLive("one that the server ends while the pool waits for it to heed a cancel harms nobody", () =>
     Effect.gen(function*() {

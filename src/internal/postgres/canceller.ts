@@ -49,7 +49,7 @@ export class Canceller {
   /** It has begun, and there may be more to cancel. */
   isAtWork = false
   private fiber: Fiber.RuntimeFiber<void> | undefined = undefined
-  /** Whether the server was there to take the last request. */
+  /** Whether the server was there to take a request for what runs. */
   hasReached = false
 
   constructor(private readonly session: Session) {}
@@ -57,6 +57,7 @@ export class Canceller {
   start(): void {
     if (this.isAtWork || !this.session.runsForNobody) return
     this.isAtWork = true
+    this.hasReached = this.session.cancellable.processID === null
     const work = this.session.hasUnbegunWrites ? this.cutOff : this.run
     this.fiber = Effect.runFork(Effect.withClock(work, ioClock))
   }
@@ -115,7 +116,6 @@ export class Canceller {
   /** Ends when the request can hit nothing any more. Servers that gave no key for it have to end by themselves. */
   private readonly request: Effect.Effect<void, string> = Effect.suspend(() => {
     const { cancellable, target } = this.session
-    this.hasReached = cancellable.processID === null
     if (cancellable.processID === null) return Effect.void
     this.isSending = true
     return cancelRequest(cancellable, target, () => this.hasReached = true).pipe(

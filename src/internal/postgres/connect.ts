@@ -5,9 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { TcpSocketConnectOpts } from "node:net"
-import { Socket } from "node:net"
+import { isIP, Socket } from "node:net"
 import type * as Pg from "pg"
 import { ioClock } from "../ioClock.js"
+import { ask } from "./ask.js"
 import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
 import { withFresh } from "./credentials.js"
@@ -120,6 +121,30 @@ export const connectInTime = (target: Target, onLost: (session: Session) => void
       Effect.withClock(ioClock)
     )
   )
+
+/**
+ * Whether the server still runs something in a session that can't be asked itself: a session of its own asks, at the
+ * same address. Where nobody can tell, it does; of what is behind a pooler nothing is known.
+ *
+ * @internal
+ */
+export const stillRuns = (target: Target, { cancellable, processId }: Session): Effect.Effect<boolean> => {
+  const { host: name, port, remoteAddress } = cancellable
+  const isNamed = target.stream === undefined && !name.startsWith("/") && isIP(name) === 0
+  const place = { host: { name, port }, address: isNamed ? remoteAddress : undefined }
+  const question =
+    `SELECT count(*) FROM pg_stat_activity WHERE pid = ${processId} AND coalesce(state, '') NOT LIKE 'idle%'`
+  const answer = Effect.withClock(target.password, target.clock).pipe(
+    Effect.flatMap((password) => open(target, password, place, () => {})),
+    Effect.flatMap((session) => ask(session, question)),
+    Effect.scoped,
+    Effect.timeout(target.connectTimeout),
+    Effect.withClock(ioClock)
+  )
+  return processId === 0
+    ? Effect.succeed(true)
+    : Effect.matchCause(answer, { onFailure: () => true, onSuccess: (n) => n !== "0" })
+}
 
 /** What each session gets before its first use, and again after all was discarded. */
 const prepare = (target: Target, session: Session): Effect.Effect<void, SqlError> =>

@@ -17,4 +17,6 @@ export interface Client extends Omit<Pg.Client, "connection" | "query" | "connec
   readonly query: (query: unknown, callback?: (error: unknown, result: any) => void) => unknown
   readonly connect: (callback: (error: unknown) => void) => void
   readonly end: (callback: () => void) => void
+  /** Tells all that wait for an answer that none will come. */
+  readonly _errorAllQueries: (error: unknown) => void
 }

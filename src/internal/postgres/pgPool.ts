@@ -16,7 +16,7 @@ import { decodePool } from "../options.js"
 import { lease, makeClient } from "./client.js"
 import type { Target } from "./config.js"
 import { decodeTarget } from "./config.js"
-import { connect, reset } from "./connect.js"
+import { connect, reset, stillRuns } from "./connect.js"
 import { Lease } from "./connection.js"
 import * as Env from "./env.js"
 import { asSqlError, connectError } from "./errors.js"
@@ -86,7 +86,7 @@ const open = (
   decoded: Decoded
 ): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
-    const strays = new Strays(() => state.settings.maxoverflow)
+    const strays = new Strays(() => state.settings.maxoverflow, (session) => stillRuns(target, session))
     const target: Target = { ...decoded, clock: yield* Effect.clock, strays }
     yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(warning), { discard: true })
     const state: Pool = yield* makeState<Session, SqlError, never>({

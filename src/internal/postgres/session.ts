@@ -36,6 +36,9 @@ import { Sent } from "./request.js"
 import type { Reported } from "./roles.js"
 import { askRole, isForReading, isForWriting, roleOf, watchRole } from "./roles.js"
 
+/** Terminate. */
+const goodBye = Buffer.from([0x58, 0, 0, 0, 4])
+
 /**
  * One session of PostgreSQL. It is told what is sent, and knows when it is settled: no statement in flight, and no
  * cancel that could still hit one.
@@ -68,6 +71,8 @@ export class Session {
   private mayRunOn = false
   /** It was ended so that a cancel can't be of use to anybody, and that has to go on. */
   private isCut = false
+  /** It was closed here, and not by the server. */
+  private isReset = false
   /** The one below TLS. */
   private readonly socket: Duplex
   private whenReady: Array<() => void> = []
@@ -375,13 +380,18 @@ export class Session {
   readonly released: Effect.Effect<void> = Effect.suspend(() =>
     Effect.zipRight(
       this.isCut ? this.canceller.rested : Effect.void,
-      Effect.suspend(() => this.mayRunOn ? Effect.interruptible(this.target.strays.leave(this.gone)) : Effect.void)
+      Effect.suspend(() =>
+        this.mayRunOn || (this.isCut && this.canceller.hasReached)
+          ? Effect.interruptible(this.target.strays.leave(this, this.gone))
+          : Effect.void
+      )
     )
   ).pipe(Effect.uninterruptible, Effect.withClock(ioClock), Effect.ensuring(Effect.sync(() => this.destroy())))
 
-  /** The server has closed it. */
+  /** The server has closed it. Of a socket that was closed here nobody hears that. */
   private readonly gone = Effect.async<void>((resume) => {
     const { stream } = this.client.connection
+    if (this.isReset) return
     const listener = () => resume(Effect.void)
     if (stream.destroyed) listener()
     else stream.once("close", listener)
@@ -393,14 +403,19 @@ export class Session {
    * the end, for which the server is asked.
    */
   giveUp(why: string, mayRunOn: boolean): void {
-    if (this.isCut) this.mayRunOn = mayRunOn
     if (this.ended) return
     this.loss ??= new Error(why)
     this.mayRunOn = mayRunOn && !this.isQuiet
     if (!this.mayRunOn) return this.destroy()
     if (this.unanswered > 1) this.reset()
-    else this.client.connection.end()
+    else this.sayGoodBye()
+    this.client._errorAllQueries(this.loss)
     this.end()
+  }
+
+  /** The socket stays open: a proxy in between would answer its end with its own, whatever the server does. */
+  private sayGoodBye(): void {
+    this.client.connection.stream.write(goodBye)
   }
 
   /** Gives the session up so that the server can send nothing more. */
@@ -413,6 +428,7 @@ export class Session {
 
   private reset(): void {
     const { socket } = this
+    this.isReset = true
     if (socket instanceof Socket && socket.remoteAddress !== undefined) socket.resetAndDestroy()
     this.client.connection.stream.destroy()
   }

@@ -1,40 +1,55 @@
 /** @internal */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type { Session } from "./session.js"
 
 /** In milliseconds: after that long a stray is taken to have ended. */
 const rememberedFor = 30_000
 
+/** How often the server is asked about one that keeps its permit. */
+const looks = Schedule.union(Schedule.exponential("1 second"), Schedule.spaced("5 seconds"))
+
 /**
  * Sessions that may run on at the server although they were given up here: nobody heeded the cancel. The hard limit is
- * what the server feels, so such a session keeps its permit until the server has ended it. But as many as the pool may
- * have connections give it back at once, so that callers go on being served while the server does not answer: it then
- * feels twice the limit at most.
+ * what the server feels, so such a session keeps its permit until the server has ended it, or has said that it runs
+ * nothing: where the network has lost it, nobody hears of its end. But almost as many as the pool may have connections
+ * give it back at once, so that callers go on being served while the server does not answer. With the one that asks, it
+ * then feels twice the limit at most.
  *
  * @internal
  */
 export class Strays {
   /** When each is forgotten. */
   private forgottenAt: ReadonlyArray<number> = []
+  private readonly turn = Effect.unsafeMakeSemaphore(1)
 
-  constructor(private readonly limit: () => number) {}
+  constructor(
+    private readonly maxoverflow: () => number,
+    /** What the server says, to a session opened for that. */
+    private readonly stillRuns: (session: Session) => Effect.Effect<boolean>
+  ) {}
 
-  /** Ends when the server has ended a session (`gone`), or when it may be left to itself. */
-  leave(gone: Effect.Effect<void>): Effect.Effect<void> {
+  /** Ends when the server has ended a session (`gone`) or its work, or when it may be left to itself. */
+  leave(session: Session, gone: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
       this.forgottenAt = this.forgottenAt.filter((at) => at > now)
-      if (this.forgottenAt.length < this.limit()) {
+      if (this.forgottenAt.length < Math.max(1, this.maxoverflow() - 1)) {
         this.forgottenAt = [...this.forgottenAt, now + rememberedFor]
         return Effect.void
       }
-      return Effect.flatMap(
-        Effect.timeoutTo(gone, {
+      return Effect.flatten(
+        Effect.timeoutTo(Effect.raceFirst(gone, this.idle(session)), {
           duration: this.forgottenAt[0] - now,
           onSuccess: () => Effect.void,
-          onTimeout: () => this.leave(gone)
-        }),
-        (next) => next
+          onTimeout: () => this.leave(session, gone)
+        })
       )
     })
+  }
+
+  private idle(session: Session): Effect.Effect<unknown> {
+    const stillRuns = this.turn.withPermits(1)(this.stillRuns(session))
+    return Effect.repeat(stillRuns, { while: (runs) => runs, schedule: looks })
   }
 }
