@@ -370,6 +370,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     slot.closeReason = reason
     this.enter(slot, "closing")
     slot.give("retire")
+    // Nothing else needs its permit: the other side is not waited for.
+    if (this.lifecycle.state === "closing") slot.fiber?.unsafeInterruptAsFork(FiberId.none)
   }
 
   /** Whatever has ended its fiber. */
