@@ -393,12 +393,20 @@ describe("PgPoolLayer", () => {
       for (
         const key of [
           ...["PGPOOL_HOST", "PGPOOL_SERVICE", "PGPOOL_PORTS", "PGPOOL_PORT_TCP", "PGPOOL_PORT_9999"],
-          ...["PGPOOL_PORT_9999_TCP_", "PGPOOL_SERVICE_HOSTS", "PGPOOL_SERVICE_PORT_", "PGPOOL_service_host"]
+          ...["PGPOOL_PORT_9999_TCP_", "PGPOOL_SERVICE_HOSTS", "PGPOOL_SERVICE_PORT_", "PGPOOL_service_host"],
+          // A number of somebody's, and not the URL of Kubernetes.
+          ...["PGPOOL_PORT", "PGPOOL_SERVER_PORT"]
         ]
       ) {
         const message = yield* failWith(Effect.scoped(build({ DATABASE_URL: url.href, ...entries, [key]: "1" })))
         assert.include(message, key)
       }
+    }))
+
+  it.scoped("PGREQUIREAUTH is lost for no password that looks like a parameter of the URL", () =>
+    Effect.gen(function*() {
+      const entries = { DATABASE_URL: "postgres://ada:x&require_auth=@db/shop", PGREQUIREAUTH: "nonsense" }
+      assert.include(yield* failWith(Effect.scoped(build(entries))), "PGREQUIREAUTH")
     }))
 
   it.effect("an unknown key is a ConfigError that names it and the known ones", () =>

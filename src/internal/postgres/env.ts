@@ -112,7 +112,7 @@ export const options: Effect.Effect<PgPoolOptions, ConfigError.ConfigError> = Ef
   const target: Record<string, Option.Option<unknown>> = Option.isNone(where)
     ? { ...(yield* connection), requireAuth: login }
     // What is required must not be lost because the URL is silent about it.
-    : { url: where, requireAuth: Redacted.value(where.value).includes("require_auth=") ? Option.none() : login }
+    : { url: where, requireAuth: /\?(.*&)?require_auth=/s.test(Redacted.value(where.value)) ? Option.none() : login }
   return { ...getSomes(target), ...getSomes(yield* pool) }
 })
 
@@ -121,19 +121,23 @@ export const options: Effect.Effect<PgPoolOptions, ConfigError.ConfigError> = Ef
  *
  * https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
  */
-const isOfService = (key: string): boolean =>
-  /^PGPOOL_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/
-    .test(key)
+const isOfService = (key: string, value: string): boolean => {
+  const [, name] =
+    /^PGPOOL_(?:[A-Z0-9_]+?_)??(SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/
+      .exec(key) ?? []
+  // The one name that people could mean as an option; Kubernetes has a URL there, such as tcp://10.96.12.34:9999.
+  return name !== undefined && (name !== "PORT" || value.includes("://"))
+}
 
 /** A misspelt key would otherwise be a default that nobody asked for. */
 const refuseUnknownKeys: Effect.Effect<void, ConfigError.ConfigError> = Effect.gen(function*() {
   const known = new Set(Object.keys(poolOptions).map(keyOf))
   const keys = yield* Effect.configProviderWith(({ flattened }) => keysOf(flattened, []))
-  const strangers = keys.filter((key) => key.startsWith("PGPOOL_") && !known.has(key) && !isOfService(key))
+  const strangers = keys.filter((key) => key.startsWith("PGPOOL_") && !known.has(key))
   // Some may only be the beginning of a longer one.
   const [unknown] = yield* Effect.filter(
     strangers,
-    (key) => Effect.map(Config.option(Config.string(key)), Option.isSome)
+    (key) => Effect.map(Config.option(Config.string(key)), Option.exists((value) => !isOfService(key, value)))
   )
   if (unknown === undefined) return
   const message = `no such option; there are ${[...known].sort().join(", ")}`
