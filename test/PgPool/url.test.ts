@@ -358,6 +358,50 @@ describe("parameters of the URL", () => {
     assert.notInclude(target.warnings[0], "Xyz")
   })
 
+  it("an & as it is in a password that is a parameter: nothing of the rest is said", () => {
+    const { target } = taken("postgres://db/shop?schema=x&user=ada&password=s3&cret&t=x&application_name=app")
+    assert.lengthOf(target.warnings, 1)
+    isSilent(target.warnings[0], ["cret"])
+    assert.match(target.warnings[0], /schema, what stands behind the password .*%26/)
+    assert.deepStrictEqual(taken("postgres://db/shop?password=s3cret&application_name=app").target.warnings, [])
+  })
+
+  it("a key where the name of its file belongs is not shown", () => {
+    const key = "-----BEGIN PRIVATE KEY-----\nMIIs3cretXYZ\n-----END PRIVATE KEY-----"
+    for (const value of [key, `${key}\0`, "s3cretXYZ".repeat(1000)]) {
+      for (const name of ["sslkey", "sslcert", "sslrootcert"]) {
+        const message = refusalOf(withQuery(`sslmode=verify-full&${name}=${encodeURIComponent(value)}`))
+        assert.include(message, `${name}: no file of that name can be read`)
+        isSilent(message, ["s3cret", "XYZ", "BEGIN"])
+      }
+    }
+    assert.include(refusalOf(withQuery("sslkey=/&sslcert=/nowhere")), "sslcert: no file")
+  })
+
+  it("sslrootcert=system is no file: the authorities that Node.js trusts, and in full", () => {
+    for (
+      const query of [
+        "",
+        "&sslmode=verify-full",
+        "&ssl=false",
+        "&ssl=true",
+        "&uselibpqcompat=true",
+        "&sslmode=verify-full&uselibpqcompat=true"
+      ]
+    ) {
+      for (const way of [`sslrootcert=system${query}`, `application_name=a${query}&sslrootcert=system`]) {
+        const { client } = taken(withQuery(way))
+        const { secureContext: _, ...rest } = client["ssl"] === true ? {} : client["ssl"] as Record<string, unknown>
+        assert.deepStrictEqual(rest, {}, way)
+      }
+    }
+    assert.strictEqual(taken(withQuery("sslrootcert=system&application_name=a")).client["application_name"], "a")
+    const compat = ["prefer", "require", "verify-ca"].map((mode) => `${mode}&uselibpqcompat=true`)
+    for (const mode of ["disable", "no-verify", "allow", ...compat]) {
+      assert.match(refusalOf(withQuery(`sslrootcert=system&sslmode=${mode}`)), /sslmode.*verify-full/)
+    }
+  })
+
   it("client_encoding is UTF-8 anyway, and any other has no effect", () => {
     for (const encoding of ["utf8", "UTF-8", "UTF8", "auto", "unicode", ""]) {
       assert.deepStrictEqual(taken(withQuery(`client_encoding=${encoding}`)).target.warnings, [])

@@ -23,6 +23,8 @@ export interface UrlTls {
   readonly ssl?: unknown
   readonly sslmode?: unknown
   readonly sslnegotiation?: unknown
+  /** As it stands there. */
+  readonly sslrootcert?: unknown
 }
 
 /** Whoever writes one of these in another way would have a session that is less safe than it was to be. */
@@ -59,9 +61,14 @@ const modes = ["disable", "no-verify", "allow", "prefer", "require", "verify-ca"
  *
  * @internal
  */
-export const sslOfUrl = ({ ssl, sslmode, sslnegotiation }: UrlTls): unknown => {
+export const sslOfUrl = ({ ssl, sslmode, sslnegotiation, sslrootcert }: UrlTls): unknown => {
   oneOf("sslmode", sslmode, modes)
   oneOf("sslnegotiation", sslnegotiation, negotiations)
+  if (sslrootcert === "system") {
+    // No file, but libpq's word for the authorities that are trusted anyway. It takes no weaker mode with it.
+    oneOf("with sslrootcert=system, sslmode", sslmode, ["verify-full"])
+    return typeof ssl === "object" ? ssl : true
+  }
   if (ssl === "false") return false
   if (ssl === "no-verify") return { rejectUnauthorized: false }
   if (typeof ssl === "string") oneOf("ssl", ssl, ["true", "false", "no-verify"])

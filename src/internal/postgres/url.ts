@@ -92,9 +92,9 @@ const read = (parts: Parts): FromUrl => {
   const several = hosts.includes(",") ? severalHosts(hosts.replace(/[\t\n\r]/g, "")) : {}
   // A parser of URLs doesn't know lists.
   const host = several.host === undefined ? hosts : standIn
-  const parsed = ConnectionString.parse(
-    `${scheme}${credentials}${host}${path}${query}${fragment}`
-  ) as unknown as Parameters
+  const roots = given.getAll("sslrootcert").at(-1)
+  const files = roots === "system" ? query.replace(/([?&])sslrootcert=[^&]*/g, "$1") : query
+  const parsed = parse(`${scheme}${credentials}${host}${path}${files}${fragment}`, given)
   const text = (parameter: string) => textOf(parsed[parameter])
   const database = isSocket ? text("database") : databaseOf(path)
   for (const parameter of ["dbname", "database"]) {
@@ -111,7 +111,7 @@ const read = (parts: Parts): FromUrl => {
     user: text("user"),
     password: text("password"),
     database,
-    ssl: sslOfUrl(parsed),
+    ssl: sslOfUrl({ ...parsed, sslrootcert: roots }),
     sslNegotiation: text("sslnegotiation"),
     channelBinding: text("channel_binding"),
     requireAuth,
@@ -124,6 +124,23 @@ const read = (parts: Parts): FromUrl => {
     unused
   }
 }
+
+/** It also reads the files of TLS. What can be no file's name is not told: it may be the key itself. */
+const parse = (url: string, given: URLSearchParams): Parameters => {
+  try {
+    return ConnectionString.parse(url) as unknown as Parameters
+  } catch (error) {
+    const { code, path = "" } = error as NodeJS.ErrnoException
+    if (code === undefined || code === "ERR_INVALID_URL") throw error
+    const names = ["sslrootcert", "sslcert", "sslkey"].filter((name) => given.has(name))
+    const named = names.filter((name) => given.getAll(name).at(-1) === path)
+    const shown = isPath.test(path) ? `${code}: ${path}` : code
+    throw new Error(`${(named.length > 0 ? named : names).join(" or ")}: no file of that name can be read (${shown})`)
+  }
+}
+
+/** With a folder or an ending. */
+const isPath = /^((\/|\.|~|[a-z]:[\\/]).{1,250}|.{1,250}\.\w{2,4})$/i
 
 const timeoutsOf = (text: (parameter: Timeout) => string | undefined): Required<FromUrl>["timeouts"] => {
   const of = (parameter: Timeout, unit?: "seconds") => numberOf(parameter, text(parameter), unit)
@@ -195,12 +212,18 @@ const known: ReadonlySet<string> = new Set([
 
 const unusedOf = (given: URLSearchParams, isSocket: boolean): ReadonlyArray<string> => {
   const encoding = isSocket ? "encoding" : "client_encoding"
-  return [...new Set(given.keys())].filter((name) => {
+  const names = [...new Set(given.keys())]
+  const unused = names.filter((name) => {
     if (known.has(name) || (isSocket && name === "db")) return false
     checkTlsName(name)
     // `pg` speaks nothing else.
     return name !== encoding || !/^(auto|utf-?8|unicode)?$/i.test(given.get(name) ?? "")
   })
+  // With an & as it is in a password, the rest of it looks like a parameter.
+  const last = names.indexOf("password")
+  const isShown = (name: string) => last < 0 || names.indexOf(name) < last
+  const hidden = unused.some((name) => !isShown(name)) ? ["what stands behind the password (in it & is %26)"] : []
+  return [...unused.filter(isShown), ...hidden]
 }
 
 /** The longest time that a timer knows. The server's settings end there too. */
