@@ -199,17 +199,18 @@ export interface PgPoolOptions extends PoolOptions {
    *
    * - `host`, `port`, `user`, `password`; `target_session_attrs`, `load_balance_hosts`
    * - `connect_timeout` (in seconds, as with libpq), `query_timeout`, `statement_timeout`, `lock_timeout`,
-   *   `idle_in_transaction_session_timeout` (in milliseconds); 0 is off
+   *   `idle_in_transaction_session_timeout` (in milliseconds); 0 is off. The last three are sent with the login
    * - `keepalives` (0: off; by default on), `keepalives_idle` (in seconds; by default 10)
    * - `application_name`, `fallback_application_name`, `options`, `replication`
    * - `sslmode`, `sslrootcert`, `sslcert`, `sslkey` (files, read once), `sslnegotiation`, `ssl`. `sslmode` is what `pg`
    *   makes of it: all but `disable` and `no-verify` verify the server in full. libpq's own meaning is had with
-   *   `uselibpqcompat=true`
+   *   `uselibpqcompat=true`. `sslrootcert=system`: the authorities that Node.js trusts
    * - `require_auth`, and `channel_binding`: `"disable"` (default), `"prefer"`, or `"require"`, with which nobody in
    *   between can pass a login on
    *
-   * A bad value is an error. All others have no effect, and are named in one warning when the pool is made; but the name
-   * of a parameter of TLS in another case or with other separators (`sslMode`) is an error.
+   * A bad value is an error. All others have no effect, and are named in one warning when the pool is made (none behind
+   * a `password`, since it may be the rest of that); but the name of a parameter of TLS in another case or with other
+   * separators (`sslMode`) is an error.
    */
   readonly url?: Redacted.Redacted | undefined
   /** One host, or several with commas in between. */

@@ -1,3 +1,5 @@
+import { Reactivity } from "@effect/experimental"
+import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, FastCheck, Layer, Logger, Redacted, Stream } from "effect"
 import { PgError, PgPool } from "effect-pgpool"
@@ -272,29 +274,34 @@ describe("parameters of the URL", () => {
       ]
     ) {
       const { client, target } = taken(withQuery(`options=-c%20jit=off&${name}=1`))
-      assert.deepStrictEqual(Object.keys(client).sort(), known, name)
+      const isTimeout = name.endsWith("_timeout")
+      const isSent = isTimeout && name !== "query_timeout"
+      assert.deepStrictEqual(Object.keys(client).sort(), isSent ? [...known, name].sort() : known, name)
       assert.isFalse(client["enableChannelBinding"])
-      assert.strictEqual(target.warnings.length, name.endsWith("_timeout") ? 0 : 1, name)
+      assert.strictEqual(target.warnings.length, isTimeout ? 0 : 1, name)
     }
   })
 
   it("times: in seconds where libpq has them so, else in milliseconds; zero is off; an option wins", () => {
-    const { target } = taken(withQuery(
+    const { client, target } = taken(withQuery(
       "connect_timeout=7&query_timeout=200&statement_timeout=3000&lock_timeout=0&idle_in_transaction_session_timeout=5"
     ))
-    assert.strictEqual(target.connectTimeout, 7000)
-    assert.strictEqual(target.queryTimeout, 200)
-    assert.strictEqual(
-      target.settings,
-      "SET statement_timeout = 3000; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 5"
-    )
+    assert.deepStrictEqual([target.connectTimeout, target.queryTimeout, target.settings], [7000, 200, undefined])
+    assert.deepInclude(client, {
+      statement_timeout: "3000",
+      lock_timeout: "0",
+      idle_in_transaction_session_timeout: "5"
+    })
     const off = taken(withQuery("connect_timeout=0&query_timeout=0")).target
     assert.deepStrictEqual([off.connectTimeout, off.queryTimeout, off.settings], [2 ** 31 - 1, Infinity, undefined])
     const options = { connectTimeout: 1, queryTimeout: 2, statementTimeout: 3 }
-    const ours = taken(withQuery("connect_timeout=7&query_timeout=200&statement_timeout=3000"), options).target
+    const won = taken(withQuery("connect_timeout=7&query_timeout=200&statement_timeout=3000"), options)
+    const ours = won.target
     assert.deepStrictEqual([ours.connectTimeout, ours.queryTimeout, ours.settings], [1, 2, "SET statement_timeout = 3"])
-    const none = taken(withQuery("connect_timeout=&query_timeout=&statement_timeout=")).target
-    assert.deepStrictEqual([none.connectTimeout, none.queryTimeout, none.settings], [5000, Infinity, undefined])
+    assert.notProperty(won.client, "statement_timeout")
+    const none = taken(withQuery("connect_timeout=&query_timeout=&statement_timeout="))
+    assert.deepStrictEqual([none.target.connectTimeout, none.target.queryTimeout], [5000, Infinity])
+    assert.notProperty(none.client, "statement_timeout")
   })
 
   it("keepalives, names of the program, settings of the session", () => {
@@ -447,14 +454,26 @@ describe("parameters of the URL", () => {
       )
     }))
 
-  it.scopedLive("the server's timeouts, and the settings of the session, are in force", () =>
+  it.scopedLive("the server's timeouts, and the settings of the session, are in force, and what a session comes back to", () =>
     Effect.gen(function*() {
       const query = "statement_timeout=7000&lock_timeout=0&options=-c%20work_mem%3D77kB%20-c%20lock_timeout%3D5s"
-      const { sql } = yield* makePool({ url: Redacted.make(`${Redacted.value(serverUrl)}?${query}`) })
+      const url = Redacted.make(`${Redacted.value(serverUrl)}?${query}`)
       const names = ["statement_timeout", "lock_timeout", "work_mem"]
-      const rows = yield* sql`SELECT name, setting FROM pg_settings WHERE ${sql.in("name", names)} ORDER BY name`
-      assert.deepStrictEqual(rows.map(({ setting }) => setting), ["0", "7000", "77"])
-    }))
+      const clients = [
+        (yield* makePool({ url, maxsize: 1, maxoverflow: 1 })).sql,
+        yield* PgClient.make({ url, maxConnections: 1 })
+      ]
+      for (const sql of clients) {
+        const settings = Effect.map(
+          sql`SELECT setting FROM pg_settings WHERE ${sql.in("name", names)} ORDER BY name`,
+          (rows) => rows.map(({ setting }) => setting)
+        )
+        for (const reset of ["SELECT 1", "RESET ALL", "DISCARD ALL"]) {
+          yield* sql.unsafe(reset)
+          assert.deepStrictEqual(yield* settings, ["0", "7000", "77"])
+        }
+      }
+    }).pipe(Effect.provide(Reactivity.layer)))
 
   it.scopedLive("a user and a password with a comma, and a database with a slash", () =>
     Effect.gen(function*() {

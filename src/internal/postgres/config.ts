@@ -126,6 +126,7 @@ const target = (options: PgPoolOptions): DecodedTarget => {
     application_name: applicationName,
     options: settings,
     replication,
+    ...startUpOf(options, url),
     // Silent sockets are given up (R24).
     keepAlive: url.keepAlive ?? true,
     keepAliveInitialDelayMillis: url.keepAliveDelay ?? 10_000
@@ -137,7 +138,7 @@ const target = (options: PgPoolOptions): DecodedTarget => {
     stream,
     login: login.requirement,
     warnings: warningsOf(url),
-    settings: settingsOf(options, url),
+    settings: settingsOf(options),
     reset: resetOf(options.reset),
     onConnect: options.onConnect,
     prepare: switchOf("prepare", options.prepare, 0, preparedByDefault),
@@ -233,20 +234,27 @@ const timeoutOf = (timeout: Timeout, url: FromUrl): number | undefined => {
   return orElse ? numberOf(timeout, `${orElse}`) : undefined
 }
 
-/** Timeouts of the server, by SET, which poolers allow where they refuse start-up parameters (R24). */
-const settingsOf = (options: PgPoolOptions, url: FromUrl): string | undefined => {
-  const timeouts = [
-    ["statement_timeout", "statementTimeout"],
-    ["lock_timeout", "lockTimeout"],
-    ["idle_in_transaction_session_timeout", "idleInTransactionTimeout"]
-  ] as const
-  const settings = timeouts.flatMap(([name, option]) => {
-    const millis = options[option] === undefined ? timeoutOf(name, url) : serverTimeout(option, options[option])
-    // Zero too: it takes back what the server has for this user or this database.
-    return millis === undefined ? [] : [`SET ${name} = ${millis}`]
-  })
+/** Timeouts of the server, and our options for them. */
+const serverTimeouts = [
+  ["statement_timeout", "statementTimeout"],
+  ["lock_timeout", "lockTimeout"],
+  ["idle_in_transaction_session_timeout", "idleInTransactionTimeout"]
+] as const
+
+/** Options are a SET, which poolers allow where they refuse start-up parameters (R24). */
+const settingsOf = (options: PgPoolOptions): string | undefined => {
+  const settings = serverTimeouts.flatMap(([name, option]) =>
+    options[option] === undefined ? [] : [`SET ${name} = ${serverTimeout(option, options[option])}`]
+  )
   return settings.length === 0 ? undefined : settings.join("; ")
 }
+
+/** What the URL says is a start-up parameter, as `pg` has it: RESET and DISCARD ALL come back to that. Zero is sent too. */
+const startUpOf = (options: PgPoolOptions, url: FromUrl): Record<string, string | undefined> =>
+  Object.fromEntries(serverTimeouts.map(([name, option]) => [
+    name,
+    options[option] === undefined ? timeoutOf(name, url)?.toString() : undefined
+  ]))
 
 const warningsOf = ({ unused = [] }: FromUrl): ReadonlyArray<string> => [
   ...(unused.length === 0 ? [] : [`Parameters of the URL that have no effect here: ${unused.join(", ")}`]),

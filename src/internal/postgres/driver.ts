@@ -6,7 +6,7 @@ import { whenSecure } from "./tls.js"
 
 /** The parts of `pg`'s client that are not in its types. */
 interface Client {
-  readonly connectionParameters: object
+  readonly connectionParameters: Record<string, unknown>
   binary: boolean
   readonly connection: Parameters<typeof guardLogin>[0] & Parameters<typeof whenSecure>[0] & {
     readonly ssl: unknown
@@ -23,7 +23,7 @@ interface Client {
 export const makeClient = (settings: Pg.ClientConfig, requirement: Requirement | undefined): Pg.Client => {
   const result = new Pg.Client(settings)
   const client = result as unknown as Client
-  Object.assign(client.connectionParameters, offByDefault)
+  for (const name of timeouts) client.connectionParameters[name] = settings[name] ?? false
   client.binary = false
   const { connection } = client
   const startup = connection.startup.bind(connection)
@@ -33,10 +33,9 @@ export const makeClient = (settings: Pg.ClientConfig, requirement: Requirement |
   return result
 }
 
-/** Those that can be had are options of the pool. */
-const offByDefault = {
-  query_timeout: false,
-  statement_timeout: false,
-  lock_timeout: false,
-  idle_in_transaction_session_timeout: false
-}
+const timeouts = [
+  "query_timeout",
+  "statement_timeout",
+  "lock_timeout",
+  "idle_in_transaction_session_timeout"
+] as const
