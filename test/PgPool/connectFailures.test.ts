@@ -4,6 +4,7 @@ import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
 import dns from "node:dns"
 import { Socket } from "node:net"
+import * as Fake from "../support/fakeServer.js"
 import { causeTagOf, eventually, makePool, promptly, serverUrl, uniqueName } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 import { admitLogins, answerLogins, errorResponse } from "../support/wire.js"
@@ -237,6 +238,37 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
       way.heal()
       assert.deepStrictEqual(yield* Fiber.join(caller), [{ one: 1 }])
     }))
+
+  it.scopedLive("R18 a session that ends with its login is a connect that failed: it is not opened again on the spot", () =>
+    messages((logs) =>
+      Effect.gen(function*() {
+        const server = yield* Fake.start()
+        let logins = 0
+        server.onSend = (messages, { at, session }) => {
+          if (at !== "login") return messages
+          logins++
+          session.write(Buffer.concat([...messages, errorResponse("XX000", "no servers")]))
+          session.end()
+          return []
+        }
+        const { sql } = yield* makePool({
+          url: undefined,
+          host: "127.0.0.1",
+          port: server.port,
+          username: "app",
+          acquireTimeout: 500,
+          outageTimeout: 500
+        })
+        const started = Date.now()
+        const error = yield* promptly(Effect.flip(sql`SELECT 1`))
+        assert.strictEqual(causeTagOf(error), "PoolExhausted")
+        assert.include(error.message, "The last connect failed: Failed to connect: no servers")
+        isBounded(logins, Date.now() - started, 1)
+        assert.match(logs[0], /^WARN Connects fail, .*no servers/)
+        const listener = yield* promptly(Effect.flip(Stream.runDrain(sql.listen("channel"))))
+        assert.include(listener.message, "no servers")
+      })
+    ))
 
   it.scopedLive("R18 what a user's stream throws is waited out as well", () =>
     Effect.gen(function*() {

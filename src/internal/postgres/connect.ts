@@ -55,6 +55,8 @@ const establish = (
       Effect.zipRight(reachServer(target, session), prepare(target, session)),
       (error) => session.isAlive ? error : connectError(session.loss)
     )
+    // Whoever was given it would only have the next one dialled, at once.
+    if (!session.isAlive) return yield* connectError(session.loss)
     return session
   })
 
