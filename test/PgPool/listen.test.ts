@@ -1,6 +1,6 @@
 import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
+import { Chunk, Effect, Exit, Fiber, Logger, Option, Redacted, Stream } from "effect"
 import { PgError, PgPool } from "effect-pgpool"
 import type { Backend, TestPool } from "../support/pgPool.js"
 import { causeTagOf, eventually, makePool, pause, promptly, serverUrl, uniqueName } from "../support/pgPool.js"
@@ -302,6 +302,26 @@ describe("R21 listen", () => {
       // The server itself does listen, and may tell of it before it is asked again.
       assert.isAtLeast(refusals, 1)
       assert.isTrue(heard.some(({ _tag }) => _tag === "Reconnected"))
+    }))
+
+  it.scopedLive("R18 a session that is lost whenever it should listen: the log says so, and the listener hears why", () =>
+    Effect.gen(function*() {
+      const logs: Array<string> = []
+      const logger = Logger.make(({ message }) => void logs.push(String(message)))
+      const proxy = yield* Proxy.start(serverUrl)
+      proxy.onAnswer = (chunk, client) => {
+        if (!chunk.includes("LISTEN\0")) return chunk
+        client.end(errorResponse("57P05"))
+        return undefined
+      }
+      const error = yield* Effect.gen(function*() {
+        const { pool } = yield* makePool({ url: proxy.url, acquireTimeout: 500, outageTimeout: 500 })
+        return yield* promptly(Effect.flip(Stream.runDrain(pool.listen("channel"))))
+      }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      assert.include(String(error.cause), "said the server")
+      assert.deepStrictEqual(PgError.sqlState(error), Option.some("57P05"))
+      assert.strictEqual(logs.length, 1)
+      assert.match(logs[0], /^LISTEN fails, and is tried again: .*said the server/)
     }))
 
   it.scopedLive("listeners that come and go at any moment leave the others alone, and nothing behind", () =>

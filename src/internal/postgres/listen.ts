@@ -108,6 +108,8 @@ class Switchboard {
   /** Why no other session will be tried. */
   private final: SqlError | undefined = undefined
   private hasWarned = false
+  /** Whether the last session has come to listen. */
+  private hasListened = false
   /** Whether the log has it that there is no session that listens. */
   private isNoted = false
 
@@ -200,7 +202,7 @@ class Switchboard {
       while (true) {
         // Before it looks, so that nothing is missed that comes meanwhile.
         self.wake = Deferred.unsafeMake(FiberId.none)
-        if (!session.isAlive) return yield* Effect.fail(listenerLost())
+        if (!session.isAlive) return yield* Effect.fail(listenerLost(session.loss))
         yield* self.update(session, listening)
         yield* self.noteHealed
         const woken = yield* Effect.timeoutOption(Deferred.await(self.wake), heartbeat)
@@ -257,7 +259,7 @@ class Switchboard {
       (answer): Effect.Effect<A, SqlError> => {
         if (Option.isNone(answer)) session.destroy()
         // Whether it was still done does not matter: the next session is asked again.
-        return Option.isSome(answer) && session.isAlive ? answer.value : Effect.fail(listenerLost())
+        return Option.isSome(answer) && session.isAlive ? answer.value : Effect.fail(listenerLost(session.loss))
       }
     )
   }
@@ -266,7 +268,9 @@ class Switchboard {
   private noteFailing(error: SqlError): Effect.Effect<void> {
     this.lastFailure = error
     // One that is lost is replaced, and nobody need know.
-    if (this.isNoted || isFinal(error) || error.cause instanceof NotSent) return Effect.void
+    const isReplaced = this.hasListened && error.cause instanceof NotSent
+    this.hasListened = false
+    if (this.isNoted || isFinal(error) || isReplaced) return Effect.void
     this.isNoted = true
     return Effect.logWarning(
       `LISTEN fails, and is tried again: ${error instanceof ConnectFailed ? error.message : wordsOf(error.cause)}`
@@ -274,6 +278,7 @@ class Switchboard {
   }
 
   private readonly noteHealed = Effect.suspend(() => {
+    this.hasListened = true
     if (!this.isNoted) return Effect.void
     this.isNoted = false
     return Effect.logInfo("LISTEN works again")
@@ -312,4 +317,5 @@ const badName = (channel: string): SqlError | undefined =>
       new TypeError(`The name of a channel is a string of 1 to ${longestName} bytes, not ${JSON.stringify(channel)}`)
     )
 
-const listenerLost = () => new SqlError({ cause: new NotSent({}), message: "The connection that listens was lost" })
+const listenerLost = (cause?: unknown) =>
+  new SqlError({ cause: new NotSent({ cause }), message: "The connection that listens was lost" })
