@@ -67,7 +67,8 @@ export const isServerError = (error: unknown): error is ServerError =>
 export const isSessionLost = (error: unknown): boolean =>
   isServerError(error) && (isFatal(error) || /^57P0[1-3]/.test(error.code))
 
-const isFatal = ({ severity }: ServerError): boolean => severity === "FATAL" || severity === "PANIC"
+/** In the server's own language: what a pooler says is English. @internal */
+export const isFatal = ({ severity }: ServerError): boolean => severity === "FATAL" || severity === "PANIC"
 
 /** It was to write where nothing can be written: on a standby, or in a read-only transaction. @internal */
 export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006"

@@ -24,6 +24,7 @@ import type { Target } from "./config.js"
 import { lostAnswer, queryTimedOut, statementError } from "./errors.js"
 import type { OwnQuery } from "./handOver.js"
 import { HandOver, Supplanted } from "./handOver.js"
+import { endAfterLastWords } from "./lastWords.js"
 import type { Client } from "./pgClient.js"
 import { heldBack } from "./pooler.js"
 import { inOnePiece } from "./portal.js"
@@ -109,6 +110,7 @@ export class Session {
       this.loss ??= error
       this.destroy()
     })
+    endAfterLastWords(this)
   }
 
   /** The server has said that it is ready. */
