@@ -151,15 +151,17 @@ describe("R22 last words that come as an answer", () => {
     "ZZ999": "unknown"
   }
   for (const [code, outcome] of Object.entries(outcomes)) {
-    it.scopedLive(`R22 ${code}: ${outcome}, and the statement runs nowhere else`, () =>
-      Effect.gen(function*() {
-        const { end, pool, sql } = yield* makeIdle()
-        end(code)
-        const error = yield* Effect.flip(sql`SELECT 1`)
-        assert.strictEqual(PgError.isOutcomeUnknown(error), outcome === "unknown")
-        assert.strictEqual(PgError.isRetryable(error), outcome === "retryable")
-        assert.deepStrictEqual(PgError.sqlState(error), Option.some(code))
-        assert.strictEqual((yield* pool.stats).opened, 1)
-      }))
+    for (const severity of ["FATAL", "ВАЖНО"]) {
+      it.scopedLive(`R22 ${code}: ${outcome}, and the statement runs nowhere else (${severity})`, () =>
+        Effect.gen(function*() {
+          const { end, pool, sql } = yield* makeIdle()
+          end(code, severity)
+          const error = yield* Effect.flip(sql`SELECT 1`)
+          assert.strictEqual(PgError.isOutcomeUnknown(error), outcome === "unknown")
+          assert.strictEqual(PgError.isRetryable(error), outcome === "retryable")
+          assert.deepStrictEqual(PgError.sqlState(error), Option.some(code))
+          assert.strictEqual((yield* pool.stats).opened, 1)
+        }))
+    }
   }
 })

@@ -82,9 +82,13 @@ export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006"
  *
  * @internal
  */
-export const leavesOutcomeOpen = (error: unknown): boolean =>
+export const leavesOutcomeOpen = (error: unknown, isLast = false): boolean =>
   isServerError(error) && !isHeldBack(error) &&
-  (/^(57P02|40003)/.test(error.code) || (isFatal(error) && !undone.test(error.code)))
+  (/^(57P02|40003)/.test(error.code) || (mayBeFatal(error, isLast) && !undone.test(error.code)))
+
+/** The word for it depends on the server's language, but after it the session has ended. */
+const mayBeFatal = (error: ServerError, isLast: boolean): boolean =>
+  isFatal(error) || (isLast && error.severity !== "ERROR")
 
 /**
  * Last words of the server after which it has rolled back what ran: it was told to end the session, or a limit of time,

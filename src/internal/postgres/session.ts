@@ -310,7 +310,7 @@ export class Session {
    */
   failure(error: unknown, isLast = true): SqlError {
     if (isServerError(error)) {
-      if (leavesOutcomeOpen(error)) return lostAnswer(error)
+      if (leavesOutcomeOpen(error, this.ended)) return lostAnswer(error)
       // A statement may raise the same error by itself, and then its session lives on.
       if (this.ended && isSessionLost(error)) this.farewell = error
       if (isReadOnly(error) && isForWriting(this.target.hosts.attrs)) this.onLost(this)
