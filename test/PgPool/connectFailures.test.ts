@@ -270,6 +270,25 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
       })
     ))
 
+  it.scopedLive("R18 the words of a server may pass, also where pg or this pool has the same for what does not", () =>
+    Effect.gen(function*() {
+      for (
+        const words of [
+          "SASL: the backend was lost",
+          "client password must be a string",
+          "The server does not support SSL connections"
+        ]
+      ) {
+        const proxy = yield* Proxy.start(serverUrl)
+        answerLogins(proxy, errorResponse("XX000", words))
+        const { sql } = yield* makePool({ url: proxy.url })
+        const caller = yield* Effect.fork(sql`SELECT 1 AS one`)
+        yield* eventually(Effect.sync(() => proxy.accepted), (accepted) => accepted >= 2)
+        admitLogins(proxy)
+        assert.deepStrictEqual(yield* Fiber.join(caller), [{ one: 1 }])
+      }
+    }))
+
   it.scopedLive("R18 what a user's stream throws is waited out as well", () =>
     Effect.gen(function*() {
       let failures = 3

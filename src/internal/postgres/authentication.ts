@@ -1,5 +1,6 @@
 /** @internal */
 import { isError } from "../words.js"
+import { isServerError } from "./codes.js"
 
 /**
  * Why `pg` itself can't log in, in words for people. Its own errors have no code, so that their words tell them apart;
@@ -31,7 +32,8 @@ const unknownTo = (method: string): string =>
 
 /** @internal */
 export const authenticationReason = (cause: unknown): string | undefined => {
-  const message = isError(cause) ? cause.message : ""
+  // What a server or a pooler says in the same words may pass.
+  const message = isError(cause) && !isServerError(cause) ? cause.message : ""
   for (const [words, reason] of reasons) {
     const found = words.exec(message)
     if (found !== null) return reason(...found.slice(1))

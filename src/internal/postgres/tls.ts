@@ -6,7 +6,7 @@ import * as Pg from "pg"
 import type { PgPoolOptions } from "../../PgPool.js"
 import { BadOption } from "../options.js"
 import { isError } from "../words.js"
-import { codeOf } from "./codes.js"
+import { codeOf, isServerError } from "./codes.js"
 import type { FromUrl } from "./url.js"
 
 /** What `pg` is told about TLS, by its names. In full, so that it asks nobody else. @internal */
@@ -205,7 +205,7 @@ const passing = /BAD_RECORD_MAC|DECRYPTION_FAILED|INTERNAL_ERROR|USER_CANCEL/
 export const isTlsFailure = (cause: unknown): boolean => {
   const code = codeOf(cause) ?? ""
   return untrusted.has(code) || refusedHere.test(code) || (refused.test(code) && !passing.test(code)) ||
-    [noTls, noAlpn].includes(messageOf(cause))
+    (!isServerError(cause) && [noTls, noAlpn].includes(messageOf(cause)))
 }
 
 /** What to do about a connect that failed for TLS, or for want of it. @internal */
