@@ -289,6 +289,23 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
       }
     }))
 
+  it.scopedLive("R17, R18 what stands in the place of Node's look-up may give one address, or none", () =>
+    Effect.gen(function*() {
+      const { lookup } = dns
+      const host = `${uniqueName()}.internal`
+      const answers: Array<ReadonlyArray<unknown>> = [[null, []], [null, undefined], [undefined, "127.0.0.1", 4]]
+      const stand = (name: string, options: object, callback: (...args: Array<unknown>) => void) =>
+        name === host
+          ? setImmediate(() => callback(...(answers.length > 1 ? answers.shift()! : answers[0])))
+          : lookup(name, options, callback as never)
+      yield* Effect.acquireRelease(
+        Effect.sync(() => Object.assign(dns, { lookup: stand })),
+        () => Effect.sync(() => Object.assign(dns, { lookup }))
+      )
+      const { sql } = yield* makePool({ url: named(host) })
+      assert.deepStrictEqual(yield* promptly(sql`SELECT 1 AS one`), [{ one: 1 }])
+    }))
+
   it.scopedLive("R18 what a user's stream throws is waited out as well", () =>
     Effect.gen(function*() {
       let failures = 3

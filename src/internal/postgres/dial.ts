@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import Dns from "node:dns"
@@ -191,16 +192,23 @@ const inTime = (until: number) => <A, R>(effect: Effect.Effect<A, SqlError, R>):
   )
 }
 
-/** As `net.connect` does it, but all of them. */
+/**
+ * As `net.connect` does it, but all of them. A program may have put a function of its own in the place of Node's, which
+ * gives one address, or none.
+ */
 const lookUp = (name: string): Effect.Effect<ReadonlyArray<string>, SqlError> =>
   Effect.async((resume) =>
-    Dns.lookup(name, { all: true, hints: Dns.ADDRCONFIG }, (error, addresses) =>
-      resume(
-        error === null
-          ? Effect.succeed([...new Set(addresses.map(({ address }) => address))])
-          : Effect.fail(connectError(error))
-      ))
+    Dns.lookup(name, { all: true, hints: Dns.ADDRCONFIG }, (error: unknown, found: unknown) => {
+      const addresses = new Set([found].flat().flatMap(addressOf))
+      if (error || addresses.size === 0) resume(Effect.fail(connectError(error || new Error(`${name} has no address`))))
+      else resume(Effect.succeed([...addresses]))
+    })
   )
+
+const addressOf = (found: unknown): ReadonlyArray<string> => {
+  const address = Predicate.hasProperty(found, "address") ? found.address : found
+  return typeof address === "string" ? [address] : []
+}
 
 const nameOf = ({ name, port }: Host): string => labelOf(name, port)
 
