@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Option } from "effect"
 import { PgError } from "effect-pgpool"
 import type { PgPool } from "effect-pgpool"
+import { Socket } from "node:net"
 import Pg from "pg"
 import Cursor from "pg-cursor"
 import { eventually, insert, makePool, makeTable, promptly } from "../support/pgPool.js"
@@ -44,8 +45,33 @@ describe("R15 the pg client of a lease", () => {
           assert.isFalse(pg.connection.stream.destroyed)
           pg.setTypeParser(23, (text) => `int ${text}`)
           assert.deepStrictEqual((await pg.query("SELECT 1 AS a")).rows, [{ a: "int 1" }])
+          // As plugins of pg call it.
+          const { rows } = await (Pg.Client.prototype.query as any).call(pg, "SELECT 2 AS a")
+          assert.deepStrictEqual(rows, [{ a: "int 2" }])
+          assert.instanceOf(pg.connection, Pg.Connection)
+          assert.instanceOf(pg.connection.stream, Socket)
+          assert.strictEqual(pg.connection.stream, pg.connection.stream)
         })
       )
+    }))
+
+  it.scopedLive("its type parsers are gone after the end, those of the client are not", () =>
+    Effect.gen(function*() {
+      const getTypeParser = (oid: number, format: any): any =>
+        oid === 25 ? (text: string) => `text ${text}` : Pg.types.getTypeParser(oid, format)
+      const { pool, sql } = yield* makePool({ ...one, types: { getTypeParser } as never })
+      const rows = sql`SELECT 1 AS a, 'b'::text AS b`
+      yield* pool.use(({ pg }) => Effect.sync(() => pg.setTypeParser(23, () => "int")))
+      assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* rows, [{ a: 1, b: "text b" }])
+      yield* pool.use((connection) =>
+        Effect.gen(function*() {
+          connection.pg.setTypeParser(23, () => "int")
+          connection.pg.setTypeParser(16, () => "bool")
+          const own = yield* connection.execute("SELECT 1 AS a, 'b'::text AS b, true AS c", [], undefined)
+          assert.deepStrictEqual(own, [{ a: "int", b: "text b", c: "bool" }])
+        })
+      )
+      assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* rows, [{ a: 1, b: "text b" }])
     }))
 
   const leases: Record<string, (pool: PgPool.PgPool) => Effect.Effect<PgPool.PgConnection, unknown>> = {
@@ -81,7 +107,9 @@ describe("R15 the pg client of a lease", () => {
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { pool, sql } = yield* makePool(one)
-      const { pg, query } = yield* pool.use(({ pg }) => Effect.succeed({ pg, query: pg.query.bind(pg) as any }))
+      const { connection, pg, query } = yield* pool.use(({ pg }) =>
+        Effect.succeed({ pg, query: pg.query.bind(pg) as any, connection: (pg as any).connection })
+      )
       const uses: Array<() => unknown> = [
         () => pg.query("ROLLBACK"),
         () => query("ROLLBACK"),
@@ -90,7 +118,11 @@ describe("R15 the pg client of a lease", () => {
         () => pg.on("notice", () => {}),
         () => (pg as Raw).connection.stream,
         () => (pg as any).processID,
-        () => (pg as any).connection = undefined
+        () => (pg as any).connection = undefined,
+        () => delete (pg as any).connection,
+        () => Object.defineProperty(pg, "query", { value: undefined }),
+        () => connection.query("ROLLBACK"),
+        () => connection.stream.destroy()
       ]
       yield* sql.withTransaction(Effect.gen(function*() {
         yield* insert(sql, table, 1)
