@@ -140,7 +140,7 @@ export const stillRuns = (target: Target, { cancellable, processId }: Session): 
     Effect.flatMap((password) => open(target, password, place, () => {})),
     Effect.flatMap((session) => ask(session, question)),
     Effect.scoped,
-    Effect.timeout(target.connectTimeout),
+    Effect.timeout(target.reach.youngFor),
     Effect.withClock(ioClock)
   )
   return processId === 0

@@ -8,7 +8,7 @@ import type { Session } from "./session.js"
 const rememberedFor = 30_000
 
 /** How often the server is asked about one that keeps its permit. */
-const looks = Schedule.union(Schedule.exponential("1 second"), Schedule.spaced("5 seconds"))
+const looks = Schedule.union(Schedule.exponential("250 millis"), Schedule.spaced("2 seconds"))
 
 /**
  * Sessions that may run on at the server although they were given up here: nobody heeded the cancel. The hard limit is
