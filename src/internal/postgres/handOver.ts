@@ -45,8 +45,9 @@ export class Supplanted extends Error {
  */
 export class HandOver {
   private readonly queue: Queue
-  /** What is being handed over. */
+  /** What is being handed over, and what was the last of the queue before that. */
   private query: string | OwnQuery | undefined = undefined
+  private before: Queued | undefined = undefined
   /** Not in the queue when it should have been: it may come later, or a copy of it, or was refused. */
   private readonly missing = new WeakSet<object>()
   private isAnyMissing = false
@@ -63,17 +64,18 @@ export class HandOver {
 
   send(query: string | OwnQuery, callback: Callback): void {
     const queries = this.queue._queryQueue
-    const before = queries.at(-1)
+    this.before = queries.at(-1)
     this.query = query
     try {
       this.client.query(query, callback)
+      if (typeof query === "object") this.claim(query)
     } catch (error) {
-      queries.splice(before === undefined ? 0 : queries.indexOf(before) + 1)
+      queries.splice(this.start)
       return callback(thrown(error))
     } finally {
       this.query = undefined
+      this.before = undefined
     }
-    if (typeof query === "object") this.claim(query, before)
     this.queue._pulseQueryQueue()
   }
 
@@ -82,27 +84,39 @@ export class HandOver {
     return this.isAnyMissing && typeof query === "object" && this.missing.delete(query)
   }
 
-  /** Whether the last of the queue is what is being handed over, or made of it. */
   private get isHeld(): boolean {
-    const { query } = this
-    const last = this.queue._queryQueue.at(-1)
-    if (query === undefined || last === undefined) return false
-    const text = typeof query === "string" ? query : query.text
-    return last === query || (typeof last.text === "string" && last.text.includes(text))
+    return this.query !== undefined && this.place(this.query) >= 0
   }
 
-  private claim(query: OwnQuery, before: Queued | undefined): void {
+  /** Where in the queue what has been put there since begins. */
+  private get start(): number {
+    return this.before === undefined ? 0 : this.queue._queryQueue.indexOf(this.before) + 1
+  }
+
+  /** Where in the queue a query is, or what was made of it. Others may have been put in front of it, and behind it. */
+  private place(query: string | OwnQuery): number {
     const queries = this.queue._queryQueue
-    const last = queries.at(-1)
-    if (last === query || queries.includes(query)) return
-    if (last === undefined || last === before) {
+    const itself = queries.indexOf(query as Queued)
+    if (itself >= 0) return itself
+    const text = typeof query === "string" ? query : query.text
+    const since = queries.slice(this.start)
+    const copy = since.reverse().find((other) => typeof other.text === "string" && other.text.includes(text))
+    return copy === undefined ? -1 : queries.indexOf(copy)
+  }
+
+  private claim(query: OwnQuery): void {
+    const queries = this.queue._queryQueue
+    const place = this.place(query)
+    if (place < 0) {
       this.isAnyMissing = true
       this.missing.add(query)
       return
     }
-    if (typeof last.text === "string") query.adoptText(last.text)
+    const copy = queries[place]
+    if (copy === query) return
+    if (typeof copy.text === "string") query.adoptText(copy.text)
     if (query._result !== undefined) query._result._types ??= this.queue._types
-    query.callback = last.callback
-    queries[queries.length - 1] = query
+    query.callback = copy.callback
+    queries[place] = query
   }
 }
