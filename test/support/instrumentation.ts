@@ -54,6 +54,12 @@ const isQuery = (first: unknown): first is { text: string; values?: unknown } =>
 
 const commented = (text: string) => text + comment
 
+/** `pg` warns of it, as of all that is sent before the last answer is there: that is not ours. */
+const behind = (client: pg.Client, query: Send): void => {
+  process.noDeprecation = true
+  query.call(client, "SELECT 'behind'").catch(() => {}).finally(() => process.noDeprecation = false)
+}
+
 /** Each does something else to what it is called with. */
 export const others: Record<string, (query: Send) => Send> = {
   // A copy without what is inherited: what OpenTelemetry does with comments.
@@ -133,6 +139,18 @@ export const others: Record<string, (query: Send) => Send> = {
     function(...args) {
       query.call(this, "SET trace.parent = '00-01'").catch(() => {})
       return query.apply(this, args)
+    },
+  "another statement behind each": (query) =>
+    function(...args) {
+      const result = query.apply(this, args)
+      behind(this, query)
+      return result
+    },
+  "a plain copy, and another statement behind each": (query) =>
+    function(first, ...rest) {
+      const result = query.call(this, isQuery(first) ? { ...first, text: commented(first.text) } : first, ...rest)
+      behind(this, query)
+      return result
     },
   "a proxy": (query) =>
     function(first, ...rest) {
