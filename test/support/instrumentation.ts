@@ -54,10 +54,10 @@ const isQuery = (first: unknown): first is { text: string; values?: unknown } =>
 
 const commented = (text: string) => text + comment
 
-/** `pg` warns of it, as of all that is sent before the last answer is there: that is not ours. */
+/** `pg` warns of it once, as of all that is sent before the last answer is there: that is not ours. */
 const behind = (client: pg.Client, query: Send): void => {
   process.noDeprecation = true
-  query.call(client, "SELECT 'behind'").catch(() => {}).finally(() => process.noDeprecation = false)
+  query.call(client, "SELECT 'behind'").catch(() => {})
 }
 
 /** Each does something else to what it is called with. */

@@ -370,7 +370,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     slot.closeReason = reason
     this.enter(slot, "closing")
     slot.give("retire")
-    // Nothing else needs its permit: the other side is not waited for.
+    // The other side is not waited for: nobody needs its permit.
     if (this.lifecycle.state === "closing") slot.fiber?.unsafeInterruptAsFork(FiberId.none)
   }
 
@@ -487,10 +487,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private closeBusy(): void {
-    for (const slot of this.connections.all) {
-      if (slot.state === "busy") this.retire(slot, "closed")
-      slot.fiber?.unsafeInterruptAsFork(FiberId.none)
-    }
+    for (const slot of this.connections.all) if (slot.state === "busy") this.retire(slot, "closed")
     for (const watch of this.leakWatches) watch.unsafeInterruptAsFork(FiberId.none)
   }
 
