@@ -27,20 +27,21 @@ export interface UrlTls {
   readonly sslrootcert?: unknown
 }
 
-/** Whoever writes one of these in another way would have a session that is less safe than it was to be. */
-const tlsNames: ReadonlyMap<string, string> = new Map(
-  [
-    "ssl",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "sslnegotiation",
-    "uselibpqcompat",
-    "channel_binding",
-    "require_auth"
-  ].map((name) => [lettersOf(name), name])
-)
+/** The parameters of a URL that make a session safe. @internal */
+export const tlsParameters = [
+  "ssl",
+  "sslmode",
+  "sslrootcert",
+  "sslcert",
+  "sslkey",
+  "sslnegotiation",
+  "uselibpqcompat",
+  "channel_binding",
+  "require_auth"
+] as const
+
+/** Whoever writes one of them in another way would have a session that is less safe than it was to be. */
+const tlsNames: ReadonlyMap<string, string> = new Map(tlsParameters.map((name) => [lettersOf(name), name]))
 
 function lettersOf(name: string): string {
   return name.toLowerCase().replace(/[^a-z]/g, "")

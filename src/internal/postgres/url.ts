@@ -6,7 +6,7 @@ import { isError } from "../words.js"
 import { decodeRequirement } from "./auth.js"
 import type { Named } from "./hosts.js"
 import { checkNamed, severalHosts } from "./hosts.js"
-import { checkTlsName, sslOfUrl } from "./tls.js"
+import { checkTlsName, sslOfUrl, tlsParameters } from "./tls.js"
 
 /** What a URL says, in the words of the pool. @internal */
 export interface FromUrl extends Named {
@@ -186,15 +186,7 @@ const known: ReadonlySet<string> = new Set([
   "password",
   "dbname",
   "database",
-  "ssl",
-  "sslmode",
-  "sslrootcert",
-  "sslcert",
-  "sslkey",
-  "sslnegotiation",
-  "uselibpqcompat",
-  "channel_binding",
-  "require_auth",
+  ...tlsParameters,
   "application_name",
   "fallback_application_name",
   "options",
