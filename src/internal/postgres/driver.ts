@@ -1,7 +1,7 @@
 /** @internal */
 import * as Pg from "pg"
-import type { Requirement } from "./auth.js"
-import { guardLogin } from "./auth.js"
+import type { Requirement } from "./loginGuard.js"
+import { guardLogin } from "./loginGuard.js"
 import { whenSecure } from "./tls.js"
 
 /** The parts of `pg`'s client that are not in its types. */

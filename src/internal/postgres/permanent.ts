@@ -1,9 +1,9 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Predicate from "effect/Predicate"
-import { isAuthRefused } from "./auth.js"
-import { authenticationReason } from "./authentication.js"
 import { codeOf, isRefusedByPooler, isServerError, NoPassword } from "./codes.js"
+import { authenticationReason } from "./loginFailure.js"
+import { isAuthRefused } from "./loginGuard.js"
 import { isTlsFailure } from "./tls.js"
 
 /**

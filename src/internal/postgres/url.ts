@@ -3,9 +3,9 @@ import * as Redacted from "effect/Redacted"
 import * as ConnectionString from "pg-connection-string"
 import { BadOption } from "../options.js"
 import { isError } from "../words.js"
-import { decodeRequirement } from "./auth.js"
 import type { Named } from "./hosts.js"
 import { checkNamed, severalHosts } from "./hosts.js"
+import { decodeRequirement } from "./loginGuard.js"
 import { checkTlsName, sslOfUrl, tlsParameters } from "./tls.js"
 
 /** What a URL says, in the words of the pool. @internal */
