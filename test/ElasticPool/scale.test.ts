@@ -143,7 +143,8 @@ describe("many connections", () => {
           const told = `${what}: ${few} steps with 200, ${many} with 800`
           // Quadratic would be sixteen times as many.
           if (what in events) assert.isBelow(many, 8 * few, told)
-          else assert.isAtMost(many, few + 10, told)
+          // Timers may ring once more or less; a walk would take 600 steps more.
+          else assert.isAtMost(many, few + 100, told)
         }
       }),
     240_000
