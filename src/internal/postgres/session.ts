@@ -394,7 +394,9 @@ export class Session {
   private readonly gone = Effect.async<void>((resume) => {
     const { stream } = this.client.connection
     if (this.isReset) return
-    const listener = () => resume(Effect.void)
+    const listener = () => {
+      if (!this.isReset) resume(Effect.void)
+    }
     if (stream.destroyed) listener()
     else stream.once("close", listener)
     return Effect.sync(() => stream.off("close", listener))
@@ -432,6 +434,13 @@ export class Session {
     const { socket } = this
     this.isReset = true
     if (socket instanceof Socket && socket.remoteAddress !== undefined) socket.resetAndDestroy()
+    this.client.connection.stream.destroy()
+  }
+
+  /** Its socket makes room for that of a session that asks the server about it. Without a key nobody can ask. */
+  letGo(): void {
+    if (this.processId === 0) return
+    this.isReset = true
     this.client.connection.stream.destroy()
   }
 

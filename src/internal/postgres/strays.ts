@@ -50,6 +50,9 @@ export class Strays {
 
   private idle(session: Session): Effect.Effect<unknown> {
     const stillRuns = this.turn.withPermits(1)(this.stillRuns(session))
-    return Effect.repeat(stillRuns, { while: (runs) => runs, schedule: looks })
+    return Effect.zipRight(
+      Effect.sync(() => session.letGo()),
+      Effect.repeat(stillRuns, { while: (runs) => runs, schedule: looks })
+    )
   }
 }
