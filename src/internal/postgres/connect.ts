@@ -9,6 +9,7 @@ import { isIP, Socket } from "node:net"
 import type * as Pg from "pg"
 import { ioClock } from "../ioClock.js"
 import { ask } from "./ask.js"
+import { causes, isServerError } from "./codes.js"
 import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
 import { withFresh } from "./credentials.js"
@@ -126,7 +127,8 @@ export const connectInTime = (target: Target, onLost: (session: Session) => void
 
 /**
  * Whether the server still runs something in a session that can't be asked itself: a session of its own asks, at the
- * same address. Where nobody can tell, it does; of what is behind a pooler nothing is known.
+ * same address. If that refuses to tell, it does. Where nobody answers at all, as on a network that is gone, it can't be
+ * known, and callers are not to wait for it; nor is anything known of what is behind a pooler.
  *
  * @internal
  */
@@ -145,7 +147,10 @@ export const stillRuns = (target: Target, { cancellable, processId }: Session): 
   )
   return processId === 0
     ? Effect.succeed(true)
-    : Effect.matchCause(answer, { onFailure: () => true, onSuccess: (n) => n !== "0" })
+    : Effect.matchCause(answer, {
+      onFailure: (cause) => causes(Cause.squash(cause)).some(isServerError),
+      onSuccess: (n) => n !== "0"
+    })
 }
 
 /** What each session gets before its first use, and again after all was discarded. */
