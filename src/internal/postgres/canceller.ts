@@ -77,24 +77,30 @@ export class Canceller {
       this.isAtWork = false
       return Effect.sync(() => session.cancelled())
     }
-    return Effect.matchEffect(this.inTime(this.stop(session.readies)), {
+    return Effect.matchEffect(this.inTime(this.stop), {
       onFailure: (why) => Effect.sync(() => session.giveUp(why, this.hasReached)),
       onSuccess: () => this.run
     })
   })
 
-  /** A server that has not begun what it was to stop has ignored the request: after a while it is asked again. */
-  private stop(readies: number): Effect.Effect<void, string> {
-    const { reach } = this.session.target
+  /**
+   * Asks the server to stop what runs. One that has not begun that has ignored the request: after a while it is asked
+   * again. Since somebody has last looked what ran may have ended, and an innocent may have come: in the step in which it
+   * is seen that nobody has, the session is closed to all.
+   */
+  private readonly stop: Effect.Effect<void, string> = Effect.suspend(() => {
+    const { cancellable, readies, runsForNobody, target: { reach } } = this.session
+    if (!runsForNobody) return Effect.void
+    this.isSending = cancellable.processID !== null
     return Effect.zipRight(
       this.request,
       Effect.flatten(Effect.timeoutTo(this.readyAfter(readies), {
         duration: reach.cleanupTimeout * patience,
         onSuccess: () => Effect.void,
-        onTimeout: () => this.stop(readies)
+        onTimeout: () => this.stop
       }))
     )
-  }
+  })
 
   private readonly cutOff: Effect.Effect<void> = Effect.suspend(() => {
     const { session } = this
@@ -117,7 +123,6 @@ export class Canceller {
   private readonly request: Effect.Effect<void, string> = Effect.suspend(() => {
     const { cancellable, target } = this.session
     if (cancellable.processID === null) return Effect.void
-    this.isSending = true
     return cancelRequest(cancellable, target, () => this.hasReached = true).pipe(
       // A user's `stream` may throw.
       Effect.catchAllCause(() => Effect.succeed(false)),
