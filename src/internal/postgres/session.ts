@@ -393,7 +393,6 @@ export class Session {
   /** The server has closed it. Of a socket that was closed here nobody hears that. */
   private readonly gone = Effect.async<void>((resume) => {
     const { stream } = this.client.connection
-    if (this.isReset) return
     const listener = () => {
       if (!this.isReset) resume(Effect.void)
     }
