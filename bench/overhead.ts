@@ -20,6 +20,7 @@ export interface Options extends Rounds {
 const names = {
   fibers: "the loop alone, fibers",
   ours: "effect-pgpool `use`",
+  oursWatched: "effect-pgpool `use` with `leakThreshold`",
   oursScoped: "effect-pgpool `get`",
   effects: "Effect 3 `Pool.get`",
   scoped: "a bare `acquireRelease`",
@@ -44,12 +45,9 @@ class FakeClient extends EventEmitter {
 const size = 10
 
 const pools = Effect.gen(function*() {
-  const ours = yield* ElasticPool.make({
-    acquire: item,
-    maxsize: size,
-    maxoverflow: size,
-    acquireTimeout: "10 minutes"
-  })
+  const options = { acquire: item, maxsize: size, maxoverflow: size, acquireTimeout: "10 minutes" } as const
+  const ours = yield* ElasticPool.make(options)
+  const watched = yield* ElasticPool.make({ ...options, leakThreshold: "1 minute" })
   const effects = yield* Pool.make({ acquire: item, size })
   const pgs = yield* Effect.acquireRelease(
     Effect.sync(() => new Pg.Pool({ max: size, Client: FakeClient as unknown as new() => Pg.ClientBase })),
@@ -59,20 +57,22 @@ const pools = Effect.gen(function*() {
     Effect.sync(() => new Tarn.Pool({ create: () => ({}), destroy: () => {}, min: 0, max: size })),
     (pool) => Effect.promise(() => pool.destroy())
   )
-  return { ours, effects, pgs, tarns }
+  return { ours, watched, effects, pgs, tarns }
 })
 
 /** One alone takes and gives back. */
 const alone: Effect.Effect<ReadonlyArray<Contender>, never, Scope.Scope> = Effect.map(
   pools,
-  ({ effects, ours, pgs, tarns }) => {
+  ({ effects, ours, pgs, tarns, watched }) => {
     const use = ours.use(() => Effect.void)
+    const useWatched = watched.use(() => Effect.void)
     const get = Effect.scoped(ours.get)
     const effectGet = Effect.scoped(effects.get)
     const scoped = Effect.scoped(item)
     return [
       fibers(names.fibers, 1, () => Effect.void),
       fibers(names.ours, 1, () => use),
+      fibers(names.oursWatched, 1, () => useWatched),
       fibers(names.oursScoped, 1, () => get),
       fibers(names.effects, 1, () => effectGet),
       fibers(names.scoped, 1, () => scoped),

@@ -175,7 +175,11 @@ export interface PoolOptions {
   readonly suspendTimeout?: Duration.DurationInput | undefined
   /** Connections opened in the background when the pool is made. Not more than `maxsize`. Default: 0. */
   readonly warm?: number | undefined
-  /** Logs a warning about a connection held for longer, with the span in which it was taken. Default: off. */
+  /**
+   * Logs a warning about a connection that is held for longer, with the span in which it was taken, and a line when it has
+   * come back after that: each once, ten lines a minute at most, and one that counts the rest. They go to the loggers of
+   * the fiber that took it. Default: off.
+   */
   readonly leakThreshold?: Duration.DurationInput | undefined
 }
 

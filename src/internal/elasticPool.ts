@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Runtime from "effect/Runtime"
@@ -20,6 +19,7 @@ import { monotonic } from "./monotonic.js"
 import type { BadOption } from "./options.js"
 import { decodeLimits, decodeOver, decodePool } from "./options.js"
 import type { Fork, Time } from "./pool/alarm.js"
+import type { Borrower, Held } from "./pool/leaks.js"
 import { ElasticPoolState } from "./pool/pool.js"
 import { Reach } from "./pool/reach.js"
 import type { Settings } from "./pool/settings.js"
@@ -53,12 +53,14 @@ export interface Shareable<A> {
   /** Waits until the other side has let go of one that was closed. */
   readonly released?: (a: A) => Effect.Effect<unknown>
   readonly reach?: Reach
+  /** Names one in the log. */
+  readonly describe?: (a: A) => string
 }
 
 /** @internal */
 export const makeState = <A, E, R>(
   options: Api.ResourceOptions<A, E, R>,
-  { canShare, reach, released, share }: Shareable<A> = { share: 1, canShare: () => false }
+  { canShare, describe, reach, released, share }: Shareable<A> = { share: 1, canShare: () => false }
 ): Effect.Effect<ElasticPoolState<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
     const decoded = yield* orDie(decodePool(options))
@@ -91,6 +93,7 @@ export const makeState = <A, E, R>(
       reset: reset ?? (() => Effect.void),
       canCheck: check !== undefined,
       canShare,
+      describe,
       released: released ?? (() => Effect.void),
       needsReset: reset === undefined ? () => false : orInvalidate(needsReset ?? (() => true)),
       isTransient: isTransient ?? (() => false),
@@ -161,9 +164,7 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
     )
   })
 
-type Borrower = Fiber.RuntimeFiber<unknown, unknown>
-
-/** The fiber at work, where loans are watched. @internal */
+/** The fiber at work, where loans are watched: without `leakThreshold` nothing is paid for it. @internal */
 export const borrowerOf = ({ settings }: { readonly settings: Settings }): Borrower | undefined =>
   settings.leakThreshold === Infinity ? undefined : Option.getOrUndefined(Fiber.getCurrentFiber())
 
@@ -176,43 +177,21 @@ export class Loan<A, E> {
   /** Told of the end, just before the resource is given back. */
   onEnd: (() => void) | undefined = undefined
   private isOver = false
-  private readonly watch: Fiber.RuntimeFiber<void> | undefined
+  private readonly held: Held<A> | undefined
 
   constructor(
     private readonly state: ElasticPoolState<A, E>,
     private readonly slot: Slot<A>,
     borrower: Borrower | undefined
   ) {
-    this.watch = borrower === undefined ? undefined : watchLeak(state, borrower)
-    if (this.watch !== undefined) state.leakWatches.add(this.watch)
+    this.held = borrower === undefined ? undefined : state.leaks.watch(slot.value, borrower)
   }
 
   end(): void {
     if (this.isOver) return
     this.isOver = true
     this.onEnd?.()
-    if (this.watch !== undefined) {
-      this.watch.unsafeInterruptAsFork(FiberId.none)
-      this.state.leakWatches.delete(this.watch)
-    }
+    if (this.held !== undefined) this.state.leaks.end(this.held)
     this.state.release(this.slot)
   }
-}
-
-const watchLeak = <A, E>(
-  { env, settings: { leakThreshold } }: ElasticPoolState<A, E>,
-  borrower: Borrower
-): Fiber.RuntimeFiber<void> => {
-  const taken = borrower.currentSpan?._tag === "Span"
-    ? `in span ${borrower.currentSpan.name} (${borrower.currentSpan.spanId})`
-    : "outside any span"
-  return Effect.logWarning(
-    `A connection has been held for more than ${leakThreshold} ms. It was taken ${taken}.`
-  ).pipe(
-    Effect.annotateLogs({ borrower: borrower.id(), taken }),
-    // R14: the threshold is policy time, and the borrower may have a clock of its own.
-    (warning) => Effect.zipRight(Effect.withClock(Effect.sleep(leakThreshold), env.clock), warning),
-    (warning) => Effect.zipRight(Effect.setFiberRefs(borrower.getFiberRefs()), warning),
-    env.fork
-  )
 }

@@ -11,3 +11,6 @@ export const isError = (cause: unknown): cause is Error => isNativeError(cause) 
 
 /** What a failure says of itself, in a few words. @internal */
 export const wordsOf = (cause: unknown): string => isError(cause) ? cause.message || cause.name : String(cause)
+
+/** In one line: a line of a log is read, searched and counted as one. @internal */
+export const oneLine = (words: string): string => words.replace(/\s*\n\s*/g, " ").trim()

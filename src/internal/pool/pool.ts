@@ -2,7 +2,6 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
@@ -13,6 +12,7 @@ import { ConnectWatch } from "./connectWatch.js"
 import { Demand } from "./demand.js"
 import type { Patience } from "./forecast.js"
 import { makePatience } from "./forecast.js"
+import { Leaks } from "./leaks.js"
 import { Lifecycle } from "./lifecycle.js"
 import { classify, Outage } from "./outage.js"
 import { Permits } from "./permits.js"
@@ -47,7 +47,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private readonly sweeper: Sweeper<A>
   private readonly connectWatch: ConnectWatch<A>
   readonly lifecycle: Lifecycle
-  readonly leakWatches = new Set<Fiber.RuntimeFiber<void>>()
+  readonly leaks: Leaks<A>
 
   constructor(
     readonly settings: Settings,
@@ -77,13 +77,15 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       for (const slot of slots) this.demand.uncover(slot)
       this.serve()
     })
+    this.leaks = new Leaks(settings.leakThreshold, env, resource.describe)
+    const timers = [this.timekeeper, this.sweeper, this.connectWatch, this.outage, this.leaks]
     this.lifecycle = new Lifecycle(settings, env, {
       isEmpty: () => this.tally.size === 0,
       hasWaiters: () => this.waiters.size > 0,
       suspend: () => this.suspend(),
       resume: (suspendedAt, now) => this.resume(suspendedAt, now),
       drain: () => this.drain(),
-      stop: () => [this.timekeeper, this.sweeper, this.connectWatch, this.outage].forEach((timer) => timer.stop()),
+      stop: () => timers.forEach((timer) => timer.stop()),
       close: () => this.close(),
       closeBusy: () => this.closeBusy()
     })
@@ -488,7 +490,6 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private closeBusy(): void {
     for (const slot of this.connections.all) if (slot.state === "busy") this.retire(slot, "closed")
-    for (const watch of this.leakWatches) watch.unsafeInterruptAsFork(FiberId.none)
   }
 
   stats(): PoolStats {

@@ -54,6 +54,8 @@ export interface Resource<A, E> extends Actions<A, E> {
   /** Whether one that others use has room for one more. */
   readonly canShare: (a: A) => boolean
   readonly needsReset: (a: A) => boolean
+  /** Names one in the log. */
+  readonly describe: ((a: A) => string) | undefined
   readonly isTransient: (error: E) => boolean
   readonly isPermanent: (error: E) => boolean
 }

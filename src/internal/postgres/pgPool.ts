@@ -106,6 +106,7 @@ const open = (
       share: target.multiplex,
       canShare: (session) => session.canShare,
       released: (session) => session.released,
+      describe: ({ processId }) => `server process ${processId === 0 ? "unknown" : processId}`,
       reach: target.reach
     })
     const { closeListen, ...face } = yield* makeClient(state, target, options)

@@ -1,0 +1,140 @@
+/** @internal */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import { oneLine } from "../words.js"
+import type { Time } from "./alarm.js"
+import { Alarm } from "./alarm.js"
+import { LineLimit } from "./lineLimit.js"
+
+/** The lines about single loans; what they leave out is counted in one line more. */
+const linesPerMinute = 10
+
+/** Who has a resource in hand. @internal */
+export type Borrower = Fiber.RuntimeFiber<unknown, unknown>
+
+/** A loan that is watched. @internal */
+export class Held<A> {
+  /** Those that began before and after it, of those that are not late. */
+  previous: Held<A> | undefined = undefined
+  next: Held<A> | undefined = undefined
+  isLate = false
+  /** Whether the log has it that it is late. */
+  isTold = false
+  /** In which it began: its borrower may be in another one when it is late. */
+  readonly span: Borrower["currentSpan"]
+
+  constructor(readonly value: A, readonly borrower: Borrower, readonly since: number) {
+    this.span = borrower.currentSpan
+  }
+}
+
+/**
+ * Tells of loans that last for longer than `leakThreshold`, and when they have ended after all. All may last for the same
+ * time, so the oldest is the first to be late, and one sleeping fiber does for all of them.
+ *
+ * @internal
+ */
+export class Leaks<A> {
+  private oldest: Held<A> | undefined = undefined
+  private newest: Held<A> | undefined = undefined
+  private readonly alarm: Alarm
+  private readonly limit = new LineLimit(linesPerMinute)
+  /** What has got no line. */
+  private late = 0
+  private back = 0
+  private hasStopped = false
+
+  constructor(
+    /** `leakThreshold`, in milliseconds. */
+    private readonly threshold: number,
+    private readonly time: Time,
+    /** A name by which its user can find a resource. */
+    private readonly describe: ((value: A) => string) | undefined
+  ) {
+    this.alarm = new Alarm(time, () => this.ring())
+  }
+
+  /** A loan begins. */
+  watch(value: A, borrower: Borrower): Held<A> | undefined {
+    if (this.hasStopped) return undefined
+    const held = new Held(value, borrower, this.time.now())
+    held.previous = this.newest
+    if (this.newest === undefined) this.oldest = held
+    else this.newest.next = held
+    this.newest = held
+    this.alarm.arm(held.since + this.threshold)
+    return held
+  }
+
+  /** It ends. */
+  end(held: Held<A>): void {
+    if (!held.isLate) return this.remove(held)
+    if (this.hasStopped) return
+    const now = this.time.now()
+    if (!held.isTold || !this.limit.take(now)) return this.leaveOut("back")
+    const line = `that was held for more than ${this.threshold} ms came back after ${now - held.since} ms`
+    this.say(held, Effect.logInfo(`${this.nameOf(held)} ${line}. ${origin(held)}`))
+  }
+
+  /** Whoever still holds one has it closed under him. */
+  stop(): void {
+    this.hasStopped = true
+    this.alarm.stop()
+    this.sayLeftOut()
+  }
+
+  private remove(held: Held<A>): void {
+    if (held.previous === undefined) this.oldest = held.next
+    else held.previous.next = held.next
+    if (held.next === undefined) this.newest = held.previous
+    else held.next.previous = held.previous
+    held.previous = held.next = undefined
+  }
+
+  private ring(): number {
+    const now = this.time.now()
+    if (now >= this.limit.renewedAt) this.sayLeftOut()
+    while (this.oldest !== undefined && this.oldest.since + this.threshold <= now) this.isLate(this.oldest, now)
+    return Math.min(
+      this.oldest === undefined ? Infinity : this.oldest.since + this.threshold,
+      this.late + this.back > 0 ? this.limit.renewedAt : Infinity
+    )
+  }
+
+  private isLate(held: Held<A>, now: number): void {
+    this.remove(held)
+    held.isLate = true
+    held.isTold = this.limit.take(now)
+    if (!held.isTold) return this.leaveOut("late")
+    const line = `has been held for more than ${this.threshold} ms`
+    this.say(held, Effect.logWarning(`${this.nameOf(held)} ${line}. ${origin(held)}`))
+  }
+
+  private nameOf({ value }: Held<A>): string {
+    return this.describe === undefined ? "A connection" : `A connection (${this.describe(value)})`
+  }
+
+  /** With the loggers, the level and the annotations of its borrower. */
+  private say({ borrower }: Held<A>, line: Effect.Effect<void>): void {
+    this.time.fork(Effect.zipRight(Effect.setFiberRefs(borrower.getFiberRefs()), line))
+  }
+
+  private leaveOut(what: "back" | "late"): void {
+    this[what]++
+    this.alarm.arm(this.limit.renewedAt)
+  }
+
+  private sayLeftOut(): void {
+    if (this.late + this.back === 0) return
+    const line = `Beyond ${linesPerMinute} lines a minute: ${this.late} more connections were held for more than ` +
+      `${this.threshold} ms, and ${this.back} that had been came back`
+    this.late = this.back = 0
+    this.time.fork(Effect.logWarning(line))
+  }
+}
+
+const origin = <A>({ borrower, span }: Held<A>): string => {
+  const place = span?._tag === "Span" ? `in span ${oneLine(span.name)} (${span.spanId})` : "outside any span"
+  return `It was taken ${place} by fiber ${FiberId.threadName(borrower.id())}.`
+}
