@@ -209,11 +209,9 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
           yield* eventually(Effect.sync(() => way.dials), (dials) => dials >= before + 3)
           way.heal()
           yield* untilHeard("Reconnected")
-          assert.deepStrictEqual(logs.slice(1).map((line) => line.split(":")[0]), [
-            "INFO LISTEN works again",
-            "WARN LISTEN fails, and is tried again",
-            "INFO LISTEN works again"
-          ])
+          // What works for no more than a moment is no end of it.
+          yield* eventually(Effect.sync(() => logs), (logs) => logs.length === 2)
+          assert.match(logs[1], /^INFO LISTEN works again: \d+ had failed in /)
         })
       ))
   }

@@ -1,12 +1,13 @@
 import { SqlError } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Redacted, Scope, Stream } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Option, Redacted, Scope, Stream } from "effect"
 import type { PoolError } from "effect-pgpool"
 import { PgError, PgPool } from "effect-pgpool"
 import { causeTagOf, codeOf, eventually, makePool, pause, pidOf, promptly, serverUrl } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
 import * as Proxy from "../support/proxy.js"
+import { withLogs } from "../support/testPool.js"
 
 const changed = (change: (url: URL) => void) => {
   const url = new URL(Redacted.value(serverUrl))
@@ -27,6 +28,31 @@ describe("R18 the server is away", () => {
       yield* server.start
       assert.deepStrictEqual(yield* Fiber.join(early), [{ one: 1 }])
     }))
+
+  it.scopedLive("R18 the second incident: a restart soon after a refused password is in the log as well", () =>
+    withLogs((logs) =>
+      Effect.gen(function*() {
+        const server = yield* Postgres.start()
+        let password = "wrong"
+        const { pool, sql } = yield* makePool({
+          url: Redacted.make(server.url),
+          password: Effect.sync(() => Redacted.make(password))
+        })
+        yield* Effect.flip(sql`SELECT 1`)
+        password = "postgres"
+        yield* eventually(Effect.option(sql`SELECT 1`), Option.isSome)
+        yield* server.stop()
+        yield* eventually(pool.stats, ({ size }) => size === 0)
+        const caller = yield* Effect.fork(sql`SELECT 1 AS one`)
+        yield* eventually(Effect.sync(() => logs), (logs) => logs.some((line) => line.includes("ECONNREFUSED")))
+        yield* server.start
+        assert.deepStrictEqual(yield* Fiber.join(caller), [{ one: 1 }])
+        yield* eventually(Effect.sync(() => logs), (logs) => logs.at(-1)!.startsWith("INFO"))
+        assert.match(logs[0], /^WARN Connects fail, .*: Failed to connect: password authentication failed/)
+        assert.match(logs.at(-1)!, /^INFO Connects succeed again: \d+ had failed in /)
+        assert.isTrue(logs.every((line) => !line.includes("\n")))
+      })
+    ))
 
   it.scopedLive("R18 waiting callers outlive a restart, and what is busy fails typed", () =>
     Effect.gen(function*() {

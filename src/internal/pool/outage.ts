@@ -7,14 +7,18 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { wordsOf } from "../words.js"
 import type { Time } from "./alarm.js"
+import { Incidents } from "./incidents.js"
 import type { Resource } from "./settings.js"
 import { connectTimedOut } from "./slot.js"
 
 /** In milliseconds: no more than two logins a second that are refused for good (R18). */
 const perRefusedLogin = 500
 
-/** In milliseconds: how often an outage is noted in the log. */
-const perNote = 60_000
+const inTheLog = {
+  fails: "Connects fail, and another one is tried whenever one is needed",
+  stillFails: "Connects still fail",
+  worksAgain: "Connects succeed again"
+}
 
 /**
  * What is known of a time in which connects fail: that it lasts, the failure, and when the next connect may be tried.
@@ -33,9 +37,8 @@ export class Outage<E> {
   lastFailure: Cause.Cause<E> | undefined = undefined
   /** The last failure, if time does not heal it. */
   private permanent: Cause.Cause<E> | undefined = undefined
-  /** Whether it is in the log that connects fail, and when that was last written there (I/O clock). */
-  private isNoted = false
-  private notedAt = -Infinity
+  /** Where good connections serve, nobody else would hear of it. */
+  private readonly incidents: Incidents
   /** Logins that were refused since the last delay began. */
   private refusedLogins = 0
   private retry: Fiber.RuntimeFiber<unknown> | undefined = undefined
@@ -46,11 +49,13 @@ export class Outage<E> {
     private readonly io: Time,
     private readonly tryAgain: () => void,
     private readonly giveUp: () => void
-  ) {}
+  ) {
+    this.incidents = new Incidents(inTheLog, io)
+  }
 
   /** A connect failed: the next one is tried after a delay. */
   begin(cause: Cause.Cause<E>, isPermanent: boolean): void {
-    this.noteFailing(cause)
+    this.incidents.failed(wordsOf(Cause.squash(cause)))
     this.active = true
     this.until = Infinity
     this.permanent = isPermanent ? cause : undefined
@@ -81,7 +86,7 @@ export class Outage<E> {
   /** A connect succeeded at `now`. */
   healed(now: number): void {
     this.lastFailure = undefined
-    this.noteHealed()
+    this.incidents.worked()
     this.end(now)
   }
 
@@ -112,30 +117,12 @@ export class Outage<E> {
 
   stop(): void {
     this.retry?.unsafeInterruptAsFork(FiberId.none)
+    this.incidents.stop()
   }
 
   private resume(next: () => void): void {
     this.mayRetry = true
     next()
-  }
-
-  /**
-   * Said once, however many connects fail: where good connections serve, nobody else would hear of it. And no more than
-   * once a minute: at a full server some succeed all the time.
-   */
-  private noteFailing(cause: Cause.Cause<E>): void {
-    const now = this.io.now()
-    if (this.isNoted || now - this.notedAt < perNote) return
-    this.isNoted = true
-    this.notedAt = now
-    const reason = wordsOf(Cause.squash(cause))
-    this.io.fork(Effect.logWarning(`Connects fail, and another one is tried whenever one is needed: ${reason}`, cause))
-  }
-
-  private noteHealed(): void {
-    if (!this.isNoted) return
-    this.isNoted = false
-    this.io.fork(Effect.logInfo("Connects succeed again"))
   }
 }
 

@@ -17,7 +17,9 @@ import * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
 import type { ListenEvent } from "../../PgPool.js"
 import { ioClock } from "../ioClock.js"
+import type { Time } from "../pool/alarm.js"
 import { leaveAfter } from "../pool/deadlines.js"
+import { Incidents } from "../pool/incidents.js"
 import type { Settings } from "../pool/settings.js"
 import { wordsOf } from "../words.js"
 import { ConnectFailed } from "./codes.js"
@@ -44,6 +46,12 @@ interface Listen {
   readonly close: Effect.Effect<void>
 }
 
+const inTheLog = {
+  fails: "LISTEN fails, and is tried again",
+  stillFails: "LISTEN still fails",
+  worksAgain: "LISTEN works again"
+}
+
 /** How long nothing may be heard of the server before it is asked, as its silence would not be noticed otherwise. */
 const heartbeat = "5 seconds"
 
@@ -59,14 +67,16 @@ const healthyAfter = "10 seconds"
 export const makeListen = (
   target: Target,
   settings: Settings,
+  io: Time,
   /** What listeners fail with when the pool closes. */
   poolClosed: () => SqlError
 ): Effect.Effect<Listen, never, Scope.Scope> =>
   Effect.gen(function*() {
     let isClosed = false
     let endSession = Effect.void
+    const incidents = new Incidents(inTheLog, io)
     const open = Effect.gen(function*() {
-      const switchboard = new Switchboard(target, settings)
+      const switchboard = new Switchboard(target, settings, incidents)
       const session = yield* Effect.forkScoped(Effect.interruptible(switchboard.run))
       const giveUp = Effect.sync(() => switchboard.giveUp(poolClosed()))
       yield* Effect.addFinalizer(() => giveUp)
@@ -76,6 +86,7 @@ export const makeListen = (
     const shared = yield* RcRef.make({ acquire: open })
     const close = Effect.suspend(() => {
       isClosed = true
+      incidents.stop()
       return endSession
     })
     yield* Effect.addFinalizer(() => close)
@@ -110,10 +121,12 @@ class Switchboard {
   private hasWarned = false
   /** Whether the last session has come to listen. */
   private hasListened = false
-  /** Whether the log has it that there is no session that listens. */
-  private isNoted = false
 
-  constructor(private readonly target: Target, private readonly settings: Settings) {}
+  constructor(
+    private readonly target: Target,
+    private readonly settings: Settings,
+    private readonly incidents: Incidents
+  ) {}
 
   /** Ends when the server listens, in the scope of one listener. */
   listen(name: string, listener: Listener): Effect.Effect<void, SqlError, Scope.Scope> {
@@ -169,7 +182,7 @@ class Switchboard {
     Effect.scoped(this.session).pipe(
       // A defect of the user's `onConnect`, say: who listens has to hear of it.
       Effect.catchAllCause((cause) => Effect.fail(failureOf(cause))),
-      Effect.tapError((error) => this.noteFailing(error)),
+      Effect.tapError((error) => Effect.sync(() => this.noteFailing(error))),
       Effect.retry({
         schedule: Schedule.resetAfter(this.settings.connectRetry, healthyAfter),
         while: (error) => !isFinal(error)
@@ -204,7 +217,8 @@ class Switchboard {
         self.wake = Deferred.unsafeMake(FiberId.none)
         if (!session.isAlive) return yield* Effect.fail(listenerLost(session.loss))
         yield* self.update(session, listening)
-        yield* self.noteHealed
+        self.hasListened = true
+        self.incidents.worked()
         const woken = yield* Effect.timeoutOption(Deferred.await(self.wake), heartbeat)
         if (Option.isSome(woken)) continue
         yield* self.command(session, session.ping)
@@ -264,25 +278,15 @@ class Switchboard {
     )
   }
 
-  /** Said once for each outage: the pool may have no need of a connect, and then nobody else says it. */
-  private noteFailing(error: SqlError): Effect.Effect<void> {
+  /** The pool may have no need of a connect, and then nobody else says it. */
+  private noteFailing(error: SqlError): void {
     this.lastFailure = error
     // One that is lost is replaced, and nobody need know.
     const isReplaced = this.hasListened && error.cause instanceof NotSent
     this.hasListened = false
-    if (this.isNoted || isFinal(error) || isReplaced) return Effect.void
-    this.isNoted = true
-    return Effect.logWarning(
-      `LISTEN fails, and is tried again: ${error instanceof ConnectFailed ? error.message : wordsOf(error.cause)}`
-    )
+    if (isFinal(error) || isReplaced) return
+    this.incidents.failed(error instanceof ConnectFailed ? error.message : wordsOf(error.cause))
   }
-
-  private readonly noteHealed = Effect.suspend(() => {
-    this.hasListened = true
-    if (!this.isNoted) return Effect.void
-    this.isNoted = false
-    return Effect.logInfo("LISTEN works again")
-  })
 
   private readonly warn = Effect.suspend(() => {
     if (this.hasWarned) return Effect.void
