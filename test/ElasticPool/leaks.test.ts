@@ -96,13 +96,47 @@ describe("leakThreshold", () => {
         assert.lengthOf(logs, 10)
         yield* TestClock.adjust("1 seconds")
         assert.deepStrictEqual(logs.slice(10), [
-          "WARN Beyond 10 lines a minute: 190 more connections were held for more than 10000 ms, and 200 that had been came back"
+          "WARN Beyond 10 lines a minute: 190 more connections were held for more than 10000 ms, 200 that had been held for so long came back."
         ])
         yield* TestClock.adjust("1 hour")
         assert.lengthOf(logs, 11)
         yield* hold(pool, "later")
         yield* TestClock.adjust("10 seconds")
         assert.deepStrictEqual(spansOf(logs.slice(11)), ["later"])
+      })
+    ))
+
+  it.scoped("who had no line when it was late has none when it comes back", () =>
+    withLogs((logs) =>
+      Effect.gen(function*() {
+        const pool = yield* makePool({ ...new FakeResource().options, ...threshold })
+        const callers = yield* Caller.askTimes(pool, 12)
+        yield* TestClock.adjust("70 seconds")
+        assert.lengthOf(logs, 11)
+        for (const untold of callers.slice(10)) yield* untold.release
+        assert.lengthOf(logs, 11)
+        for (const told of callers.slice(0, 10)) yield* told.release
+        assert.lengthOf(logs, 21)
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(logs.slice(21), [
+          "INFO Beyond 10 lines a minute: 2 that had been held for so long came back."
+        ])
+      })
+    ))
+
+  it.scoped("those that came back and found no line left are counted at the end of the minute", () =>
+    withLogs((logs) =>
+      Effect.gen(function*() {
+        const pool = yield* makePool({ ...new FakeResource().options, ...threshold })
+        const callers = yield* Caller.askTimes(pool, 10)
+        yield* TestClock.adjust("10 seconds")
+        for (const caller of callers) yield* caller.release
+        yield* TestClock.adjust("59999 millis")
+        assert.lengthOf(logs, 10)
+        yield* TestClock.adjust("1 millis")
+        assert.deepStrictEqual(logs.slice(10), [
+          "INFO Beyond 10 lines a minute: 10 that had been held for so long came back."
+        ])
       })
     ))
 
@@ -196,4 +230,20 @@ describe("leakThreshold", () => {
         assert.lengthOf(logs, 1)
       })
     ))
+
+  it.scoped("I5 R13 what is handed over just before the pool closes is not watched", () =>
+    Effect.gen(function*() {
+      const clock = yield* WatchedClock.make
+      const options = { ...new FakeResource().options, ...threshold, maxsize: 1, maxoverflow: 1, closeTimeout: 50 }
+      const { close, pool } = yield* makeClosable(options, clock)
+      const holder = yield* Caller.ask(pool)
+      const waiter = yield* Caller.ask(pool)
+      // In one step: the waiter hears of it when the pool has begun to close.
+      const closing = yield* Effect.fork(Effect.zipRight(holder.letGo, close))
+      yield* settle
+      yield* TestClock.adjust("50 millis")
+      yield* Fiber.join(closing)
+      assert.isDefined(waiter.value)
+      assert.strictEqual(clock.asleep, 0)
+    }))
 })

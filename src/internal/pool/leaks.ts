@@ -43,6 +43,8 @@ export class Leaks<A> {
   /** What has got no line. */
   private late = 0
   private back = 0
+  /** When that is told. */
+  private countDueAt = Infinity
   private hasStopped = false
 
   constructor(
@@ -72,7 +74,7 @@ export class Leaks<A> {
     if (!held.isLate) return this.remove(held)
     if (this.hasStopped) return
     const now = this.time.now()
-    if (!held.isTold || !this.limit.take(now)) return this.leaveOut("back")
+    if (!held.isTold || !this.limit.take(now)) return this.leaveOut("back", now)
     const line = `that was held for more than ${this.threshold} ms came back after ${now - held.since} ms`
     this.say(held, Effect.logInfo(`${this.nameOf(held)} ${line}. ${origin(held)}`))
   }
@@ -94,19 +96,16 @@ export class Leaks<A> {
 
   private ring(): number {
     const now = this.time.now()
-    if (now >= this.limit.renewedAt) this.sayLeftOut()
+    if (now >= this.countDueAt) this.sayLeftOut()
     while (this.oldest !== undefined && this.oldest.since + this.threshold <= now) this.isLate(this.oldest, now)
-    return Math.min(
-      this.oldest === undefined ? Infinity : this.oldest.since + this.threshold,
-      this.late + this.back > 0 ? this.limit.renewedAt : Infinity
-    )
+    return Math.min(this.countDueAt, (this.oldest?.since ?? Infinity) + this.threshold)
   }
 
   private isLate(held: Held<A>, now: number): void {
     this.remove(held)
     held.isLate = true
     held.isTold = this.limit.take(now)
-    if (!held.isTold) return this.leaveOut("late")
+    if (!held.isTold) return this.leaveOut("late", now)
     const line = `has been held for more than ${this.threshold} ms`
     this.say(held, Effect.logWarning(`${this.nameOf(held)} ${line}. ${origin(held)}`))
   }
@@ -120,17 +119,23 @@ export class Leaks<A> {
     this.time.fork(Effect.zipRight(Effect.setFiberRefs(borrower.getFiberRefs()), line))
   }
 
-  private leaveOut(what: "back" | "late"): void {
+  private leaveOut(what: "back" | "late", now: number): void {
     this[what]++
-    this.alarm.arm(this.limit.renewedAt)
+    this.countDueAt = this.limit.renewedAt(now)
+    this.alarm.arm(this.countDueAt)
   }
 
   private sayLeftOut(): void {
-    if (this.late + this.back === 0) return
-    const line = `Beyond ${linesPerMinute} lines a minute: ${this.late} more connections were held for more than ` +
-      `${this.threshold} ms, and ${this.back} that had been came back`
+    const { back, late } = this
+    if (late + back === 0) return
     this.late = this.back = 0
-    this.time.fork(Effect.logWarning(line))
+    this.countDueAt = Infinity
+    const counts = [
+      ...late > 0 ? [`${late} more connections were held for more than ${this.threshold} ms`] : [],
+      ...back > 0 ? [`${back} that had been held for so long came back`] : []
+    ]
+    const line = `Beyond ${linesPerMinute} lines a minute: ${counts.join(", ")}.`
+    this.time.fork(late > 0 ? Effect.logWarning(line) : Effect.logInfo(line))
   }
 }
 

@@ -17,15 +17,19 @@ export class LineLimit {
 
   /** Takes a line, if there is one left. */
   take(now: number): boolean {
-    if (now >= this.renewedAt) {
-      this.begunAt = now
-      this.lines = 0
-    }
+    this.goOn(now)
     return this.lines++ < this.perMinute
   }
 
   /** When all of them are there again. */
-  get renewedAt(): number {
+  renewedAt(now: number): number {
+    this.goOn(now)
     return this.begunAt + minute
+  }
+
+  private goOn(now: number): void {
+    if (now - this.begunAt < minute) return
+    this.begunAt = now
+    this.lines = 0
   }
 }
