@@ -199,7 +199,7 @@ describe("R18 what the log says of connects that fail, and of LISTEN", () => {
   it.scoped("the second incident: a restart half a minute after a refused password has its line", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
-        let outcome: Effect.Effect<object, { readonly message: string }> = Effect.fail(new Error("password refused"))
+        let outcome: Effect.Effect<object, { readonly message: string }> = Effect.fail({ message: "password refused", toString: () => "password refused" })
         const pool = yield* makePool({
           acquire: Effect.suspend(() => outcome),
           isPermanent: ({ message }) => message.includes("password"),
@@ -213,7 +213,7 @@ describe("R18 what the log says of connects that fail, and of LISTEN", () => {
         yield* pass("10 seconds")
         yield* ask
         yield* pass("20 seconds")
-        outcome = Effect.fail(new Error("the server starts up"))
+        outcome = Effect.fail({ message: "the server starts up", toString: () => "the server starts up" })
         const waiter = yield* Caller.ask(pool)
         yield* pass("3900 millis")
         outcome = Effect.sync(() => ({}))
