@@ -22,6 +22,7 @@ import type { Duplex } from "node:stream"
 import type { ConnectionOptions } from "node:tls"
 import type * as Pg from "pg"
 import type { PoolOptions } from "./ElasticPool.js"
+import { fromPgClientConfig as fromConfig } from "./internal/postgres/fromPgClient.js"
 import * as internal from "./internal/postgres/pgPool.js"
 import type { PoolError } from "./PoolError.js"
 import type { PoolStats } from "./PoolStats.js"
@@ -449,6 +450,40 @@ export const layerConfig = (
   Layer.scopedContext(Effect.map(internal.makeConfig(config), contextOf)).pipe(Layer.provide(Reactivity.layer))
 
 /**
+ * The options that mean what an old `PgClientConfig` meant, so that
+ * `PgPool.layer(PgPool.fromPgClientConfig(config))` stands for `PgClient.layer(config)`.
+ *
+ * - `maxConnections`, 10 there by default, becomes `maxsize` and `maxoverflow`; lower `maxsize` to hold fewer connections
+ * - `minConnections`, 0 there by default, becomes `minsize`; `connectionTTL` becomes `expires`, which is 10 minutes where it
+ *   was off
+ * - `idleTimeout` is 10 seconds where there is none
+ * - `connectTimeout` becomes `connectTimeout` and `acquireTimeout`, as it also bounds the wait for a free connection there
+ * - what the URL overrules there is left out (with a URL: `host`, `port`, `database`, `username`, `password`, and what else
+ *   it says), and so is `path`, which has no effect there
+ * - `applicationName` is `@effect/sql-pg` where there is none
+ *
+ * A pool is built while the server is down; with `eager: true` its layer fails, as that of `PgClient` does.
+ *
+ * @example
+ * ```ts
+ * import type { PgClient } from "@effect/sql-pg"
+ * import { Redacted } from "effect"
+ * import { PgPool } from "effect-pgpool"
+ *
+ * const old: PgClient.PgClientConfig = {
+ *   url: Redacted.make("postgresql://localhost/app"),
+ *   maxConnections: 20
+ * }
+ *
+ * const DatabaseLive = PgPool.layer(PgPool.fromPgClientConfig(old))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromPgClientConfig: (config: PgClient.PgClientConfig) => PgPoolOptions = fromConfig
+
+/**
  * The options from the environment (or whatever `ConfigProvider` is in force): `DATABASE_URL`, or `PGHOST`, `PGPORT`,
  * `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGTARGETSESSIONATTRS` and `PGLOADBALANCEHOSTS`, which `DATABASE_URL` wins over
  * (with several hosts `PGHOST` and `PGPORT` have commas); `PGREQUIREAUTH`; and each option of the pool as `PGPOOL_` and its name in
@@ -456,29 +491,36 @@ export const layerConfig = (
  * `PGPOOL_ACQUIRE_TIMEOUT` and so on. Durations are numbers of milliseconds, or such as `200 millis`.
  *
  * A key that begins with `PGPOOL_` and is none of these is a `ConfigError`, and so is a value that isn't allowed. What
- * Kubernetes says of a service named `pgpool` (`PGPOOL_SERVICE_HOST`, `PGPOOL_PORT` and so on) is passed over.
+ * Kubernetes says of a service named `pgpool` (`PGPOOL_SERVICE_HOST`, `PGPOOL_PORT` and so on) is passed over. Where neither
+ * `DATABASE_URL` nor one of `PGHOST`, `PGPORT` and `PGDATABASE` is set, the log and a failed connect say so.
+ *
+ * `options` are for what an environment can't say, such as `onConnect` or a password that is an `Effect`. They win over the
+ * environment: a key whose option is given is not read, nor are `DATABASE_URL`, `PGHOST` and the like beside `url`, or
+ * `PGHOST` and `PGPORT` beside `hosts` or `path`. Beside `DATABASE_URL` an option wins over what it says, and the rest of it
+ * counts. One that isn't allowed is a `ConfigError` too. `PgPoolLayer` is `layerFromEnv()`.
  *
  * @example
  * ```ts
- * import { SqlClient } from "@effect/sql"
- * import { Effect } from "effect"
- * import { PgPoolLayer } from "effect-pgpool"
+ * import { Effect, Redacted, String } from "effect"
+ * import { PgPool } from "effect-pgpool"
  *
- * const program = Effect.gen(function*() {
- *   const sql = yield* SqlClient.SqlClient
- *   yield* Effect.log(yield* sql`SELECT now()`)
+ * declare const fetchToken: Effect.Effect<string>
+ *
+ * // DATABASE_URL=postgresql://app@db/shop PGPOOL_MAXSIZE=2
+ * const DatabaseLive = PgPool.layerFromEnv({
+ *   password: Effect.map(fetchToken, Redacted.make),
+ *   transformResultNames: String.snakeToCamel,
+ *   transformQueryNames: String.camelToSnake
  * })
- *
- * Effect.runPromise(Effect.provide(program, PgPoolLayer))
  * ```
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerFromEnv: Layer.Layer<
-  PgPool | PgClient.PgClient | SqlClient.SqlClient,
-  ConfigError.ConfigError | SqlError
-> = Layer.scopedContext(Effect.map(internal.makeFromEnv, contextOf)).pipe(Layer.provide(Reactivity.layer))
+export const layerFromEnv = (
+  options: PgPoolOptions = {}
+): Layer.Layer<PgPool | PgClient.PgClient | SqlClient.SqlClient, ConfigError.ConfigError | SqlError> =>
+  Layer.scopedContext(Effect.map(internal.makeFromEnv(options), contextOf)).pipe(Layer.provide(Reactivity.layer))
 
 /**
  * Runs an effect in a transaction, as `sql.withTransaction` does, with an isolation level and the like, and again after

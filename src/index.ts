@@ -13,9 +13,9 @@ export * as PoolError from "./PoolError.js"
 export * as PoolStats from "./PoolStats.js"
 
 /**
- * The pool from the environment: `PgPool.layerFromEnv`.
+ * The pool from the environment: `PgPool.layerFromEnv()`.
  *
  * @since 0.1.0
  * @category layers
  */
-export const PgPoolLayer = layerFromEnv
+export const PgPoolLayer = layerFromEnv()

@@ -15,6 +15,9 @@ import type { Hosts } from "./hosts.js"
 import { decodeHosts } from "./hosts.js"
 import type { Requirement } from "./loginGuard.js"
 import { decodeLogin } from "./loginGuard.js"
+import { renamed, unknownOptions } from "./optionNames.js"
+import type { Origin } from "./remarks.js"
+import { besideUrl, fromProgram, unsaidPlace } from "./remarks.js"
 import type { Strays } from "./strays.js"
 import { decodeTls, withoutSecrets } from "./tls.js"
 import type { Patience } from "./turn.js"
@@ -36,6 +39,8 @@ export interface Target extends Patience {
   readonly login: Requirement | undefined
   /** What was said and has no effect, for the log. */
   readonly warnings: ReadonlyArray<string>
+  /** Why the server may not be where it is looked for, said with a failed connect. */
+  readonly hint?: string | undefined
   /** Sent once to each new session. */
   readonly settings: string | undefined
   readonly reset: "transaction" | "session" | "none"
@@ -52,13 +57,6 @@ export interface Target extends Patience {
   /** What `PgClient.config` shows: the URL taken apart. */
   readonly config: PgClientConfig
 }
-
-/** What people write who come from `PgClient.layer`, and our names for it. */
-const renamed = {
-  maxConnections: "maxsize (connections kept) and maxoverflow (the hard limit)",
-  minConnections: "minsize",
-  connectionTTL: "expires"
-} as const
 
 /** Options of which nothing more is known than their type. */
 const plain = {
@@ -80,13 +78,20 @@ const plain = {
 export type DecodedTarget = Omit<Target, keyof Patience | "strays">
 
 /** @internal */
-export const decodeTarget = (options: PgPoolOptions): Either.Either<DecodedTarget, BadOptionType> =>
-  attempt(() => target(options))
+export const decodeTarget = (
+  options: PgPoolOptions,
+  origin: Origin = fromProgram
+): Either.Either<DecodedTarget, BadOptionType> => attempt(() => target(options, origin))
 
-const target = (options: PgPoolOptions): DecodedTarget => {
+const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
   for (const [old, ours] of Object.entries(renamed)) {
     const value = options[old as keyof typeof renamed]
-    if (value !== undefined) throw new BadOption(old, value, `left out: this pool has ${ours} instead`)
+    if (value === undefined) continue
+    throw new BadOption(
+      old,
+      value,
+      `left out: use ${ours.join(" and ")} instead (PgPool.fromPgClientConfig does)`
+    )
   }
   for (const [option, type] of Object.entries(plain)) {
     ofType(option, options[option as keyof typeof plain], type)
@@ -110,10 +115,12 @@ const target = (options: PgPoolOptions): DecodedTarget => {
   const { stream } = options
   const types = options.types === undefined ? undefined : safeTypes(options.types)
   const password = options.password ?? (url.password === undefined ? undefined : Redacted.make(url.password))
-  const applicationName = options.applicationName ?? url.applicationName ?? "effect-pgpool"
+  const applicationName = options.applicationName ?? url.applicationName ?? url.fallbackApplicationName ??
+    "effect-pgpool"
   const settings = url.options || process.env["PGOPTIONS"] || Pg.defaults.options
   const replication = url.replication || process.env["PGREPLICATION"]
   sendable({ username, database, applicationName, options: settings, replication })
+  const hint = unsaidPlace(options, { host: hosts.list[0], database, username }, origin)
   // All that reaches the driver, but the password.
   const client = defined({
     host,
@@ -137,7 +144,13 @@ const target = (options: PgPoolOptions): DecodedTarget => {
     password: decodePassword(password),
     stream,
     login: login.requirement,
-    warnings: warningsOf(url),
+    warnings: [
+      ...(hint === undefined ? [] : [hint]),
+      ...unknownOptions(options),
+      ...besideUrl(options, url, socket?.host, origin),
+      ...warningsOf(url)
+    ],
+    hint,
     settings: settingsOf(options),
     reset: resetOf(options.reset),
     onConnect: options.onConnect,

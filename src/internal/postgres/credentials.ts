@@ -13,7 +13,11 @@ export type Password = Effect.Effect<Redacted.Redacted | undefined, SqlError>
 
 /** @internal */
 export const decodePassword = (password: PgPoolOptions["password"]): Password => {
-  if (password === undefined || Redacted.isRedacted(password)) return Effect.succeed(password)
+  if (password === undefined) return Effect.succeed(undefined)
+  if (Redacted.isRedacted(password)) {
+    if (isText(password)) return Effect.succeed(password)
+    throw new BadOption("password", shown(password), `a Redacted string (${isItSet})`)
+  }
   if (Effect.isEffect(password)) return fromProvider(password)
   throw new BadOption("password", "<redacted>", "a Redacted string, or an Effect of one")
 }
@@ -23,8 +27,20 @@ const fromProvider = (password: Effect.Effect<Redacted.Redacted, unknown>): Pass
   Effect.suspend(() => password).pipe(
     Effect.catchAllDefect(Effect.fail),
     Effect.filterOrFail(Redacted.isRedacted, () => new Error("the Effect has to give what Redacted.make makes")),
+    Effect.filterOrFail(isText, (given) => new Error(`the Effect has given ${shown(given)} in the place of a string`)),
     Effect.mapError(noPassword)
   )
+
+const isText = (secret: Redacted.Redacted<unknown>): boolean => typeof Redacted.value(secret) === "string"
+
+/** What may be told of a secret that is no text: that there is none. @internal */
+export const shown = (secret: Redacted.Redacted<unknown>): unknown => {
+  const value = Redacted.value(secret)
+  return value === undefined || value === null ? value : "<redacted>"
+}
+
+/** @internal */
+export const isItSet = "is the variable set that it comes from?"
 
 /**
  * Dials with a password that was asked for a moment ago. It may have been changed before the server looks at it: if it is

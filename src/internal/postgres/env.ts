@@ -5,9 +5,11 @@ import type * as ConfigProvider from "effect/ConfigProvider"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { getSomes, map } from "effect/Record"
+import { filter, getSomes, map } from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import type { PgPoolOptions } from "../../PgPool.js"
+import { didYouMean } from "../spelling.js"
+import { optionsMeantBy } from "./optionNames.js"
 
 /** What is none gets its error where literal options get it, which says what is allowed. */
 const number = (key: string): Config.Config<number> =>
@@ -66,6 +68,10 @@ export const keyOf = (option: string): string =>
   option.startsWith("PG") ? option : connectionKeys[option as keyof typeof connectionKeys] ??
     `PGPOOL_${option.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 
+/** Not every option is text. */
+const nameOf = (option: string): string =>
+  option in poolOptions || option in connectionKeys ? keyOf(option) : `${option} of PgPool.layerFromEnv`
+
 /** As libpq and everybody else names them. */
 const connectionKeys = {
   url: "DATABASE_URL",
@@ -85,7 +91,9 @@ const url = Config.map(
   Option.filter((url) => Redacted.value(url) !== "")
 )
 
-const connection = Config.all({
+type Source = { readonly [option: string]: Config.Config<Option.Option<unknown>> }
+
+const connection: Source = {
   host: Config.option(Config.string(connectionKeys.host)),
   // There may be several: where it is looked at, an error names this key too.
   port: Config.option(Config.string(connectionKeys.port)),
@@ -94,27 +102,33 @@ const connection = Config.all({
   database: Config.option(Config.string(connectionKeys.database)),
   targetSessionAttrs: Config.option(Config.string(connectionKeys.targetSessionAttrs)),
   loadBalanceHosts: Config.option(Config.string(connectionKeys.loadBalanceHosts))
-})
+}
 
-const requireAuth = Config.option(Config.string(connectionKeys.requireAuth))
+const login: Source = { requireAuth: Config.option(Config.string(connectionKeys.requireAuth)) }
 
-const pool = Config.all(map(poolOptions, (config, option) => Config.option(config(keyOf(option)))))
+const pool: Source = map(poolOptions, (config, option) => Config.option(config(keyOf(option))))
 
 /**
- * The options of a pool from the configuration in force.
+ * The options of a pool from the configuration in force. What is given in the program wins, and its key is not read.
  *
  * @internal
  */
-export const options: Effect.Effect<PgPoolOptions, ConfigError.ConfigError> = Effect.gen(function*() {
-  yield* refuseUnknownKeys
-  const where = yield* url
-  const login = yield* requireAuth
-  const target: Record<string, Option.Option<unknown>> = Option.isNone(where)
-    ? { ...(yield* connection), requireAuth: login }
-    // What is required must not be lost because the URL is silent about it.
-    : { url: where, requireAuth: /\?(.*&)?require_auth=/s.test(Redacted.value(where.value)) ? Option.none() : login }
-  return { ...getSomes(target), ...getSomes(yield* pool) }
-})
+export const options = (given: PgPoolOptions): Effect.Effect<PgPoolOptions, ConfigError.ConfigError> =>
+  Effect.gen(function*() {
+    yield* refuseUnknownKeys
+    const own = filter(given as Record<string, unknown>, (value) => value !== undefined)
+    // They say in another way where the server is.
+    const elsewhere = "hosts" in own || "path" in own ? ["host", "port"] : []
+    const read = (source: Source) =>
+      Config.all(filter(source, (_, option) => !(option in own) && !elsewhere.includes(option)))
+    const where = given.url ?? Option.getOrUndefined(yield* url)
+    const target: Source = where === undefined ? { ...connection, ...login } : saysLogin(where) ? {} : login
+    return { ...getSomes(yield* read({ ...target, ...pool })), url: where, ...own }
+  })
+
+/** What is required must not be lost because the URL is silent about it. */
+const saysLogin = (url: Redacted.Redacted): boolean =>
+  Redacted.isRedacted(url) && /\?(.*&)?require_auth=/s.test(Redacted.value(url))
 
 /**
  * Kubernetes tells every container of the services beside it: here of those named `pgpool`, or `pgpool-primary`.
@@ -140,7 +154,10 @@ const refuseUnknownKeys: Effect.Effect<void, ConfigError.ConfigError> = Effect.g
     (key) => Effect.map(Config.option(Config.string(key)), Option.exists((value) => !isOfService(key, value)))
   )
   if (unknown === undefined) return
-  const message = `no such option; there are ${[...known].sort().join(", ")}`
+  const hint = didYouMean(optionsMeantBy(unknown.slice("PGPOOL_".length)).map(nameOf))
+  const message = `no such option; ${hint === undefined ? "there" : `${hint} There`} are ${
+    [...known].sort().join(", ")
+  }`
   return yield* Effect.fail(ConfigError.InvalidData([unknown], message))
 })
 

@@ -22,6 +22,8 @@ import * as Env from "./env.js"
 import { asSqlError, connectError } from "./errors.js"
 import { isPermanent } from "./permanent.js"
 import type { Pool } from "./pooled.js"
+import type { Origin } from "./remarks.js"
+import { fromEnvironment } from "./remarks.js"
 import type { Session } from "./session.js"
 import { Strays } from "./strays.js"
 
@@ -38,30 +40,32 @@ export const make = (
 export const makeConfig = (
   config: Config.Config.Wrap<Api.PgPoolOptions>
 ): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> =>
-  Effect.flatMap(Config.unwrap(config), (options) => makeOrFail(options, (option) => [option]))
+  Effect.flatMap(Config.unwrap(config), (options) => makeOrFail(options, (option) => option))
 
 /** @internal */
-export const makeFromEnv: Effect.Effect<
-  Api.PgPool,
-  SqlError | ConfigError.ConfigError,
-  Scope.Scope | Reactivity.Reactivity
-> = Effect.flatMap(Env.options, (options) => makeOrFail(options, (option) => [Env.keyOf(option)]))
+export const makeFromEnv = (
+  given: Api.PgPoolOptions
+): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> => {
+  const keyOf = (option: string) => given[option as keyof Api.PgPoolOptions] === undefined ? Env.keyOf(option) : option
+  return Effect.flatMap(Env.options(given), (options) => makeOrFail(options, keyOf, fromEnvironment(given)))
+}
 
 const makeOrFail = (
   options: Api.PgPoolOptions,
-  pathOf: (option: string) => Array<string>
+  keyOf: (option: string) => string,
+  origin?: Origin
 ): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> => {
-  const target = decode(options)
+  const target = decode(options, origin)
   return Either.isRight(target)
     ? open(options, target.right)
-    : Effect.fail(ConfigError.InvalidData(pathOf(target.left.option), target.left.message))
+    : Effect.fail(ConfigError.InvalidData([keyOf(target.left.option)], target.left.message))
 }
 
 /** The options of the connections; those of the pool have been looked at too, before anything is built. */
 type Decoded = Omit<Target, "clock" | "strays">
 
-const decode = (options: Api.PgPoolOptions): Either.Either<Decoded, BadOption> =>
-  Either.flatMap(decodeTarget(options), (target) =>
+const decode = (options: Api.PgPoolOptions, origin?: Origin): Either.Either<Decoded, BadOption> =>
+  Either.flatMap(decodeTarget(options, origin), (target) =>
     Either.map(
       decodePool({ ...options, connectTimeout: target.connectTimeout }),
       ({ owedTimeout }) => ({ ...target, turnTimeout: owedTimeout })

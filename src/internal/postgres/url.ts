@@ -3,6 +3,7 @@ import * as Redacted from "effect/Redacted"
 import * as ConnectionString from "pg-connection-string"
 import { BadOption } from "../options.js"
 import { isError } from "../words.js"
+import { isItSet, shown } from "./credentials.js"
 import type { Named } from "./hosts.js"
 import { checkNamed, severalHosts } from "./hosts.js"
 import { decodeRequirement } from "./loginGuard.js"
@@ -18,6 +19,7 @@ export interface FromUrl extends Named {
   readonly channelBinding?: string | undefined
   readonly requireAuth?: string | undefined
   readonly applicationName?: string | undefined
+  readonly fallbackApplicationName?: string | undefined
   /** Settings of the session, as on the command line of a server. */
   readonly options?: string | undefined
   readonly replication?: string | undefined
@@ -38,21 +40,32 @@ export type Timeout =
   | "lock_timeout"
   | "idle_in_transaction_session_timeout"
 
+const beginning = "a URL that begins with postgresql:// or postgres://"
+
+const missing = `${beginning} (${isItSet})`
+
+const example = "a URL such as postgresql://user:password@host:5432/database"
+
 /** Takes a URL apart. What is wrong with it is told without its value, which holds a password. @internal */
 export const parseUrl = (url: Redacted.Redacted): FromUrl => {
-  if (!Redacted.isRedacted(url)) throw new BadOption("url", "<not shown>", "a URL made by Redacted.make")
+  if (!Redacted.isRedacted(url)) {
+    throw new BadOption("url", url === null ? url : "<not shown>", "a URL made by Redacted.make")
+  }
   const text = Redacted.value(url)
+  if (typeof text !== "string") throw new BadOption("url", shown(url), missing)
+  // What a template makes of a variable that is not set.
+  if (/^(undefined|null|\s*)$/.test(text)) throw new BadOption("url", text, missing)
   if (/^jdbc:/i.test(text)) {
     throw new BadOption("url", "<redacted>", "a URL that begins with postgresql://, without the jdbc: at its front")
   }
   if (!/^(postgres(ql)?:\/\/|socket:|\/)/i.test(text)) {
-    throw new BadOption("url", "<redacted>", "a URL that begins with postgresql:// or postgres://")
+    throw new BadOption("url", "<redacted>", beginning)
   }
   try {
     return text.startsWith("/") ? readFolder(text) : read(split(text))
   } catch (error) {
     const why = isError(error) || error instanceof BadOption ? ` (${error.message})` : ""
-    throw new BadOption("url", "<redacted>", `a URL such as postgresql://user:password@host:5432/database${why}`)
+    throw new BadOption("url", "<redacted>", `${example}${why}`)
   }
 }
 
@@ -115,7 +128,8 @@ const read = (parts: Parts): FromUrl => {
     sslNegotiation: text("sslnegotiation"),
     channelBinding: text("channel_binding"),
     requireAuth,
-    applicationName: text("application_name") ?? text("fallback_application_name"),
+    applicationName: text("application_name"),
+    fallbackApplicationName: text("fallback_application_name"),
     options: text("options"),
     replication: text("replication"),
     keepAlive: keepalives === undefined ? undefined : keepalives !== 0,
