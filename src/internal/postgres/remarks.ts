@@ -82,8 +82,8 @@ export const besideUrl = (
     option === undefined || url === undefined || isDeepStrictEqual(option, url) || isMeantToWin(name) ? [] : name
   )
   return names.length === 0 ? [] : [
-    `The URL says something else than the options ${list.format(names)} beside it: here the options win, with ` +
-    "PgClient.layer the URL does"
+    `The URL says something else than ${list.format(names)} beside it: here the options win, with PgClient.layer the ` +
+    "URL does"
   ]
 }
 
