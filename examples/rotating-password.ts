@@ -3,7 +3,7 @@
 //   DATABASE_URL=postgresql://admin@localhost/app npx tsx examples/rotating-password.ts       (may CREATE ROLE)
 import { NodeRuntime } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
-import { Config, Console, Context, Effect, Layer, Redacted, Ref, Schedule } from "effect"
+import { Console, Context, Effect, Layer, Redacted, Ref, Schedule } from "effect"
 import { PgPool, PgPoolLayer } from "effect-pgpool"
 import { randomBytes } from "node:crypto"
 
@@ -38,16 +38,12 @@ const VaultLive = Layer.scoped(
 )
 
 /** The pool of the service itself. With `expires` below a token's life no connection is older than its password. */
-const DatabaseLive = Layer.unwrapEffect(Effect.gen(function*() {
-  const vault = yield* Vault
-  return PgPool.layer({
-    url: yield* Config.redacted("DATABASE_URL"),
-    username: role,
-    password: vault.password,
-    maxsize: 4,
-    expires: "300 millis"
-  })
-}))
+const DatabaseLive = Layer.unwrapEffect(
+  Effect.map(
+    Vault,
+    ({ password }) => PgPool.layerFromEnv({ username: role, password, maxsize: 4, expires: "300 millis" })
+  )
+)
 
 const program = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient

@@ -185,7 +185,8 @@ export interface UseInstead<Option extends string> {
  *
  * What is given neither here nor in the URL comes from `PGHOST`, `PGPORT`, `PGUSER`, `PGDATABASE`, `PGPASSWORD`,
  * `PGOPTIONS`, `PGSSLMODE` and `PGSSLNEGOTIATION`, and from `pg.defaults`, as `pg` does it. A setting given here wins over
- * the one in the URL.
+ * the one in the URL, with one warning where `PgClient.layer` would take the URL's and that is another. Whoever says nowhere
+ * where the server is gets a warning that tells where it is looked for.
  *
  * @since 0.1.0
  * @category models
