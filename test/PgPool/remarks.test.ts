@@ -320,8 +320,9 @@ describe("PgPool.layerFromEnv(options)", () => {
 
   it.scopedLive("what is given wins, undefined is not given, and a key that lost is not looked at", () =>
     Effect.gen(function*() {
-      const entries = { DATABASE_URL: server.href, PGPOOL_MAXSIZE: "a dozen", PGPOOL_MAXOVERFLOW: "4" }
-      const context = yield* build({ maxsize: 2, maxoverflow: undefined, database: "template1" }, entries)
+      const entries = { PGPOOL_MAXSIZE: "a dozen", PGPOOL_EAGER: "perhaps", PGPOOL_MAXOVERFLOW: "4" }
+      const options = { maxsize: 2, eager: false, maxoverflow: undefined, database: "template1" }
+      const context = yield* build(options, { DATABASE_URL: server.href, ...entries })
       assert.deepInclude(yield* Context.get(context, PgPool.PgPool).stats, { maxsize: 2, maxoverflow: 4 })
       const sql = Context.get(context, PgClient.PgClient)
       assert.deepStrictEqual(yield* sql`SELECT current_database()::text AS name`, [{ name: "template1" }])
@@ -329,9 +330,10 @@ describe("PgPool.layerFromEnv(options)", () => {
 
   it.scopedLive("beside a url, hosts or a path nothing else of the environment says where the server is", () =>
     Effect.gen(function*() {
-      const elsewhere = { DATABASE_URL: "no url", PGHOST: "nowhere.invalid", PGPORT: "none", PGDATABASE: "nowhere" }
+      const elsewhere = { PGHOST: "nowhere.invalid", PGPORT: "none", PGDATABASE: "nowhere" }
       const contexts = [
         yield* build({ url: serverUrl }, elsewhere),
+        yield* build({ url: serverUrl }, { DATABASE_URL: "no url", ...elsewhere }),
         yield* build({ hosts: [`${server.hostname}:${server.port}`] }, { ...separate, PGHOST: "a,b", PGPORT: "1,2" }),
         yield* build({ host: server.hostname }, { ...separate, PGHOST: "nowhere.invalid" })
       ]
