@@ -31,6 +31,8 @@ import { numberOf, parseUrl } from "./url.js"
  */
 export interface Target extends Patience {
   readonly hosts: Hosts
+  /** What may help whoever can't connect, such as that nobody has said where the server is. */
+  readonly hint?: string | undefined
   /** The settings of `pg`, without the password, and for the first host. */
   readonly client: () => Pg.ClientConfig
   readonly password: Password
@@ -39,8 +41,6 @@ export interface Target extends Patience {
   readonly login: Requirement | undefined
   /** What was said and has no effect, for the log. */
   readonly warnings: ReadonlyArray<string>
-  /** Why the server may not be where it is looked for, said with a failed connect. */
-  readonly hint?: string | undefined
   /** Sent once to each new session. */
   readonly settings: string | undefined
   readonly reset: "transaction" | "session" | "none"

@@ -46,19 +46,19 @@ export const makeConfig = (
 export const makeFromEnv = (
   given: Api.PgPoolOptions
 ): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> => {
-  const keyOf = (option: string) => given[option as keyof Api.PgPoolOptions] === undefined ? Env.keyOf(option) : option
-  return Effect.flatMap(Env.options(given), (options) => makeOrFail(options, keyOf, fromEnvironment(given)))
+  const nameOf = (option: string) => given[option as keyof Api.PgPoolOptions] === undefined ? Env.keyOf(option) : option
+  return Effect.flatMap(Env.options(given), (options) => makeOrFail(options, nameOf, fromEnvironment(given)))
 }
 
 const makeOrFail = (
   options: Api.PgPoolOptions,
-  keyOf: (option: string) => string,
+  nameOf: (option: string) => string,
   origin?: Origin
 ): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> => {
   const target = decode(options, origin)
   return Either.isRight(target)
     ? open(options, target.right)
-    : Effect.fail(ConfigError.InvalidData([keyOf(target.left.option)], target.left.message))
+    : Effect.fail(ConfigError.InvalidData([nameOf(target.left.option)], target.left.message))
 }
 
 /** The options of the connections; those of the pool have been looked at too, before anything is built. */
