@@ -79,18 +79,23 @@ export interface ElasticPool<A, E = never> {
 
   /**
    * Brings the pool to its end, and ends when no connection is left: callers who wait are still served, newcomers fail
-   * with `PoolClosed`, and connections close as soon as nobody needs them. It can't be undone. An interrupt ends only
-   * the wait. It has no deadline of its own: closing the pool's scope is the way not to wait for borrowers any longer.
+   * with `PoolClosed`, and connections close as soon as nobody needs them. It can't be undone.
+   *
+   * `drain` itself waits for borrowers for as long as they take, and `drain({ within: "20 seconds" })` for no longer than
+   * that; see `Drain`.
    */
-  readonly drain: Effect.Effect<void>
+  readonly drain: Drain
 
   /**
    * Stops serving while somebody works on the server: callers wait in the queue, and their `maxwait` and `acquireTimeout`
    * stand still. Connections in use are closed when they are given back, the others now.
    *
    * Ends with `true` when none is left, and with `false` if the pool went on before: because of `resume`, because
-   * `suspendTimeout` has passed, after which it resumes by itself, or because it is drained or closed. An interrupt ends
-   * only the wait. Where it is suspended already this waits as well, and its time is not extended.
+   * `suspendTimeout` has passed, after which it resumes by itself, or because it is drained or closed. Where it is
+   * suspended already this waits as well, and its time is not extended.
+   *
+   * An interrupt ends only the wait, also where nothing else can be interrupted: `Effect.timeout` round it is kept in a
+   * finaliser too.
    */
   readonly suspend: Effect.Effect<boolean>
 
@@ -99,6 +104,42 @@ export interface ElasticPool<A, E = never> {
 
   /** The pool at this instant. */
   readonly stats: Effect.Effect<PoolStats>
+}
+
+/**
+ * The end of a pool: an effect that waits for all borrowers, and a function of the time that they have. Both can be used
+ * in finalisers, also in those of a fiber that was interrupted, and in any number.
+ *
+ * - `drain` has no deadline of its own. An interrupt ends only the wait, also where nothing else can be interrupted, so
+ *   that `Effect.timeout` round it is kept in a finaliser too. A fiber that was interrupted before it began to wait, as
+ *   one that runs its finalisers, waits to the end.
+ * - `drain({ within })` closes what is left when that time has passed, as the pool's scope does after `closeTimeout`:
+ *   callers in the queue fail with `PoolClosed`, statements that run are cancelled, connections are closed under their
+ *   borrowers. It ends when they are closed, after `within` and twice `cleanupTimeout` at the latest, with the number of
+ *   those that were closed under their borrowers, ever: 0 if all came back by themselves. One warning in the log says so
+ *   as well. The time goes on where its caller is interrupted, and is that of the clock for I/O (R14). Where several are
+ *   given, the earliest end counts. A `within` that is not allowed is a defect (`IllegalArgumentException`).
+ *
+ * Functions that take an effect or a function, such as `Effect.andThen` and `Effect.tap`, take it for a function: write
+ * `() => pool.drain` there.
+ *
+ * @example
+ * ```ts
+ * import { Effect } from "effect"
+ * import { ElasticPool } from "effect-pgpool"
+ *
+ * const program = Effect.gen(function*() {
+ *   const pool = yield* ElasticPool.make({ acquire: Effect.succeed("a resource") })
+ *   yield* Effect.addFinalizer(() => pool.drain({ within: "20 seconds" }))
+ *   yield* pool.use((resource) => Effect.log(resource))
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Drain extends Effect.Effect<void> {
+  (options: { readonly within: Duration.DurationInput }): Effect.Effect<number>
 }
 
 /**

@@ -21,7 +21,7 @@ import * as Stream from "effect/Stream"
 import type { Duplex } from "node:stream"
 import type { ConnectionOptions } from "node:tls"
 import type * as Pg from "pg"
-import type { PoolOptions } from "./ElasticPool.js"
+import type { Drain, PoolOptions } from "./ElasticPool.js"
 import { fromPgClientConfig as fromConfig } from "./internal/postgres/fromPgClient.js"
 import * as internal from "./internal/postgres/pgPool.js"
 import type { PoolError } from "./PoolError.js"
@@ -84,21 +84,22 @@ export interface PgPool {
    */
   readonly evict: (options?: { readonly over?: Duration.DurationInput | undefined }) => Effect.Effect<void>
   /**
-   * Brings the pool to its end; see `ElasticPool.drain`. Listeners fail with `PoolClosed` at once.
+   * Brings the pool to its end; see `ElasticPool.Drain`. Callers who wait are still served, newcomers fail with
+   * `PoolClosed`, and so do listeners, at once. `drain` waits until no connection is left. `drain({ within })` ends after
+   * that time: it cancels statements that still run, closes connections under their borrowers, and gives the number of
+   * these. Both can be used in a finaliser.
    *
    * @example
    * ```ts
-   * import { Effect } from "effect"
-   * import { PgPool } from "effect-pgpool"
+   * import { Effect, Layer } from "effect"
+   * import { PgPool, PgPoolLayer } from "effect-pgpool"
    *
-   * const shutdown = Effect.gen(function*() {
-   *   const pool = yield* PgPool.PgPool
-   *   const isDrained = yield* Effect.timeoutOption(pool.drain, "20 seconds")
-   *   if (isDrained._tag === "None") yield* Effect.logWarning("Some are still at work", yield* pool.stats)
-   * })
+   * const DatabaseLive = Layer.scopedDiscard(
+   *   Effect.flatMap(PgPool.PgPool, (pool) => Effect.addFinalizer(() => pool.drain({ within: "20 seconds" })))
+   * ).pipe(Layer.provideMerge(PgPoolLayer))
    * ```
    */
-  readonly drain: Effect.Effect<void>
+  readonly drain: Drain
   /**
    * Stops serving while somebody works on the server; see `ElasticPool.suspend`. The session that listens is left alone:
    * it reconnects by itself.

@@ -13,12 +13,14 @@ import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../ElasticPool.js"
 import type { PoolError } from "../PoolError.js"
+import { callable } from "./callable.js"
 import { ioClock } from "./ioClock.js"
 import { finallyDo } from "./lean.js"
 import { monotonic } from "./monotonic.js"
 import type { BadOption } from "./options.js"
-import { decodeLimits, decodeOver, decodePool } from "./options.js"
+import { decodeLimits, decodeOver, decodePool, decodeWithin } from "./options.js"
 import type { Fork, Time } from "./pool/alarm.js"
+import { interruptibleWait } from "./pool/deadlines.js"
 import type { Borrower, Held } from "./pool/leaks.js"
 import { ElasticPoolState } from "./pool/pool.js"
 import { Reach } from "./pool/reach.js"
@@ -105,7 +107,7 @@ export const makeState = <A, E, R>(
       chance: () => Exit.getOrElse(Effect.runSyncExit(random.next), () => 0),
       reach: reach ?? new Reach({ millis: settings.cleanupTimeout, isSet: options.cleanupTimeout !== undefined })
     })
-    yield* Effect.addFinalizer(() => state.lifecycle.close)
+    yield* Effect.addFinalizer(() => Effect.zipRight(Effect.sync(() => state.lifecycle.close()), state.lifecycle.ended))
     state.serve()
     return state
   })
@@ -124,11 +126,34 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
       )
     ),
   evict: (options) => Effect.suspend(() => Effect.map(orDie(decodeOver(options)), (over) => state.evict(over))),
-  drain: state.lifecycle.drain,
+  drain: makeDrain(state),
   suspend: state.lifecycle.suspend,
   resume: Effect.sync(() => state.lifecycle.resume()),
   stats: Effect.sync(() => state.stats())
 })
+
+/**
+ * With `besides` something else comes to its end. All of it has begun with the first step: whoever is interrupted leaves
+ * only the wait.
+ *
+ * @internal
+ */
+export const makeDrain = <A, E>(
+  { env, lifecycle }: ElasticPoolState<A, E>,
+  besides: Effect.Effect<void> = Effect.void
+): Api.Drain => {
+  const begin = (within?: number) => {
+    lifecycle.drain(within)
+    return Effect.zipRight(lifecycle.ended, Fiber.join(env.fork(besides)))
+  }
+  return callable(
+    Effect.suspend(() => interruptibleWait(begin())),
+    (options) =>
+      Effect.suspend(() => Effect.flatMap(orDie(decodeWithin(options)), begin)).pipe(
+        Effect.map(() => lifecycle.cutOffs)
+      )
+  )
+}
 
 /** @internal */
 export const get = <A, E>(state: ElasticPoolState<A, E>): Effect.Effect<A, E | PoolError, Scope.Scope> =>

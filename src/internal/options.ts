@@ -178,6 +178,10 @@ export const decodeOver = (options: { readonly over?: unknown } | undefined): Ei
     return over === undefined ? 0 : duration("over", over)
   })
 
+/** How long a `drain` may take, in milliseconds. @internal */
+export const decodeWithin = (options: { readonly within: unknown }): Either.Either<number, BadOption> =>
+  attempt(() => duration("within", fieldsOf("drain", options).within))
+
 /** The new limits of a `resize`. @internal */
 export const decodeLimits = (
   current: Settings,

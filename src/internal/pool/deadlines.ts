@@ -1,8 +1,10 @@
 /** @internal */
+import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 
 /**
@@ -44,4 +46,16 @@ export const leaveAfter = <A, E>(
   Effect.forkDaemon(Effect.uninterruptible(effect)).pipe(
     Effect.flatMap((work) => Effect.forkDaemon(Effect.interruptible(awaitAtMost(work, millis, clock)))),
     Effect.flatMap(Fiber.join)
+  )
+
+/**
+ * A wait that an interrupt ends also where nothing else can be interrupted: a deadline that a caller puts round it is
+ * kept in a finaliser too. Whoever was interrupted before that, as most that run finalisers, waits all the same.
+ *
+ * @internal
+ */
+export const interruptibleWait = <A, E>(wait: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.flatMap(
+    FiberRef.get(FiberRef.interruptedCause),
+    (interrupted) => Cause.isEmpty(interrupted) ? Effect.interruptible(wait) : wait
   )

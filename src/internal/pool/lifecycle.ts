@@ -3,17 +3,14 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
 import type { PoolStats } from "../../PoolStats.js"
 import { Alarm } from "./alarm.js"
-import { leaveAfter } from "./deadlines.js"
+import { interruptibleWait } from "./deadlines.js"
 import type { Environment, Settings } from "./settings.js"
 
 /** What the life cycle asks of the pool. */
 interface Pool {
-  /** Whether there is no connection left, in whatever state. */
-  readonly isEmpty: () => boolean
-  readonly hasWaiters: () => boolean
+  readonly stats: () => Pick<PoolStats, "size" | "busy" | "waiting">
   /** All connections are to go, as soon as their borrowers have done with them. */
   readonly suspend: () => void
   /** Serves again those who wait: for them time has stood still. */
@@ -39,7 +36,13 @@ export class Lifecycle {
   /** Done with `true` when no connection is left in this phase, with `false` when another phase began before that. */
   private emptied = Deferred.unsafeMake<boolean>(FiberId.none)
   private suspendedAt = 0
+  private drainedAt = 0
+  /** How many connections were closed under their borrowers. */
+  cutOffs = 0
+  /** When a suspended pool resumes by itself. */
   private readonly alarm: Alarm
+  /** Until when borrowers have time, once the pool comes to its end. */
+  private readonly deadline: Alarm
 
   constructor(
     private readonly settings: Settings,
@@ -47,6 +50,7 @@ export class Lifecycle {
     private readonly pool: Pool
   ) {
     this.alarm = new Alarm(env, () => (this.resume(), Infinity))
+    this.deadline = new Alarm(env.io, () => (this.cutOff(), Infinity))
   }
 
   /** Whether callers may join the queue. */
@@ -61,11 +65,11 @@ export class Lifecycle {
 
   /** A permit came back, or a waiter has left. */
   look(): void {
-    if (this.state === "open" || !this.pool.isEmpty()) return
-    if (this.state === "draining") {
-      if (this.pool.hasWaiters()) return
-      this.pool.stop()
-    }
+    if (this.state === "open") return
+    const { size, waiting } = this.pool.stats()
+    if (size > 0 || (this.state === "draining" && waiting > 0)) return
+    if (this.state === "draining") this.pool.stop()
+    this.deadline.stop()
     Deferred.unsafeDone(this.emptied, Exit.succeed(true))
   }
 
@@ -84,7 +88,7 @@ export class Lifecycle {
       this.pool.suspend()
       this.look()
     }
-    return this.state === "suspended" ? Deferred.await(this.emptied) : Effect.succeed(false)
+    return this.state === "suspended" ? interruptibleWait(Deferred.await(this.emptied)) : Effect.succeed(false)
   })
 
   resume(): void {
@@ -93,32 +97,47 @@ export class Lifecycle {
     this.pool.resume(this.suspendedAt, this.env.now())
   }
 
-  readonly drain: Effect.Effect<void> = Effect.suspend(() => {
+  /** After so many milliseconds nobody is waited for any longer; the shortest of all that were asked for counts. */
+  drain(within = Infinity): void {
     this.resume()
     if (this.admits) {
       this.enter("draining")
+      this.drainedAt = this.env.io.now()
       this.pool.drain()
-      this.look()
     }
-    return this.untilEmpty
-  })
+    this.deadline.arm(this.env.io.now() + within)
+    this.look()
+  }
 
-  /** A pool that is drained may be closed before that has come to its end. */
-  private readonly untilEmpty: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.flatMap(Deferred.await(this.emptied), (isEmpty) => isEmpty ? Effect.void : this.untilEmpty)
+  /** Ends when a pool that is drained or closed has nothing left; it may be closed while it is drained. */
+  readonly ended: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.flatMap(Deferred.await(this.emptied), (isEmpty) => isEmpty ? Effect.void : this.ended)
   )
 
-  /** R13. Ends when nothing is left but what can't be ended. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+  /** R13. What is still in use has `closeTimeout` to come back. */
+  close(): void {
     this.enter("closing")
     this.pool.stop()
     this.pool.close()
+    this.deadline.arm(this.env.io.now() + this.settings.closeTimeout)
     this.look()
-    if (this.pool.isEmpty()) return Effect.void
-    return Effect.flatMap(leaveAfter(this.untilEmpty, this.settings.closeTimeout, this.env.io.clock), (returned) => {
-      if (Option.isSome(returned)) return Effect.void
-      this.pool.closeBusy()
-      return this.untilEmpty
-    })
-  })
+  }
+
+  /** Who still uses a connection has had his time. */
+  private cutOff(): void {
+    const { busy, waiting } = this.pool.stats()
+    const isDrained = this.state === "draining"
+    if (isDrained) this.close()
+    this.cutOffs += busy
+    this.pool.closeBusy()
+    if (isDrained && busy + waiting > 0) this.env.fork(this.report(busy, waiting))
+  }
+
+  private report(busy: number, waiting: number): Effect.Effect<void> {
+    const after = Math.round(this.env.io.now() - this.drainedAt)
+    return Effect.logWarning(
+      `The pool was drained, and ${after} ms later not all had ended: connections that were closed under their ` +
+        `borrowers: ${busy}; callers in the queue that failed with PoolClosed: ${waiting}`
+    )
+  }
 }

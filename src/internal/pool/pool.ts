@@ -80,8 +80,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.leaks = new Leaks(settings.leakThreshold, env, resource.describe)
     const timers = [this.timekeeper, this.sweeper, this.connectWatch, this.outage, this.leaks]
     this.lifecycle = new Lifecycle(settings, env, {
-      isEmpty: () => this.tally.size === 0,
-      hasWaiters: () => this.waiters.size > 0,
+      stats: () => this.stats(),
       suspend: () => this.suspend(),
       resume: (suspendedAt, now) => this.resume(suspendedAt, now),
       drain: () => this.drain(),

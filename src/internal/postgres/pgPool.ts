@@ -6,10 +6,9 @@ import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../../PgPool.js"
-import { fromState, makeState, orDie, use } from "../elasticPool.js"
+import { fromState, makeDrain, makeState, orDie, use } from "../elasticPool.js"
 import { ioClock } from "../ioClock.js"
 import type { BadOption } from "../options.js"
 import { decodePool } from "../options.js"
@@ -115,7 +114,7 @@ const open = (
     })
     const { closeListen, ...face } = yield* makeClient(state, target, options)
     if (options.eager === true) yield* connectOnce(state, target)
-    const { drain, evict, resize, resume, stats, suspend } = fromState(state)
+    const { evict, resize, resume, stats, suspend } = fromState(state)
     const get = lease(state)
     return {
       [TypeId]: TypeId,
@@ -133,12 +132,7 @@ const open = (
         }),
       resize,
       evict,
-      drain: Effect.suspend(() => {
-        // Whether its caller waits for the end or not, both have begun with this step.
-        const drained = state.env.fork(drain)
-        const listening = state.env.fork(closeListen)
-        return Effect.zipRight(Fiber.join(drained), Fiber.join(listening))
-      }),
+      drain: makeDrain(state, closeListen),
       suspend,
       resume,
       stats
