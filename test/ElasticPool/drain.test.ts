@@ -128,8 +128,8 @@ describe("drain({ within })", () => {
           assert.strictEqual(fake.live, 0)
           assert.deepInclude(yield* pool.stats, { state: "closing", size: 0, waiting: 0 })
           assert.deepStrictEqual(logs, [
-            "WARN The pool was drained, and 20000 ms later not all had ended: connections that were closed under " +
-            "their borrowers: 2; callers in the queue that failed with PoolClosed: 1"
+            "WARN The drain has not ended by itself within 20000 ms. Connections still in use, now closed under their " +
+            "borrowers: 2. Callers still in the queue, now refused: 1."
           ])
         })
       ))

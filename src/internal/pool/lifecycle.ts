@@ -136,8 +136,8 @@ export class Lifecycle {
   private report(busy: number, waiting: number): Effect.Effect<void> {
     const after = Math.round(this.env.io.now() - this.drainedAt)
     return Effect.logWarning(
-      `The pool was drained, and ${after} ms later not all had ended: connections that were closed under their ` +
-        `borrowers: ${busy}; callers in the queue that failed with PoolClosed: ${waiting}`
+      `The drain has not ended by itself within ${after} ms. Connections still in use, now closed under their ` +
+        `borrowers: ${busy}. Callers still in the queue, now refused: ${waiting}.`
     )
   }
 }
