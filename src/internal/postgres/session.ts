@@ -176,13 +176,13 @@ export class Session {
   }
 
   /** Interrupts what takes longer than `queryTimeout` (R24). */
-  inTime<A>(answer: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+  inTime<A>(answer: Effect.Effect<A, SqlError>, onTimeout = queryTimedOut): Effect.Effect<A, SqlError> {
     const { queryTimeout } = this.target
     return queryTimeout === Infinity
       ? answer
       : Effect.interruptible(answer).pipe(
         // What can't be interrupted, as a finaliser, is waited for no longer either.
-        Effect.timeoutFail({ duration: queryTimeout, onTimeout: queryTimedOut }),
+        Effect.timeoutFail({ duration: queryTimeout, onTimeout }),
         Effect.withClock(ioClock)
       )
   }
@@ -340,6 +340,9 @@ export class Session {
       this.whenSettled = this.whenSettled.filter((other) => other !== listener)
     }
   })
+
+  /** The same for who is to send something then, within `queryTimeout`. */
+  readonly settledInTime = Effect.suspend(() => this.inTime(this.settled, () => this.notSent(queryTimedOut())))
 
   /**
    * The caller of the query in flight is gone: the query is cancelled, unless it must not be. Nobody waits for that

@@ -51,7 +51,7 @@ export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
   const close = (cursor: SafeCursor) => Effect.sync(() => session.isSettled ? undefined : cursor.leave())
   // What is acquired can't be interrupted, but the wait for a cancel must be.
   return Stream.unwrapScoped(Effect.map(
-    Effect.zipRight(session.settled, Effect.acquireRelease(open, close)),
+    Effect.zipRight(session.settledInTime, Effect.acquireRelease(open, close)),
     (cursor) => pageByPage(rows, readPage(session, cursor), cursor)
   ))
 }

@@ -259,8 +259,8 @@ const inTurn = <A, E, R>(
 ): Effect.Effect<A, E | SqlError, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(outer.take(holder, restore), () => {
-      const { isSettled, settled } = outer.session
-      return Effect.matchCauseEffect(isSettled ? kindNow() : Effect.flatMap(restore(settled), kindNow), {
+      const { isSettled, settledInTime } = outer.session
+      return Effect.matchCauseEffect(isSettled ? kindNow() : Effect.flatMap(restore(settledInTime), kindNow), {
         onFailure: (cause) => (outer.release(), Effect.failCause(cause)),
         onSuccess: (kind) => transact(self, outer, kind, mark, body, restore)
       })
@@ -288,6 +288,8 @@ const transact = <A, E, R>(
   const commit = new Order(outer, inner)
   const undone = () => undo(self, outer, kind)
   const released = () => Effect.sync(() => outer.release())
+  const takesItsCourse = () =>
+    leaveBehind(self, outer, outer.session.settled, () => outer.session.destroy("it took longer than cleanupTimeout"))
   const failAfter = <E1>(first: Effect.Effect<unknown>, cause: Cause.Cause<E1>) =>
     Effect.zipRight(first, Effect.failCause(kind.told(inner, cause)))
 
@@ -307,7 +309,7 @@ const transact = <A, E, R>(
       // What was sent takes its course: the server has committed or undone it, or will have.
       onFailure: (cause) => {
         inner.failed(cause)
-        return failAfter(commit.isCutOff ? released() : undone(), cause)
+        return failAfter(commit.isCutOff ? takesItsCourse() : undone(), cause)
       }
     })
   }
@@ -410,7 +412,7 @@ const lateCommit = (outcome: Effect.Effect<void, SqlError>): Effect.Effect<void>
 
 /**
  * Undoes in a fiber of its own what was begun on this connection, and then lets others have their turn. It never fails:
- * the body's own failure is what counts. A session for which `cleanupTimeout` is not enough is given up.
+ * the body's own failure is what counts.
  */
 const undo = (self: Transactions, level: Level, { rollback }: Kind): Effect.Effect<Fiber.Fiber<void>> => {
   const { session } = level
@@ -421,17 +423,30 @@ const undo = (self: Transactions, level: Level, { rollback }: Kind): Effect.Effe
     // There is no such savepoint: the transaction around it had failed before.
     Effect.catchIf(({ cause }) => codeOf(cause) === "3B001", () => Effect.void)
   )
-  const undoing = leaveAfter(rollBack, self.reach.cleanupTimeout, ioClock).pipe(
+  const failed = "ROLLBACK failed or took longer than cleanupTimeout"
+  return leaveBehind(self, level, rollBack, () => {
+    session.destroy(`its ${failed}`)
+    self.report(Effect.logWarning(`A ${failed}: its connection is closed`))
+  })
+}
+
+/** Ends the turn with `work`, in a fiber of its own. A session for which `cleanupTimeout` is not enough is given up. */
+const leaveBehind = (
+  self: Transactions,
+  level: Level,
+  work: Effect.Effect<unknown, SqlError>,
+  giveUp: () => void
+): Effect.Effect<Fiber.Fiber<void>> => {
+  const done = leaveAfter(work, self.reach.cleanupTimeout, ioClock).pipe(
     Effect.map((exit) => {
       // Whose lease has ended has left the rest to the connection's own fiber (R15), and a lost one to the server.
-      if (!level.isAlive || !session.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
-      session.destroy("its ROLLBACK failed or took longer than cleanupTimeout")
-      self.report(Effect.logWarning("A ROLLBACK failed or took longer than cleanupTimeout: its connection is closed"))
+      if (!level.isAlive || !level.session.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
+      giveUp()
     }),
     Effect.ensuring(Effect.sync(() => level.release()))
   )
   level.beginUndo()
-  return Effect.forkDaemon(undoing)
+  return Effect.forkDaemon(done)
 }
 
 /**
