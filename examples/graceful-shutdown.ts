@@ -6,7 +6,7 @@ import { HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Config, Console, Effect, Layer, Schedule } from "effect"
+import { Config, Console, Effect, Fiber, Layer, Schedule } from "effect"
 import { AtomicRequests, PgPool, PgPoolLayer, PoolError } from "effect-pgpool"
 import { createServer } from "node:http"
 
@@ -107,10 +107,13 @@ const play = Effect.gen(function*() {
   })
   yield* expect("Ready", yield* request("/ready"), 503)
   yield* expect("A new request", yield* request("/order"), 503)
-  yield* expect("The one that was under way", yield* underWay.await.pipe(Effect.flatten), 200)
+  yield* expect("The one that was under way", yield* Fiber.join(underWay), 200)
   yield* Console.log("Now the leaked connection is waited for, and then closed.")
 })
 
 const PlayLive = Layer.effectDiscard(Effect.forkDaemon(play))
+
+// A second signal ends a process by itself, but not process 1, as that of a container is: it has to listen for it.
+process.once("SIGTERM", () => process.once("SIGTERM", () => process.exit(143)))
 
 NodeRuntime.runMain(Layer.launch(isServing ? ServiceLive : Layer.provide(PlayLive, ServiceLive)))

@@ -44,7 +44,7 @@ export type CloseReason =
 export interface PoolStats {
   /**
    * `suspended`: callers wait until it is resumed. `draining`: those who wait are served, and newcomers refused; also
-   * when it has come to its end. `closing`: nobody is served any more (R13).
+   * when it has come to its end, by itself or after `within`. `closing`: nobody is served any more (R13).
    */
   readonly state: "open" | "suspended" | "draining" | "closing"
   /** The soft limit in force. */

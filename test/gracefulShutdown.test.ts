@@ -100,7 +100,7 @@ describe("SIGTERM, with NodeRuntime.runMain", { timeout: 60_000 }, () => {
       yield* until("/ready", 503)
       yield* terminate
       const { exit } = yield* end
-      assert.deepStrictEqual(exit, [null, "SIGTERM"])
+      assert.deepStrictEqual(exit, [143, null])
       yield* untilGone
     }))
 })

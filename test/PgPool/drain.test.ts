@@ -1,7 +1,9 @@
-import { SqlError } from "@effect/sql"
+import { HttpClient, HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
+import { NodeHttpServer } from "@effect/platform-node"
+import { SqlClient, SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Option, Redacted, Stream } from "effect"
-import type { PgPool } from "effect-pgpool"
+import { PgPool, PoolError } from "effect-pgpool"
 import * as Processes from "../support/faults/processes.js"
 import { causeTagOf, eventually, isSleeping, makePool, makeTable, promptly, uniqueName } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
@@ -134,6 +136,32 @@ describe("drain({ within })", () => {
 })
 
 describe("drain", () => {
+  it.scopedLive("who has one connection from beginning to end is not refused in the middle, as a request that takes another one is", () =>
+    Effect.gen(function*() {
+      const { pool, sql, until } = yield* makePool()
+      const request = Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`SELECT pg_sleep(0.3)`
+        yield* sql`SELECT 1`
+        return HttpServerResponse.empty()
+      })
+      yield* HttpRouter.empty.pipe(
+        HttpRouter.get("/one", request),
+        HttpRouter.use(PgPool.withConnection),
+        HttpRouter.get("/several", request),
+        HttpRouter.catchTag(
+          "SqlError",
+          (error) => HttpServerResponse.empty({ status: error.cause instanceof PoolError.PoolClosed ? 503 : 500 })
+        ),
+        HttpServer.serveEffect()
+      ).pipe(Effect.provideService(SqlClient.SqlClient, sql), Effect.provideService(PgPool.PgPool, pool))
+      const statusOf = (path: string) => Effect.scoped(Effect.map(HttpClient.get(path), ({ status }) => status))
+      const both = yield* Effect.fork(Effect.all([statusOf("/one"), statusOf("/several")], { concurrency: 2 }))
+      yield* until((sessions) => sessions.filter(isSleeping).length === 2)
+      yield* pool.drain
+      assert.deepStrictEqual(yield* Fiber.join(both), [204, 503])
+    }).pipe(Effect.provide(NodeHttpServer.layerTest)))
+
   for (const [where, place] of places) {
     it.scopedLive(`Effect.timeoutOption round it is kept in ${where}, with a leaked connection and a running statement`, () =>
       Effect.gen(function*() {

@@ -33,6 +33,8 @@ interface Pool {
  */
 export class Lifecycle {
   state: PoolStats["state"] = "open"
+  /** Nobody is served any more, and who still uses a connection is only waited for. */
+  isClosing = false
   /** Done with `true` when no connection is left in this phase, with `false` when another phase began before that. */
   private emptied = Deferred.unsafeMake<boolean>(FiberId.none)
   private suspendedAt = 0
@@ -60,7 +62,7 @@ export class Lifecycle {
 
   /** Whether those in the queue get connections. */
   get serves(): boolean {
-    return this.state === "open" || this.state === "draining"
+    return this.state === "open" || (this.state === "draining" && !this.isClosing)
   }
 
   /** A permit came back, or a waiter has left. */
@@ -117,20 +119,24 @@ export class Lifecycle {
   /** R13. What is still in use has `closeTimeout` to come back. */
   close(): void {
     this.enter("closing")
-    this.pool.stop()
-    this.pool.close()
     this.deadline.arm(this.env.io.now() + this.settings.closeTimeout)
+    this.end()
     this.look()
   }
 
-  /** Who still uses a connection has had his time. */
+  /** What is still in use has had its time. */
   private cutOff(): void {
     const { busy, waiting } = this.pool.stats()
-    const isDrained = this.state === "draining"
-    if (isDrained) this.close()
+    if (!this.isClosing && busy + waiting > 0) this.env.fork(this.report(busy, waiting))
+    this.end()
     this.cutOffs += busy
     this.pool.closeBusy()
-    if (isDrained && busy + waiting > 0) this.env.fork(this.report(busy, waiting))
+  }
+
+  private end(): void {
+    this.isClosing = true
+    this.pool.stop()
+    this.pool.close()
   }
 
   private report(busy: number, waiting: number): Effect.Effect<void> {

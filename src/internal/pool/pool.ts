@@ -262,7 +262,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   openFailed(slot: Slot<A>, cause: Cause.Cause<E>): void {
     this.demand.uncover(slot)
-    if (slot.state === "closing" || this.lifecycle.state === "closing") return
+    if (slot.state === "closing" || this.lifecycle.isClosing) return
     const { failure, kind } = classify(cause, this.resource)
     this.outage.lastFailure = failure
     if (kind !== "transient") this.demand.stopWarming()
@@ -318,7 +318,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private unfit(slot: Slot<A>, now: number): CloseReason | undefined {
-    if (this.lifecycle.state === "closing") return "closed"
+    if (this.lifecycle.isClosing) return "closed"
     return slot.spent(now, this.settings.maxUses) ?? (this.surplus > 0 ? "surplus" : undefined)
   }
 
@@ -372,7 +372,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.enter(slot, "closing")
     slot.give("retire")
     // The other side is not waited for: nobody needs its permit.
-    if (this.lifecycle.state === "closing") slot.fiber?.unsafeInterruptAsFork(FiberId.none)
+    if (this.lifecycle.isClosing) slot.fiber?.unsafeInterruptAsFork(FiberId.none)
   }
 
   /** Whatever has ended its fiber. */
@@ -381,7 +381,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.connections.closing(slot)
     if (slot.successorOf !== undefined) this.sweeper.failed(slot.successorOf)
     if (slot.state === "closing") return
-    const isClosing = this.lifecycle.state === "closing"
+    const isClosing = this.lifecycle.isClosing
     // Nobody fails for that, but the next one is not to follow it on the heels.
     if (slot.state === "opening" && !isClosing) this.outage.begin(this.outage.lastFailure = connectBrokenOff, false)
     slot.closeReason = isClosing ? "closed" : slot.state === "checking" ? "dirty" : "failed"
