@@ -144,7 +144,7 @@ export const makeDrain = <A, E>(
 ): Api.Drain => {
   const begin = (within?: number) => {
     lifecycle.drain(within)
-    return Effect.zipRight(lifecycle.ended, Fiber.join(env.fork(besides)))
+    return Effect.zipRight(lifecycle.ended, Effect.flatten(Fiber.await(env.fork(besides))))
   }
   return callable(
     Effect.suspend(() => interruptibleWait(begin())),
