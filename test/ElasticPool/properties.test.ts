@@ -14,7 +14,7 @@ type Command =
   | { readonly do: "invalidate" | "lose"; readonly conn: number }
   | { readonly do: "resize"; readonly maxsize: number; readonly more: number; readonly isInterrupted: boolean }
   | { readonly do: "evict"; readonly over: number }
-  | { readonly do: "suspend" | "resume" | "drain" }
+  | { readonly do: "suspend" | "resume" | "drain"; readonly within?: number | undefined }
   | { readonly do: "advance"; readonly millis: number }
 
 interface Schedule {
@@ -137,7 +137,8 @@ const command = (takes: fc.Arbitrary<Command>): fc.Arbitrary<Command> =>
         do: fc.oneof(
           { arbitrary: pick("resume" as const, "suspend" as const), weight: 20 },
           { arbitrary: fc.constant("drain" as const), weight: 1 }
-        )
+        ),
+        within: mostly(undefined, 1, 0, 50, 400, 5000)
       })
     },
     {
@@ -195,9 +196,11 @@ const obey = (world: PoolWorld, command: Command): void => {
     case "evict":
       world.evict(command.over)
       return
+    case "drain":
+      world.drain(command.within)
+      return
     case "suspend":
     case "resume":
-    case "drain":
       world[command.do]()
       return
     case "advance":

@@ -38,6 +38,8 @@ export class PoolWorld {
   private hasResized = false
   private readonly evictions: Array<Eviction> = []
   drainFiber: Fiber.RuntimeFiber<void> | undefined = undefined
+  /** When a drain is over, whoever still uses a connection. */
+  cutAt = Infinity
   /** When the pool was suspended, and when it went on. */
   private readonly suspensions: Array<{ readonly from: number; to: number }> = []
   /** The last permanent failure, and until when nobody dials because of it. */
@@ -208,8 +210,9 @@ export class PoolWorld {
     this.byUser(this.pool.resume)
   }
 
-  drain(): void {
-    this.drainFiber = this.byUser(this.pool.drain)
+  drain(within?: number): void {
+    if (within !== undefined) this.cutAt = Math.min(this.cutAt, this.now + within)
+    this.drainFiber = this.byUser(within === undefined ? this.pool.drain : Effect.asVoid(this.pool.drain({ within })))
   }
 
   close(): void {
@@ -382,7 +385,9 @@ export class PoolWorld {
       const plan = (this.isHealed ? undefined : this.options.connects[this.conns.length]) ?? well
       const conn = new Conn(this.conns.length, this.now, plan, this.youngFor)
       conn.askedAt = this.now + (this.last.state === "closing" ? 0 : this.options.connectTimeout)
-      if ((this.closingAt ?? this.now) < this.now) this.wrong("R13", `#${conn.id} is dialled after the close`)
+      if (Math.min(this.closingAt ?? Infinity, this.cutAt) < this.now) {
+        this.wrong("R13", `#${conn.id} is dialled after the close`)
+      }
       for (const eviction of this.evictions) conn.evict(eviction)
       this.conns.push(conn)
       const mask = plan.uninterruptible ? <A, E, R>(effect: Effect.Effect<A, E, R>) => effect : restore
@@ -484,9 +489,8 @@ export class PoolWorld {
       conn.phase = "closing"
       conn.askedAt = Math.min(conn.askedAt, this.now)
       if (++conn.closes > 1) this.wrong("I4", `#${conn.id} is closed twice`)
-      const { closingAt } = this
-      const isForced = closingAt !== undefined && closingAt + this.options.closeTimeout <= this.now
-      if (conn.holders.size > 0 && !isForced) {
+      const forcedAt = Math.min((this.closingAt ?? Infinity) + this.options.closeTimeout, this.cutAt)
+      if (conn.holders.size > 0 && this.now < forcedAt) {
         this.wrong("I4", `#${conn.id} is closed while ${conn.holder?.number} has it`)
       }
       return conn.plan.closeDelay > 0 ? Effect.sleep(conn.plan.closeDelay) : Effect.void
@@ -566,7 +570,7 @@ export class PoolWorld {
     }
     if (stats.state !== "suspended" && last.state === "suspended") this.suspensions.at(-1)!.to = this.now
     // A close that was asked for in this moment may take some more steps until it comes to that.
-    if (stats.state === "closing" && last.state !== "closing") {
+    if ((stats.state === "closing" && last.state !== "closing") || this.cutAt <= this.now) {
       for (const conn of this.conns) if (conn.phase === "connecting") conn.askedAt = Math.min(conn.askedAt, this.now)
     }
     if (stats.state === "suspended") {
@@ -636,9 +640,9 @@ export class PoolWorld {
       "I4",
       () => `${this.dialled} are open or closed, ${conns.length} dialled`
     )
-    if (this.closingAt !== undefined) {
+    if (this.closingAt !== undefined || this.cutAt <= now) {
       this.expect(stats.waiting === 0, "R13", () => "somebody waits while the pool closes")
-      if (this.closeFiber?.unsafePoll() !== null) this.nothingIsLeft()
+      if (this.closeFiber !== undefined && this.closeFiber.unsafePoll() !== null) this.nothingIsLeft()
       return
     }
     const old = conns.find((conn) => conn.phase === "open" && conn.holders.size === 0 && conn.evictedAt <= now)
