@@ -10,9 +10,10 @@ import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type { ServerError } from "./internal/postgres/codes.js"
-import { causes, ConnectFailed, isHeldBack, isServerError, leavesOutcomeOpen } from "./internal/postgres/codes.js"
+import { ConnectFailed, isHeldBack, isServerError, leavesOutcomeOpen } from "./internal/postgres/codes.js"
 import { isPermanent } from "./internal/postgres/permanent.js"
-import { wordsOf } from "./internal/words.js"
+import { readable } from "./internal/readable.js"
+import { causes, wordsOf } from "./internal/words.js"
 
 /**
  * A statement was sent and its answer was lost, or did not come within `queryTimeout`: it may have taken effect or not. Never retried by this library, and
@@ -21,7 +22,7 @@ import { wordsOf } from "./internal/words.js"
  * @since 0.1.0
  * @category errors
  */
-export class OutcomeUnknown extends Data.TaggedError("OutcomeUnknown")<{
+export class OutcomeUnknown extends readable(Data.TaggedError("OutcomeUnknown"))<{
   /** How the connection was lost, or that time was up. */
   readonly cause: unknown
 }> {
@@ -37,7 +38,7 @@ export class OutcomeUnknown extends Data.TaggedError("OutcomeUnknown")<{
  * @since 0.1.0
  * @category errors
  */
-export class CommitOutcomeUnknown extends Data.TaggedError("CommitOutcomeUnknown")<{
+export class CommitOutcomeUnknown extends readable(Data.TaggedError("CommitOutcomeUnknown"))<{
   /** How the connection was lost. */
   readonly cause: unknown
 }> {
@@ -57,7 +58,7 @@ export class CommitOutcomeUnknown extends Data.TaggedError("CommitOutcomeUnknown
  * @since 0.1.0
  * @category errors
  */
-export class NotCommitted extends Data.TaggedError("NotCommitted")<{
+export class NotCommitted extends readable(Data.TaggedError("NotCommitted"))<{
   /** The `OutcomeUnknown` of the statement. */
   readonly cause: unknown
 }> {
@@ -74,7 +75,7 @@ export class NotCommitted extends Data.TaggedError("NotCommitted")<{
  * @since 0.1.0
  * @category errors
  */
-export class NotSent extends Data.TaggedError("NotSent")<{
+export class NotSent extends readable(Data.TaggedError("NotSent"))<{
   /** How the connection was lost, where that is known: often the server's last words. */
   readonly cause?: unknown
 }> {
@@ -93,7 +94,7 @@ export class NotSent extends Data.TaggedError("NotSent")<{
  * @since 0.1.0
  * @category errors
  */
-export class TransactionDoomed extends Data.TaggedError("TransactionDoomed")<{
+export class TransactionDoomed extends readable(Data.TaggedError("TransactionDoomed"))<{
   readonly reason: "StatementInterrupted" | "NestedTransactionOpen" | "EndedByHand"
 }> {
   override get message(): string {
@@ -116,7 +117,7 @@ const dooms = {
  * @since 0.1.0
  * @category errors
  */
-export class LeaseEnded extends Data.TaggedError("LeaseEnded") {
+export class LeaseEnded extends readable(Data.TaggedError("LeaseEnded")) {
   override get message(): string {
     return "This connection was given back, it can't be used any more"
   }
@@ -129,7 +130,7 @@ export class LeaseEnded extends Data.TaggedError("LeaseEnded") {
  * @since 0.1.0
  * @category errors
  */
-export class ConnectionBusy extends Data.TaggedError("ConnectionBusy")<{
+export class ConnectionBusy extends readable(Data.TaggedError("ConnectionBusy"))<{
   readonly holder: "nested transaction" | "transaction" | "stream"
   /** How long it waited, in milliseconds. */
   readonly waited: number
@@ -146,7 +147,7 @@ export class ConnectionBusy extends Data.TaggedError("ConnectionBusy")<{
  * @since 0.1.0
  * @category errors
  */
-export class WrongRole extends Data.TaggedError("WrongRole")<{
+export class WrongRole extends readable(Data.TaggedError("WrongRole"))<{
   readonly wanted: "read-write" | "read-only" | "primary" | "standby"
   readonly found: "read-write" | "read-only" | "primary" | "standby"
 }> {
@@ -168,14 +169,16 @@ const articles = {
  * @since 0.1.0
  * @category errors
  */
-export class NoHost extends Data.TaggedError("NoHost")<{
+export class NoHost extends readable(Data.TaggedError("NoHost"))<{
   /** In the order in which they were tried: `host:port`, with the address if it was looked up, and what went wrong. */
   readonly failures: ReadonlyArray<{ readonly place: string; readonly reason: string; readonly cause: unknown }>
   /** What went wrong with one of them, for which time may heal it if there is such a one. */
   readonly cause: unknown
 }> {
   override get message(): string {
-    return `no host could be used: ${this.failures.map(({ place, reason }) => `${place}: ${reason}`).join("; ")}`
+    const places = new Map<string, ReadonlyArray<string>>()
+    for (const { place, reason } of this.failures) places.set(reason, [...places.get(reason) ?? [], place])
+    return `no host could be used: ${[...places].map(([reason, of]) => `${of.join(", ")}: ${reason}`).join("; ")}`
   }
 }
 

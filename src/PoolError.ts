@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
+import { readable } from "./internal/readable.js"
 import { wordsOf } from "./internal/words.js"
 import type { PoolStats } from "./PoolStats.js"
 
@@ -20,7 +21,7 @@ const counts = (stats: PoolStats): string =>
  * @since 0.1.0
  * @category errors
  */
-export class PoolExhausted extends Data.TaggedError("PoolExhausted")<{
+export class PoolExhausted extends readable(Data.TaggedError("PoolExhausted"))<{
   /** The pool at the moment the caller was refused. */
   readonly stats: PoolStats
   /** How long the caller had waited, in milliseconds; the time in which the pool was suspended is not counted. */
@@ -46,7 +47,7 @@ export class PoolExhausted extends Data.TaggedError("PoolExhausted")<{
  * @since 0.1.0
  * @category errors
  */
-export class PoolQueueFull extends Data.TaggedError("PoolQueueFull")<{
+export class PoolQueueFull extends readable(Data.TaggedError("PoolQueueFull"))<{
   /** The pool at the moment the caller was refused. */
   readonly stats: PoolStats
   readonly maxWaiting: number
@@ -64,7 +65,7 @@ export class PoolQueueFull extends Data.TaggedError("PoolQueueFull")<{
  * @since 0.1.0
  * @category errors
  */
-export class PoolClosed extends Data.TaggedError("PoolClosed")<{
+export class PoolClosed extends readable(Data.TaggedError("PoolClosed"))<{
   /** The pool at the moment the caller was refused. */
   readonly stats: PoolStats
   readonly cause?: unknown

@@ -26,6 +26,7 @@ import { ElasticPoolState } from "./pool/pool.js"
 import { Reach } from "./pool/reach.js"
 import type { Settings } from "./pool/settings.js"
 import type { Slot } from "./pool/slot.js"
+import { readable } from "./readable.js"
 
 /** @internal */
 export const TypeId: Api.TypeId = Symbol.for("effect-pgpool/ElasticPool") as Api.TypeId
@@ -37,7 +38,9 @@ export const isElasticPool = (u: unknown): u is Api.ElasticPool<unknown, unknown
 export const orDie = <A>(decoded: Either.Either<A, BadOption>): Effect.Effect<A> =>
   Either.isRight(decoded)
     ? Effect.succeed(decoded.right)
-    : Effect.die(new Cause.IllegalArgumentException(decoded.left.message))
+    : Effect.die(new Misuse(decoded.left.message))
+
+class Misuse extends readable(Cause.IllegalArgumentException) {}
 
 /** What is in force where nobody has set another clock. */
 const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)

@@ -2,7 +2,9 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import { AsyncResource } from "node:async_hooks"
+import { saysAll } from "./words.js"
 
 /**
  * The async context of now (`AsyncLocalStorage`, and what tracers keep there): what comes of an event of a socket would
@@ -36,6 +38,17 @@ export const finallyDo = <A, E, R>(self: Effect.Effect<A, E, R>, finalizer: () =
   })
 
 /**
+ * `Effect.failCause` which notes the span that its fiber is in, as `Effect.fail` does: the pool and the socket tell of a
+ * failure from elsewhere.
+ *
+ * @internal
+ */
+export const failHere = <E>(cause: Cause.Cause<E>): Effect.Effect<never, E> =>
+  Cause.isFailType(cause) && Predicate.hasProperty(cause.error, saysAll)
+    ? Effect.fail(cause.error)
+    : Effect.failCause(cause)
+
+/**
  * `Effect.async` whose canceler is no effect, in half as many steps. Whoever is interrupted before it begins does not
  * begin it; nor is there anything to cancel then.
  *
@@ -52,7 +65,7 @@ export const awaiting = <A, E>(
     })
     return Effect.catchAllCause(restore(answer), (cause) => {
       if (Cause.isInterruptedOnly(cause)) cancel?.()
-      return Effect.failCause(cause)
+      return failHere(cause)
     })
   })
 

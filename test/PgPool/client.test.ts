@@ -18,13 +18,16 @@ const makeStock = (options?: PgClient.PgClientConfig) =>
     (context) => Context.get(context, PgClient.PgClient)
   )
 
+/** Stock leaves it to the cause to tell the reason. */
+const withoutReason = (message: string): string => message.replace(/^(Failed to execute statement): .*$/s, "$1")
+
 /** Without what can't be the same for two runs. */
 const comparable = (exit: Exit.Exit<unknown, unknown>): unknown =>
   JSON.parse(JSON.stringify(
     Exit.match(exit, {
       onSuccess: (value) => ({ value }),
       onFailure: (cause) => ({
-        failure: Cause.prettyErrors(cause).map(({ message }) => message),
+        failure: Cause.prettyErrors(cause).map(({ message }) => withoutReason(message)),
         code: cause._tag === "Fail" ? codeOf(cause.error) : undefined
       })
     }),

@@ -166,7 +166,8 @@ describe("R20 a password that can't be had", () => {
       }),
       "a mistake"
     ],
-    "gives no Redacted": [Effect.succeed("s3cret"), "Redacted.make"]
+    "gives no Redacted": [Effect.succeed("s3cret"), "Redacted.make makes, and not string"],
+    "gives nothing": [Effect.succeed(undefined), "Redacted.make makes, and not undefined"]
   }
   for (const [name, [password, words]] of Object.entries(providers)) {
     it.scopedLive(`R20 since its effect ${name}: a typed error that says so`, () =>

@@ -255,7 +255,7 @@ describe("a dial", () => {
       fates.set("10.0.0.3", "silent")
       const error = yield* promptly(Effect.flip(dial))
       assert.deepStrictEqual(tried, ["10.0.0.3", "10.0.0.1", "10.0.0.2"])
-      assert.match(error.message, /10.0.0.3:5432: no answer within \d+ ms; 10.0.0.1:5432: no answer/)
+      assert.match(error.message, /10.0.0.3:5432(: no answer within \d+ ms;|,) 10.0.0.1:5432(,|: no answer)/)
       assert.isTrue(PgError.isRetryable(error))
     }))
 
@@ -427,7 +427,7 @@ describe("a pool with several hosts", () => {
       const options = through(proxy.port, Number(server.port))
       const { sql } = yield* makePool({ ...options, password: Redacted.make("s3cret") })
       const error = yield* promptly(Effect.flip(sql`SELECT 1`))
-      assert.match(error.message, /127.0.0.1:\d+: password authentication failed.*; 127.0.0.1:\d+: password/)
+      assert.match(error.message, /: 127.0.0.1:\d+, 127.0.0.1:\d+: password authentication failed for user "\w+"$/)
       assert.deepStrictEqual(PgError.sqlState(error), PgError.sqlState({ severity: "FATAL", code: "28P01" }))
       assert.isFalse(PgError.isRetryable(error))
     }))

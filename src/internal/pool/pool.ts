@@ -6,7 +6,7 @@ import * as FiberId from "effect/FiberId"
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
 import type { CloseReason, PoolStats } from "../../PoolStats.js"
-import { LeanDeferred } from "../lean.js"
+import { failHere, LeanDeferred } from "../lean.js"
 import { Connections } from "./connections.js"
 import { ConnectWatch } from "./connectWatch.js"
 import { Demand } from "./demand.js"
@@ -103,7 +103,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const outcome = new LeanDeferred<Slot<A>, E | PoolError>()
     const waiter = this.enqueue(now, false, (exit) => outcome.done(exit))
     // What `Effect.onError` does, without a mask of its own: ten thousand may wait here.
-    const gaveUp = (cause: Cause.Cause<E | PoolError>) => (this.leave(waiter), Effect.failCause(cause))
+    const gaveUp = (cause: Cause.Cause<E | PoolError>) => (this.leave(waiter), failHere(cause))
     return Effect.catchAllCause(restore(outcome.await), gaveUp)
   }
 

@@ -1,13 +1,21 @@
 /** @internal */
 import { SqlError } from "@effect/sql/SqlError"
 import * as Predicate from "effect/Predicate"
+import { headlineOnly } from "../readable.js"
 
 // A process may have two copies of this package: errors of the other one are known by these.
 const connectFailed = Symbol.for("effect-pgpool/ConnectFailed")
 const noPassword = Symbol.for("effect-pgpool/NoPassword")
 
+/** What users of `SqlClient` are told: an `SqlError` as any other, but for what is printed of it. @internal */
+export class Failure extends headlineOnly(SqlError) {
+  static override readonly name = "SqlError"
+}
+
 /** No connection could be opened: nothing that was to run on it has been sent. @internal */
-export class ConnectFailed extends SqlError {
+export class ConnectFailed extends Failure {
+  static override readonly name = "SqlError"
+
   static override [Symbol.hasInstance](error: unknown): error is ConnectFailed {
     return Predicate.hasProperty(error, connectFailed)
   }
@@ -19,6 +27,8 @@ export class ConnectFailed extends SqlError {
 
 /** Nor was one dialled, since the `password` effect failed. @internal */
 export class NoPassword extends ConnectFailed {
+  static override readonly name = "SqlError"
+
   static override [Symbol.hasInstance](error: unknown): error is NoPassword {
     return Predicate.hasProperty(error, noPassword)
   }
@@ -31,20 +41,6 @@ export class NoPassword extends ConnectFailed {
 /** The SQLSTATE that the server answered with, or the code of a failed system call. @internal */
 export const codeOf = (error: unknown): string | undefined =>
   Predicate.hasProperty(error, "code") && typeof error.code === "string" ? error.code : undefined
-
-/**
- * An error and what caused it, outermost first. Something else than an error of ours may be its own cause.
- *
- * @internal
- */
-export const causes = (error: unknown): ReadonlyArray<unknown> => {
-  const found: Array<unknown> = []
-  while (found.length < 32 && error !== undefined && error !== null) {
-    found.push(error)
-    error = Predicate.hasProperty(error, "cause") ? error.cause : undefined
-  }
-  return found
-}
 
 /** An error message of the server, with its fields. @internal */
 export interface ServerError {
@@ -138,6 +134,9 @@ export const isRefusedByPooler = (error: unknown): boolean =>
 export const isPasswordRefused = (error: unknown): boolean =>
   isServerError(error) && (error.code === "28P01" || error.code === "28000")
 
+/** A failed system call, such as `connect`. @internal */
+export const isSystemError = (error: unknown): error is { readonly syscall: string; readonly code: string } =>
+  Predicate.hasProperty(error, "syscall") && codeOf(error) !== undefined
+
 /** The socket refused what was written on it, since its other end is gone: EPIPE or ECONNRESET. @internal */
-export const isWriteError = (error: unknown): boolean =>
-  Predicate.hasProperty(error, "syscall") && error.syscall === "write"
+export const isWriteError = (error: unknown): boolean => isSystemError(error) && error.syscall === "write"

@@ -8,15 +8,16 @@ import type { TcpSocketConnectOpts } from "node:net"
 import { isIP, Socket } from "node:net"
 import type * as Pg from "pg"
 import { ioClock } from "../ioClock.js"
+import { causes } from "../words.js"
 import { ask } from "./ask.js"
-import { causes, isServerError } from "./codes.js"
+import { isServerError } from "./codes.js"
 import type { Target } from "./config.js"
 import { Lease } from "./connection.js"
 import { withFresh } from "./credentials.js"
 import type { Place } from "./dial.js"
 import { dial } from "./dial.js"
 import { makeClient } from "./driver.js"
-import { asConnectError, connectError, loginError } from "./errors.js"
+import { asConnectError, connectError, loginError, withHint } from "./errors.js"
 import type { Client } from "./pgClient.js"
 import { reachServer, warnOfPooler } from "./pooler.js"
 import { checkRole } from "./roles.js"
@@ -33,7 +34,7 @@ export const connect = (
   target: Target,
   onLost: (session: Session) => void
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
-  Effect.catchAllCause(establish(target, onLost), (cause) => Effect.fail(asConnectError(cause)))
+  Effect.catchAllCause(establish(target, onLost), (cause) => Effect.fail(withHint(asConnectError(cause), target.hint)))
 
 const establish = (
   target: Target,

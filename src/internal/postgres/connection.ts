@@ -1,6 +1,6 @@
 /** @internal */
 import type { Connection } from "@effect/sql/SqlConnection"
-import { SqlError } from "@effect/sql/SqlError"
+import type { SqlError } from "@effect/sql/SqlError"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -8,6 +8,7 @@ import * as Stream from "effect/Stream"
 import type * as Pg from "pg"
 import { LeaseEnded, TransactionDoomed } from "../../PgError.js"
 import type { PgConnection } from "../../PgPool.js"
+import { Failure } from "./codes.js"
 import { statementError, transformedRows } from "./errors.js"
 import { LeasedClient } from "./leasedClient.js"
 import type { Query } from "./query.js"
@@ -120,7 +121,7 @@ export class Lease extends Statements implements PgConnection, Sender {
 
   /** Why a transaction whose body went well can't be committed. */
   get doomed(): SqlError | undefined {
-    return this.doom === undefined ? undefined : new SqlError({ cause: this.doom, message: this.doom.message })
+    return this.doom === undefined ? undefined : new Failure({ cause: this.doom, message: this.doom.message })
   }
 
   /**

@@ -26,7 +26,11 @@ export const decodePassword = (password: PgPoolOptions["password"]): Password =>
 const fromProvider = (password: Effect.Effect<Redacted.Redacted, unknown>): Password =>
   Effect.suspend(() => password).pipe(
     Effect.catchAllDefect(Effect.fail),
-    Effect.filterOrFail(Redacted.isRedacted, () => new Error("the Effect has to give what Redacted.make makes")),
+    Effect.filterOrFail(
+      Redacted.isRedacted,
+      (given: unknown) =>
+        new Error(`the Effect has to give what Redacted.make makes, and not ${given === null ? null : typeof given}`)
+    ),
     Effect.filterOrFail(isText, (given) => new Error(`the Effect has given ${shown(given)} in the place of a string`)),
     Effect.mapError(noPassword)
   )

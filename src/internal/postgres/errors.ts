@@ -5,11 +5,16 @@ import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import { NoHost, OutcomeUnknown } from "../../PgError.js"
 import type { PoolError } from "../../PoolError.js"
-import { isError, wordsOf } from "../words.js"
-import { codeOf, ConnectFailed, NoPassword } from "./codes.js"
+import { withoutFrames } from "../readable.js"
+import { wordsOf } from "../words.js"
+import { codeOf, ConnectFailed, Failure, isServerError, isSystemError, NoPassword } from "./codes.js"
 import { authenticationReason, withoutPassword } from "./loginFailure.js"
 import { isPermanent } from "./permanent.js"
 import { tlsAdvice, tlsReason } from "./tls.js"
+
+/** What went wrong, and the reason for it, in one line. @internal */
+export const failure = (what: string, cause: unknown): SqlError =>
+  new Failure({ cause, message: `${what}: ${reasonOf(cause)}` })
 
 /** @internal */
 export const connectError = (cause: unknown): SqlError =>
@@ -22,6 +27,12 @@ export const asConnectError = (cause: Cause.Cause<SqlError>): SqlError => {
   return error instanceof ConnectFailed ? error : connectError(error instanceof SqlError ? error.cause : error)
 }
 
+/** @internal */
+export const withHint = (error: SqlError, hint: string | undefined): SqlError =>
+  hint === undefined || error instanceof NoPassword
+    ? error
+    : new ConnectFailed({ cause: error.cause, message: `${error.message} (${hint})` })
+
 /** The server did not let us in. @internal */
 export const loginError = (cause: unknown, hasPassword: boolean): SqlError =>
   hasPassword || codeOf(cause) !== "28P01"
@@ -30,7 +41,11 @@ export const loginError = (cause: unknown, hasPassword: boolean): SqlError =>
 
 /** Of several hosts, or addresses of a host, none could be used. @internal */
 export const noHost = (failures: ReadonlyArray<{ readonly place: string; readonly error: SqlError }>): SqlError => {
-  const causes = failures.map(({ error, place }) => ({ place, cause: error.cause, reason: describe(error.cause) }))
+  const causes = failures.map(({ error: { cause }, place }) => {
+    // The place is told already.
+    const reason = isSystemError(cause) ? `${cause.syscall} ${cause.code}` : describe(cause)
+    return { place, cause, reason }
+  })
   // Time may heal the whole where it may heal one of them (R18).
   const { error: { cause } } = failures.find(({ error }) => !isPermanent(error)) ?? failures[0]
   return connectError(new NoHost({ failures: causes, cause }))
@@ -45,8 +60,7 @@ export const noPassword = (cause: unknown): SqlError =>
   new NoPassword({ cause, message: `Failed to connect: the password could not be had: ${describe(cause)}` })
 
 /** @internal */
-export const statementError = (cause: unknown): SqlError =>
-  new SqlError({ cause, message: "Failed to execute statement" })
+export const statementError = (cause: unknown): SqlError => failure("Failed to execute statement", cause)
 
 /** The session had ended before it could have had any effect: another one may have what was to run on it. @internal */
 export const isNotSent = (error: unknown): boolean =>
@@ -70,23 +84,23 @@ export const transformedRows = <A extends object>(
 /** The connection ended before the answer came (R22). @internal */
 export const lostAnswer = (cause: unknown): SqlError => {
   const unknown = new OutcomeUnknown({ cause })
-  return new SqlError({ cause: unknown, message: unknown.message })
+  return new Failure({ cause: unknown, message: unknown.message })
 }
 
 /** @internal */
 export const queryTimedOut = (): SqlError => lostAnswer(new Cause.TimeoutException("queryTimeout has passed"))
 
 /** What the pool refused a caller with, as users of `SqlClient` see it. @internal */
-export const refused = (error: PoolError): SqlError =>
-  new SqlError({ cause: error, message: `Failed to acquire connection: ${error.message}` })
+export const refused = (error: PoolError): SqlError => failure("Failed to acquire connection", error)
 
 /** @internal */
 export const isPoolError = (error: unknown): error is PoolError =>
   Predicate.isTagged(error, "PoolExhausted") || Predicate.isTagged(error, "PoolClosed") ||
   Predicate.isTagged(error, "PoolQueueFull")
 
-/** @internal */
-export const asSqlError = (error: SqlError | PoolError): SqlError => isPoolError(error) ? refused(error) : error
+/** Several callers may be told of the same connect: each in its own span. @internal */
+export const asSqlError = (error: SqlError | PoolError): SqlError =>
+  isPoolError(error) ? refused(error) : Cause.originalError(error)
 
 const describe = (cause: unknown): string => {
   const advice = tlsAdvice(cause)
@@ -94,8 +108,7 @@ const describe = (cause: unknown): string => {
 }
 
 const reasonOf = (cause: unknown): string => {
-  const reason = tlsReason(cause) ?? authenticationReason(cause)
-  if (reason !== undefined) return reason
-  if (isError(cause) && cause.message !== "") return cause.message
-  return codeOf(cause) ?? (Cause.isCause(cause) ? Cause.pretty(cause) : wordsOf(cause))
+  if (isServerError(cause) || isSystemError(cause)) withoutFrames(cause)
+  return tlsReason(cause) ?? authenticationReason(cause) ??
+    (Cause.isCause(cause) ? Cause.pretty(cause) : wordsOf(cause))
 }

@@ -1,5 +1,5 @@
 /** @internal */
-import { SqlError } from "@effect/sql/SqlError"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -22,10 +22,10 @@ import { leaveAfter } from "../pool/deadlines.js"
 import { Incidents } from "../pool/incidents.js"
 import type { Settings } from "../pool/settings.js"
 import { wordsOf } from "../words.js"
-import { ConnectFailed } from "./codes.js"
+import { ConnectFailed, Failure } from "./codes.js"
 import type { Target } from "./config.js"
 import { connectInTime } from "./connect.js"
-import { connectError, statementError } from "./errors.js"
+import { connectError, failure, statementError } from "./errors.js"
 import { isPermanent } from "./permanent.js"
 import { servingProcess, warning } from "./pooler.js"
 import type { Session } from "./session.js"
@@ -302,7 +302,7 @@ class SessionGivenAway extends Error {
 
 const notOurs = Effect.suspend(() => {
   const cause = new SessionGivenAway()
-  return Effect.fail(new SqlError({ cause, message: cause.message }))
+  return Effect.fail(new Failure({ cause, message: cause.message }))
 })
 
 /** Whether no other session is tried. All else may pass. */
@@ -321,5 +321,4 @@ const badName = (channel: string): SqlError | undefined =>
       new TypeError(`The name of a channel is a string of 1 to ${longestName} bytes, not ${JSON.stringify(channel)}`)
     )
 
-const listenerLost = (cause?: unknown) =>
-  new SqlError({ cause: new NotSent({ cause }), message: "The connection that listens was lost" })
+const listenerLost = (cause?: unknown) => failure("The connection that listens was lost", new NotSent({ cause }))

@@ -21,12 +21,14 @@ import {
 import type { TransactionOptions } from "../../PgPool.js"
 import { orDie } from "../elasticPool.js"
 import { ioClock } from "../ioClock.js"
+import { failHere } from "../lean.js"
 import { attempt, BadOption, fieldsOf, ofType, schedule } from "../options.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import type { Reach } from "../pool/reach.js"
-import { causes, codeOf, isServerError, isSessionLost } from "./codes.js"
+import { causes } from "../words.js"
+import { codeOf, Failure, isServerError, isSessionLost } from "./codes.js"
 import { Lease } from "./connection.js"
-import { isNotSent, mostRetries } from "./errors.js"
+import { failure, isNotSent, mostRetries } from "./errors.js"
 import type { Sender } from "./request.js"
 import type { Session } from "./session.js"
 import type { Holder, Restore } from "./turn.js"
@@ -291,7 +293,7 @@ const transact = <A, E, R>(
   const takesItsCourse = () =>
     leaveBehind(self, outer, outer.session.settled, () => outer.session.destroy("it took longer than cleanupTimeout"))
   const failAfter = <E1>(first: Effect.Effect<unknown>, cause: Cause.Cause<E1>) =>
-    Effect.zipRight(first, Effect.failCause(kind.told(inner, cause)))
+    Effect.zipRight(first, failHere(kind.told(inner, cause)))
 
   const notBegun = (cause: Cause.Cause<SqlError>) => {
     inner.failed(cause)
@@ -350,7 +352,7 @@ const notCommitted = <E>({ lost, mayHaveCommitted }: Level, cause: Cause.Cause<E
   return Cause.map(cause, (error) => {
     if (!(error instanceof SqlError && error.cause instanceof OutcomeUnknown && undone.has(error.cause))) return error
     const cause = new NotCommitted({ cause: error.cause })
-    return new SqlError({ cause, message: cause.message })
+    return new Failure({ cause, message: cause.message })
   })
 }
 
@@ -379,9 +381,9 @@ const judge = (answer: Effect.Effect<unknown, SqlError>): Effect.Effect<void, Sq
       const isKnown = isServerError(cause)
         ? !isSessionLost(cause)
         : unsent.some((tag) => Predicate.isTagged(cause, tag))
-      if (isKnown) return new SqlError({ cause, message: "Failed to commit the transaction" })
+      if (isKnown) return failure("Failed to commit the transaction", cause)
       const unknown = new CommitOutcomeUnknown({ cause })
-      return new SqlError({ cause: unknown, message: unknown.message })
+      return new Failure({ cause: unknown, message: unknown.message })
     }),
     Effect.flatMap((result) => (result as Pg.QueryResult).command === "ROLLBACK" ? rolledBack : Effect.void)
   )
@@ -392,10 +394,10 @@ const unsent = ["NotSent", "LeaseEnded"]
 /** So the server answers a COMMIT after a statement has failed, even if that failure was caught. */
 const rolledBack = Effect.suspend(() =>
   Effect.fail(
-    new SqlError({
-      cause: new Error("The server answered COMMIT with ROLLBACK, because a statement of the transaction had failed"),
-      message: "The transaction was rolled back"
-    })
+    failure(
+      "The transaction was rolled back",
+      new Error("The server answered COMMIT with ROLLBACK, because a statement of the transaction had failed")
+    )
   )
 )
 
@@ -490,7 +492,7 @@ const askedOf = (options: TransactionOptions): ReadonlyArray<string> =>
 
 const nestedOptions = (asked: ReadonlyArray<string>): SqlError => {
   const message = `A transaction inside another one can't have options of its own: ${asked.join(", ")}`
-  return new SqlError({ cause: new Error(message), message })
+  return new Failure({ cause: new Error(message), message })
 }
 
 /** It conflicted with another one, or its connection was lost before COMMIT was sent. */

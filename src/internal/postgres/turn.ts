@@ -1,5 +1,5 @@
 /** @internal */
-import { SqlError } from "@effect/sql/SqlError"
+import type { SqlError } from "@effect/sql/SqlError"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import { ConnectionBusy } from "../../PgError.js"
+import { Failure } from "./codes.js"
 
 /** Who can have a connection for itself. All but a statement and a rollback may in turn wait for somebody else. @internal */
 export type Holder = "statement" | "rollback" | ConnectionBusy["holder"]
@@ -79,7 +80,7 @@ export class Turn {
           return this.await(turn, waited + turnTimeout)
         }
         const cause = new ConnectionBusy({ holder, waited: waited + turnTimeout })
-        return Effect.fail(new SqlError({ cause, message: cause.message }))
+        return Effect.fail(new Failure({ cause, message: cause.message }))
       })
     )
   }
