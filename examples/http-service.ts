@@ -16,7 +16,7 @@ import { NodeHttpClient, NodeHttpServer, NodeRuntime } from "@effect/platform-no
 import { SqlClient } from "@effect/sql"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Config, Console, Data, Effect, Layer, Logger, LogLevel, Schema } from "effect"
-import { AtomicRequests, PgPool, PgPoolLayer, PoolError } from "effect-pgpool"
+import { AtomicRequests, PgError, PgPool, PgPoolLayer } from "effect-pgpool"
 import { createServer } from "node:http"
 import { isDeepStrictEqual } from "node:util"
 
@@ -52,9 +52,9 @@ const accounts = Effect.gen(function*() {
   return yield* HttpServerResponse.json(yield* sql`SELECT owner, balance FROM example_accounts ORDER BY owner`)
 })
 
-/** No connection in time: the client may try again soon. All other errors are answered with 500. */
-const whenBusy = (error: SqlError) =>
-  error.cause instanceof PoolError.PoolExhausted
+/** No connection: the client may try again soon. All other errors are answered with 500. */
+const whenUnavailable = (error: SqlError) =>
+  PgError.isUnavailable(error)
     ? HttpServerResponse.empty({ status: 503, headers: { "retry-after": "1" } })
     : Effect.fail(error)
 
@@ -63,7 +63,8 @@ const routes = HttpRouter.empty.pipe(
   HttpRouter.get("/accounts", accounts),
   // The setting. `AtomicRequests.fromEnv` reads it from ATOMIC_REQUESTS instead.
   HttpRouter.use(AtomicRequests.middleware),
-  HttpRouter.catchTag("SqlError", (error) => whenBusy(error)),
+  // Without it the answer would be 503 as well, but would not say when to try again.
+  HttpRouter.catchTag("SqlError", (error) => whenUnavailable(error)),
   // Added after it, so this route is not atomic and takes no connection.
   HttpRouter.get("/health", HttpServerResponse.empty())
 )

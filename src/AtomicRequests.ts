@@ -5,11 +5,15 @@
  * @since 0.1.0
  */
 import * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpServerRespondable from "@effect/platform/HttpServerRespondable"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as Effect from "effect/Effect"
+import { isUnavailable } from "./PgError.js"
 
 /**
  * A middleware that fits an app, a router (`HttpRouter.use`) and the handler of one route.
@@ -29,9 +33,9 @@ export interface Middleware {
  * - Success commits whatever the status, as in Django, where only an exception rolls back: a refused login may want to
  *   count the attempt. To answer 409 and roll back, **fail** with it: with an error that is `Respondable`, or with the
  *   response itself. An error that is caught inside the middleware is no failure; one caught outside has rolled back.
- * - `SqlError` is added to the errors: no connection (`PoolExhausted` and others are its `cause`), or a COMMIT that
- *   failed. Unless you catch it the client gets 500; catch it where 503 suits better. After `CommitOutcomeUnknown` the
- *   work may be stored nevertheless (R22).
+ * - `SqlError` is added to the errors: no connection, or a COMMIT that failed. Unless you catch it, the client gets 503
+ *   where the pool had no connection (`PgError.isUnavailable`), so that the handler has not begun, and else 500. After
+ *   `CommitOutcomeUnknown` the work may be stored nevertheless (R22).
  * - A connection is taken before the handler runs, even if it sends no statement, and kept while it reads a body or
  *   calls another service. Leave such routes, web sockets and health checks out: `HttpRouter.use` applies to the routes
  *   added before it, and a path that no route has takes no connection.
@@ -73,8 +77,28 @@ export const middleware: Middleware = (httpApp) =>
   Effect.flatMap(SqlClient.SqlClient, (sql) =>
     Effect.uninterruptibleMask((restore) =>
       // The server runs apps uninterruptibly, but a client that has gone must not wait for a connection.
-      refuseResponses(Effect.interruptible(sql.withTransaction(restore(httpApp))))
+      refuseResponses(Effect.interruptible(inTransaction(sql, restore(httpApp))))
     ))
+
+/** Where there is no connection the handler does not begin, and the client may ask again. */
+const inTransaction = <E, R>(
+  sql: SqlClient.SqlClient,
+  handler: HttpApp.Default<E, R>
+): HttpApp.Default<E | SqlError, R> =>
+  Effect.suspend(() => {
+    let hasBegun = false
+    const begin = Effect.sync(() => {
+      hasBegun = true
+    })
+    return Effect.tapError(sql.withTransaction(Effect.zipRight(begin, handler)), (error) =>
+      Effect.sync(() => {
+        if (!hasBegun && isUnavailable(error)) Object.assign(Cause.originalError(error) as SqlError, unavailable)
+      }))
+  })
+
+const unavailable: HttpServerRespondable.Respondable = {
+  [HttpServerRespondable.symbol]: () => HttpServerResponse.empty({ status: 503 })
+}
 
 /** A response that is sent before COMMIT would promise what may not come true. */
 const refuseResponses = <E, R>(transaction: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>

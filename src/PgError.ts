@@ -300,6 +300,53 @@ export const isQueryCanceled: (error: unknown) => boolean = hasState("57014")
 export const isPoolExhausted = (error: unknown): boolean => hasTag(error, "PoolExhausted")
 
 /**
+ * Whether a caller was refused because the pool is closed, or is being drained (`PoolClosed`).
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isPoolClosed = (error: unknown): boolean => hasTag(error, "PoolClosed")
+
+/**
+ * Whether a caller was refused because as many as `maxWaiting` allows were waiting already (`PoolQueueFull`).
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isPoolQueueFull = (error: unknown): boolean => hasTag(error, "PoolQueueFull")
+
+/**
+ * Whether the pool had no connection to give, for whichever reason: `PoolExhausted`, `PoolClosed` or `PoolQueueFull`.
+ * Nothing was sent. An HTTP service answers this with 503, as `AtomicRequests` does.
+ *
+ * A login that the server refuses, such as one with a wrong password, is none of these: it fails again until somebody
+ * mends it.
+ *
+ * @example
+ * ```ts
+ * import { HttpRouter, HttpServerResponse } from "@effect/platform"
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect } from "effect"
+ * import { PgError } from "effect-pgpool"
+ *
+ * const count = Effect.gen(function*() {
+ *   const sql = yield* SqlClient.SqlClient
+ *   return yield* HttpServerResponse.json(yield* sql`SELECT count(*)::int AS users FROM users`)
+ * })
+ *
+ * const router = HttpRouter.empty.pipe(
+ *   HttpRouter.get("/count", count),
+ *   HttpRouter.catchTag("SqlError", (error) =>
+ *     PgError.isUnavailable(error) ? HttpServerResponse.empty({ status: 503 }) : Effect.fail(error))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const isUnavailable = (error: unknown): boolean => hasTag(error, "PoolExhausted", "PoolClosed", "PoolQueueFull")
+
+/**
  * Whether it can't be known if the statement, or the COMMIT, has taken effect (R22).
  *
  * @since 0.1.0

@@ -1,3 +1,4 @@
+import { Reactivity } from "@effect/experimental"
 import {
   HttpApi,
   HttpApiBuilder,
@@ -229,7 +230,11 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
           HttpRouter.catchTag("SqlError", ({ message }) => HttpServerResponse.text(message, { status: 500 })),
           HttpServer.serveEffect()
         )
-        assert.deepStrictEqual(yield* post("/"), { status: 500, body: "The transaction was rolled back" })
+        assert.deepStrictEqual(yield* post("/"), {
+          status: 500,
+          body: "The transaction was rolled back: " +
+            "The server answered COMMIT with ROLLBACK, because a statement of the transaction had failed"
+        })
         assert.strictEqual(yield* count("caught"), 0)
       }).pipe(Effect.provide(NodeHttpServer.layerTest)))
 
@@ -354,7 +359,42 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       ])
     ))
 
-  it.scoped("a full pool is a typed SqlError outside the middleware", () =>
+  it.scoped("503 where the pool has no connection, and the handler has not begun", () =>
+    Effect.gen(function*() {
+      let begun = 0
+      const handler = Effect.zipRight(Effect.sync(() => begun++), written("unavailable"))
+      // The fourth is another pool's, of which the handler asks for a connection.
+      const other = yield* PgPool.make({ url, maxsize: 1, maxoverflow: 1, acquireTimeout: "50 millis" })
+      yield* HttpRouter.empty.pipe(
+        HttpRouter.post("/", handler),
+        HttpRouter.post("/other", Effect.as(other.client`SELECT 1`, HttpServerResponse.empty())),
+        HttpRouter.use(AtomicRequests.middleware),
+        HttpServer.serveEffect()
+      )
+      const pool = yield* PgPool.PgPool
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* other.get
+        assert.strictEqual((yield* post("/other")).status, 500)
+        yield* pool.get
+        const exhausted = yield* Effect.fork(post("/"))
+        yield* eventually(Effect.map(pool.stats, ({ waiting }) => waiting === 1))
+        assert.deepStrictEqual(yield* post("/"), { status: 503, body: "" }, "PoolQueueFull")
+        assert.deepStrictEqual(yield* exhausted, { status: 503, body: "" }, "PoolExhausted")
+      }))
+      assert.deepStrictEqual(yield* post("/"), { status: 200, body: "written" })
+      yield* pool.drain
+      assert.deepStrictEqual(yield* post("/"), { status: 503, body: "" }, "PoolClosed")
+      assert.strictEqual(begun, 1)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide([
+        Reactivity.layer,
+        NodeHttpServer.layerTest,
+        PgPool.layer({ url, maxsize: 1, maxoverflow: 1, maxWaiting: 1, acquireTimeout: "1 second" })
+      ])
+    ))
+
+  it.scoped("503 is only the default: a full pool is a typed SqlError outside the middleware", () =>
     Effect.gen(function*() {
       yield* HttpRouter.empty.pipe(
         HttpRouter.post("/", written("full")),

@@ -4,7 +4,7 @@ import { Data, Effect, Option } from "effect"
 import { PgError, PoolError } from "effect-pgpool"
 import type { PoolStats } from "effect-pgpool/PoolStats"
 import { connectError } from "../src/internal/postgres/errors.js"
-import { makePool, makeTable, makeWarmPool, serverUrl } from "./support/pgPool.js"
+import { eventually, makePool, makeTable, makeWarmPool, serverUrl } from "./support/pgPool.js"
 import * as Proxy from "./support/proxy.js"
 
 const predicates = {
@@ -15,6 +15,9 @@ const predicates = {
   isDeadlock: PgError.isDeadlock,
   isQueryCanceled: PgError.isQueryCanceled,
   isPoolExhausted: PgError.isPoolExhausted,
+  isPoolClosed: PgError.isPoolClosed,
+  isPoolQueueFull: PgError.isPoolQueueFull,
+  isUnavailable: PgError.isUnavailable,
   isOutcomeUnknown: PgError.isOutcomeUnknown,
   isRetryable: PgError.isRetryable
 }
@@ -126,7 +129,25 @@ describe("PgError", () => {
     Effect.gen(function*() {
       const { sql } = yield* makeWarmPool({ maxsize: 1, maxoverflow: 1, acquireTimeout: 10 })
       yield* sql.reserve
-      assert.deepStrictEqual(what(yield* Effect.flip(sql`SELECT 1`)), ["isPoolExhausted", "isRetryable"])
+      assert.deepStrictEqual(what(yield* Effect.flip(sql`SELECT 1`)), [
+        "isPoolExhausted",
+        "isUnavailable",
+        "isRetryable"
+      ])
+    }))
+
+  it.scopedLive("a pool whose queue is full, or that is drained", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makeWarmPool({ maxsize: 1, maxoverflow: 1, maxWaiting: 1 })
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* sql.reserve
+        yield* Effect.forkScoped(sql`SELECT 1`)
+        yield* eventually(pool.stats, ({ waiting }) => waiting === 1)
+        const error = yield* Effect.flip(sql`SELECT 1`)
+        assert.deepStrictEqual(what(error), ["isPoolQueueFull", "isUnavailable", "isRetryable"])
+      }))
+      yield* pool.drain
+      assert.deepStrictEqual(what(yield* Effect.flip(sql`SELECT 1`)), ["isPoolClosed", "isUnavailable"])
     }))
 
   it.scopedLive("a server that is down", () =>
@@ -134,7 +155,11 @@ describe("PgError", () => {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.refusing = true
       const { sql } = yield* makePool({ url: proxy.url, acquireTimeout: 1000, outageTimeout: 1000 })
-      assert.deepStrictEqual(what(yield* Effect.flip(sql`SELECT 1`)), ["isPoolExhausted", "isRetryable"])
+      assert.deepStrictEqual(what(yield* Effect.flip(sql`SELECT 1`)), [
+        "isPoolExhausted",
+        "isUnavailable",
+        "isRetryable"
+      ])
     }))
 
   it("what was said to a connect says nothing of a statement", () => {
@@ -142,7 +167,7 @@ describe("PgError", () => {
     assert.deepStrictEqual(what(connectFailure), ["isRetryable"])
     const stats = { busy: 0 } as PoolStats
     const exhausted = new PoolError.PoolExhausted({ stats, waited: 1, cause: fromServer("57P02") })
-    assert.deepStrictEqual(what(exhausted), ["isPoolExhausted", "isRetryable"])
+    assert.deepStrictEqual(what(exhausted), ["isPoolExhausted", "isUnavailable", "isRetryable"])
     assert.isTrue(PgError.isOutcomeUnknown(new PgError.CommitOutcomeUnknown({ cause: connectFailure })))
   })
 
