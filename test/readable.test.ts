@@ -112,7 +112,10 @@ describe("an error", () => {
       const patience = { acquireTimeout: 300, outageTimeout: 300 }
       const { sql } = yield* makePool({
         ...patience,
-        onConnect: () => Effect.sync(() => assert.fail("a bug"))
+        onConnect: () =>
+          Effect.suspend(() => {
+            throw new Error("a bug")
+          })
       })
       const [headline, ...frames] = printed(yield* failureOf(sql`SELECT 1`))
       assert.match(headline, /Failed to connect: a bug$/)
