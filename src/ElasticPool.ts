@@ -68,14 +68,29 @@ export interface ElasticPool<A, E = never> {
   }) => Effect.Effect<void>
 
   /**
-   * Replaces all connections, softly: those that are idle are closed now, those in use when they are given back, and those
-   * that are still opening when they have opened (R19). Callers go on being served. For a server that moved, new
-   * credentials, a changed setting.
+   * Replaces all connections, softly (R19): for a server that moved, new credentials, a changed setting. One after the other,
+   * a new connection is opened, and only when it is open does an old one go: now if it is idle, else when it is given back.
+   * Until then the old ones serve as ever. One that opens for a caller meanwhile counts as well. There are as many
+   * connections afterwards as before, also idle ones, and one more in between (two where callers share them). The effect
+   * ends at once, and the rest happens in the background.
    *
-   * `over` is a span of time: each connection goes at a random moment of it, so that a fleet does not reconnect in step.
-   * One that is not allowed is a defect (`IllegalArgumentException`).
+   * Where no permit is free (`maxoverflow`) one old connection goes first. A pool with a single permit has nothing else to
+   * serve with, should the new connection not open.
+   *
+   * While connects fail it stops: the old connections go on serving, a warning in the log says so once, connects are tried
+   * by `connectRetry` (R18), and it goes on by itself when one succeeds. It lengthens no life: `expires` and the like hold.
+   *
+   * `over` is a span of time, a bare number is milliseconds: the turn of each connection comes at a random moment of it, so
+   * that a fleet does not reconnect in step.
+   *
+   * `now: true` doesn't look whether new connections can be had: those that are idle are closed at once, those in use when
+   * they are given back, and those that are still opening when they have opened. For connections that must not be used any
+   * more. A span that is not allowed, or one together with `now`, is a defect (`IllegalArgumentException`).
    */
-  readonly evict: (options?: { readonly over?: Duration.DurationInput | undefined }) => Effect.Effect<void>
+  readonly evict: (options?: {
+    readonly over?: Duration.DurationInput | undefined
+    readonly now?: boolean | undefined
+  }) => Effect.Effect<void>
 
   /**
    * Brings the pool to its end, and ends when no connection is left: callers who wait are still served, newcomers fail

@@ -80,9 +80,13 @@ export interface PgPool {
     readonly maxoverflow?: number | undefined
   }) => Effect.Effect<void>
   /**
-   * Replaces all connections, softly; see `ElasticPool.evict`. The session that listens goes on.
+   * Replaces all connections, softly: a new one is opened first, and while connects fail the old ones go on serving. With
+   * `now: true` at once, whether there will be new ones or not. See `ElasticPool.evict`. The session that listens goes on.
    */
-  readonly evict: (options?: { readonly over?: Duration.DurationInput | undefined }) => Effect.Effect<void>
+  readonly evict: (options?: {
+    readonly over?: Duration.DurationInput | undefined
+    readonly now?: boolean | undefined
+  }) => Effect.Effect<void>
   /**
    * Brings the pool to its end; see `ElasticPool.Drain`. Callers who wait are still served, newcomers fail with
    * `PoolClosed`, and so do listeners, at once. `drain` waits until no connection is left. `drain({ within })` ends after

@@ -18,7 +18,7 @@ import { ioClock } from "./ioClock.js"
 import { finallyDo } from "./lean.js"
 import { monotonic } from "./monotonic.js"
 import type { BadOption } from "./options.js"
-import { decodeLimits, decodeOver, decodePool, decodeWithin } from "./options.js"
+import { decodeEvict, decodeLimits, decodePool, decodeWithin } from "./options.js"
 import type { Fork, Time } from "./pool/alarm.js"
 import { interruptibleWait } from "./pool/deadlines.js"
 import type { Borrower, Held } from "./pool/leaks.js"
@@ -128,7 +128,13 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
         ({ maxoverflow, maxsize }) => state.resize(maxsize, maxoverflow)
       )
     ),
-  evict: (options) => Effect.suspend(() => Effect.map(orDie(decodeOver(options)), (over) => state.evict(over))),
+  evict: (options) =>
+    Effect.suspend(() =>
+      Effect.map(
+        orDie(decodeEvict(options)),
+        ({ now, over }) => now ? state.evictor.evictNow() : state.evictor.evict(over)
+      )
+    ),
   drain: makeDrain(state),
   suspend: state.lifecycle.suspend,
   resume: Effect.sync(() => state.lifecycle.resume()),

@@ -171,11 +171,15 @@ export const fieldsOf = <A extends object>(option: string, value: A | undefined)
   throw new BadOption(option, value, "an object of options")
 }
 
-/** The span of time of an `evict`, in milliseconds. @internal */
-export const decodeOver = (options: { readonly over?: unknown } | undefined): Either.Either<number, BadOption> =>
+/** How an `evict` goes about it; `over` in milliseconds. @internal */
+export const decodeEvict = (
+  options: { readonly over?: unknown; readonly now?: unknown } | undefined
+): Either.Either<{ readonly over: number; readonly now: boolean }, BadOption> =>
   attempt(() => {
-    const { over } = fieldsOf("evict", options)
-    return over === undefined ? 0 : duration("over", over)
+    const { now, over } = fieldsOf("evict", options)
+    ofType("now", now, "boolean")
+    if (now === true && over !== undefined) throw new BadOption("now", now, "left out where over is given")
+    return { over: over === undefined ? 0 : duration("over", over), now: now === true }
   })
 
 /** How long a `drain` may take, in milliseconds. @internal */

@@ -71,7 +71,7 @@ describe("R14 a process that stands still for longer than a deadline destroys no
         for (let i = 0; i < turns; i++) yield* turn
         yield* standStill(1500)
         yield* Fiber.join(fiber)
-        yield* pool.evict()
+        yield* pool.evict({ now: true })
         yield* eventually(pool.stats, ({ size }) => size === 0)
       }
       assert.strictEqual((yield* pool.stats).closed.failed, 0)

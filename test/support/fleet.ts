@@ -97,6 +97,9 @@ export const events = {
     )
   ),
   evicted: happening((fleet, size) => Effect.zipRight(fleet.pool.evict(), allClosed(fleet, size))),
+  "evicted at once": happening((fleet, size) =>
+    Effect.zipRight(fleet.pool.evict({ now: true }), allClosed(fleet, size))
+  ),
   closed: happening(({ close }) => close)
 } satisfies Record<string, Event>
 

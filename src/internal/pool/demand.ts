@@ -61,6 +61,11 @@ export class Demand<A, E> {
     return this.tally.size < this.settings.maxoverflow
   }
 
+  /** After a shrink: so many more connections are in service than the hard limit allows. */
+  get surplus(): number {
+    return Math.max(0, this.tally.size - this.tally.in.closing - this.settings.maxoverflow)
+  }
+
   get mayConnect(): boolean {
     return this.hasPermit && this.mayDial
   }

@@ -10,6 +10,7 @@ import { failHere, LeanDeferred } from "../lean.js"
 import { Connections } from "./connections.js"
 import { ConnectWatch } from "./connectWatch.js"
 import { Demand } from "./demand.js"
+import { Evictor } from "./evictor.js"
 import type { Patience } from "./forecast.js"
 import { makePatience } from "./forecast.js"
 import { Leaks } from "./leaks.js"
@@ -28,7 +29,7 @@ import { Waiter, Waiters } from "./waiters.js"
 /**
  * The state machine. Every method runs to its end without suspending, so each is a critical section. They stand in the
  * order of a request's life: take, wait, connect, hand over, release, retire; then what time does: waiters' deadlines,
- * the sweep; then what its owner does: resize, evict, drain and the like.
+ * the sweep; then what its owner does: resize, drain and the like.
  *
  * @internal
  */
@@ -44,6 +45,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private readonly demand: Demand<A, E | PoolError>
   private readonly patience: Patience
   private readonly timekeeper: Timekeeper<A, E | PoolError>
+  readonly evictor: Evictor<A>
   private readonly sweeper: Sweeper<A>
   private readonly connectWatch: ConnectWatch<A>
   readonly lifecycle: Lifecycle
@@ -56,7 +58,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   ) {
     this.waiters = new Waiters(settings.share)
     const canShare = (slot: Slot<A>) => !this.connections.isSuspect(slot) && resource.canShare(slot.value)
-    this.sharing = new Sharing(settings, this.waiters, canShare, () => this.surplus)
+    this.sharing = new Sharing(settings, this.waiters, canShare, () => this.demand.surplus)
     this.permits = new Permits(settings.maxsize, settings.maxoverflow)
     this.outage = new Outage(settings.connectRetry, env.io, () => this.serve(), () => this.giveUp())
     this.demand = new Demand(settings, this.waiters, this.tally, this.outage)
@@ -66,7 +68,18 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       owed: () => this.demand.room(settings.maxoverflow),
       refuse: (waiter, now) => this.refuse(waiter, now)
     })
-    this.sweeper = new Sweeper(settings, this.patience, env, this.connections, {
+    this.evictor = new Evictor(env, this.connections, {
+      retire: (slot, reason) => this.retire(slot, reason),
+      retireLater: (slot) => this.sweeper.retireLater(slot),
+      uncover: (slot) => this.demand.uncover(slot),
+      recount: () => this.sweeper.count(),
+      serve: () => this.serve(),
+      isOpen: () => this.lifecycle.state === "open",
+      keeps: () => this.keepsMore,
+      lacksRoom: () => this.demand.lacksRoom,
+      outage: this.outage
+    })
+    this.sweeper = new Sweeper(settings, this.patience, env, this.connections, this.evictor, {
       retire: (slot, reason) => this.retire(slot, reason),
       serve: (now) => this.serve(now),
       mayConnect: () => this.demand.mayConnect,
@@ -232,6 +245,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private connect(successorOf?: Slot<A>): Slot<A> {
     const { io, reach } = this.env
     const slot = new Slot<A>(successorOf, reach.youngFor, io.now())
+    slot.generation = this.evictor.generation
     this.connections.begin(slot)
     if (successorOf === undefined) this.waiters.cover(slot)
     this.tally.add(slot)
@@ -255,7 +269,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.tally.opened++
     this.outage.healed(now)
     this.patience.opened(slot, now)
-    if (slot.successorOf !== undefined) this.sweeper.renewed(slot.successorOf)
+    this.sweeper.opened(slot)
     this.ready(slot)
     this.demand.opened()
   }
@@ -319,19 +333,19 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private unfit(slot: Slot<A>, now: number): CloseReason | undefined {
     if (this.lifecycle.isClosing) return "closed"
-    return slot.spent(now, this.settings.maxUses) ?? (this.surplus > 0 ? "surplus" : undefined)
-  }
-
-  /** After a shrink: so many more connections are in service than the hard limit allows. */
-  private get surplus(): number {
-    return Math.max(0, this.tally.size - this.count.closing - this.settings.maxoverflow)
+    const spent = slot.spent(now, this.settings.maxUses) ?? (this.demand.surplus > 0 ? "surplus" : undefined)
+    return spent ?? (this.evictor.claims(slot) ? "evicted" : undefined)
   }
 
   private keep(slot: Slot<A>): void {
     if (this.waiters.head !== undefined) this.handTo(this.waiters.head, slot)
     else if (this.lifecycle.state === "draining") this.retire(slot, "closed")
-    else if (this.idle.size < this.settings.maxsize || this.patience.linger > 0) this.rest(slot)
+    else if (this.keepsMore) this.rest(slot)
     else this.retire(slot, "surplus")
+  }
+
+  private get keepsMore(): boolean {
+    return this.idle.size < this.settings.maxsize || this.patience.linger > 0
   }
 
   private rest(slot: Slot<A>): void {
@@ -432,38 +446,22 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.serve(now)
   }
 
-  // --- resize, evict, suspend, drain, close ----------------------------------------------------------------------
+  // --- resize, suspend, drain, close -----------------------------------------------------------------------------
 
   /** Growing serves waiters at once; shrinking retires what is idle and lets the busy ones finish. */
   resize(maxsize: number, maxoverflow: number): void {
     this.settings.maxsize = maxsize
     this.settings.maxoverflow = maxoverflow
     this.permits.resize(maxsize, maxoverflow)
-    while (this.idle.first !== undefined && (this.idle.size > maxsize || this.surplus > 0)) {
+    while (this.idle.first !== undefined && (this.idle.size > maxsize || this.demand.surplus > 0)) {
       this.retire(this.idle.first, "surplus")
     }
     this.serve()
   }
 
-  /**
-   * Those that are open, or opening, are to go: now, or on release, or when they have opened (R19). With a span of time
-   * each has a random part of it. What is opening for who waits is made up for at once.
-   */
-  evict(over = 0): void {
-    const now = this.env.now()
-    for (const slot of this.connections.all) {
-      slot.evict(now, over * this.env.chance())
-      if (slot.state === "opening" && over === 0) this.demand.uncover(slot)
-      else if (slot.state === "idle" && slot.expiresAt <= now) this.retire(slot, slot.expiry)
-      else if (slot.state === "idle") this.sweeper.watch(slot)
-    }
-    this.sweeper.count()
-    this.serve(now)
-  }
-
   private suspend(): void {
     this.timekeeper.stop()
-    this.evict()
+    this.evictor.evictNow()
   }
 
   private resume(suspendedAt: number, now: number): void {
@@ -475,6 +473,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private drain(): void {
     this.demand.stopWarming()
+    this.evictor.stop()
     while (this.idle.first !== undefined) this.retire(this.idle.first, "closed")
   }
 

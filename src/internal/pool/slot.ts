@@ -39,8 +39,10 @@ export class Slot<A> {
   /** When its connect began, or its loan. Only a forecast keeps it. */
   since = 0
   expiresAt = Infinity
-  /** When it has to go because of an `evict` (R19). It may still be opening. */
+  /** When it was told to go because of an `evict` (R19). It may still be opening. */
   evictedAt = Infinity
+  /** The number of evictions before its connect began. */
+  generation = 0
   /** When a successor is opened, if this one is to be kept (R9). */
   renewAt = Infinity
   lastUsedAt = 0
@@ -79,9 +81,9 @@ export class Slot<A> {
     this.renewAt = now + (this.expiresAt - now) * renewedAfter
   }
 
-  /** It is to go at `now + delay` at the latest. */
-  evict(now: number, delay: number): void {
-    this.evictedAt = Math.min(this.evictedAt, now + delay)
+  /** It is lent no more. */
+  evict(now: number): void {
+    this.evictedAt = Math.min(this.evictedAt, now)
     if (this.evictedAt < this.expiresAt) this.expire(now, Infinity)
   }
 

@@ -3,6 +3,7 @@ import type { CloseReason } from "../../PoolStats.js"
 import type { Time } from "./alarm.js"
 import { Alarm } from "./alarm.js"
 import type { Connections } from "./connections.js"
+import type { Evictor } from "./evictor.js"
 import type { Patience } from "./forecast.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
@@ -22,7 +23,8 @@ const sweptPerMilli = 10
 
 /**
  * Retires idle connections that have expired (R9), were not used for `idleTimeout` (R10) or have lingered for long
- * enough, and renews those that a quiet pool keeps. It sleeps until the next one is due, and rests while none can be.
+ * enough, and renews those that a quiet pool keeps, and those that are evicted (R19). It sleeps until the next one is due,
+ * and rests while none can be.
  *
  * A sweep looks at all connections. Everything else here is the same however many there are: it is part of what callers
  * wait for.
@@ -45,6 +47,7 @@ export class Sweeper<A> {
     private readonly patience: Patience,
     private readonly time: Time,
     private readonly connections: Connections<A>,
+    private readonly evictor: Evictor<A>,
     private readonly pool: Pool<A>
   ) {
     this.alarm = new Alarm(time, () => this.sweep())
@@ -68,6 +71,7 @@ export class Sweeper<A> {
 
   stop(): void {
     this.alarm.stop()
+    this.evictor.stop()
   }
 
   private sweep(): number {
@@ -140,19 +144,35 @@ export class Sweeper<A> {
     if (renewAt > this.horizon) this.lasting--
   }
 
+  /** It is lent no more, and goes as soon as nobody uses it. */
+  retireLater(slot: Slot<A>): void {
+    if (slot.isOpen) this.leaves(slot)
+    slot.evict(this.time.now())
+    if (slot.isOpen) this.joins(slot)
+  }
+
   /** Opens successors, as far as they are still needed. Where no permit is free the old connection goes first. */
   renew(): void {
     for (const old of this.due) {
       if (!this.isNeeded(old)) this.due.delete(old)
-      else if (this.pool.mayConnect()) {
-        this.due.delete(old)
-        this.renewing.add(old)
-        this.pool.connect(old)
-      } else {
+      else if (this.pool.mayConnect()) this.connect(old)
+      else {
         if (old.state === "idle" && this.pool.lacksRoom()) this.pool.retire(old, "renewed")
-        return
+        break
       }
     }
+    // Those that are evicted have theirs one after the other.
+    if (this.renewing.size > 0) return
+    const old = this.evictor.next()
+    if (old === undefined) return
+    if (this.pool.mayConnect()) this.connect(old)
+    else this.evictor.makeRoom()
+  }
+
+  private connect(old: Slot<A>): void {
+    this.due.delete(old)
+    this.renewing.add(old)
+    this.pool.connect(old)
   }
 
   /** Whether this one, which has no successor, is to have one: the minimum would not be there without. */
@@ -160,10 +180,13 @@ export class Sweeper<A> {
     return old.state !== "busy" && this.lasting + this.renewing.size < this.settings.minsize
   }
 
-  /** A successor is open: the old connection has done its duty. */
-  renewed(old: Slot<A>): void {
+  /** A connection is open. Where it is a successor the old one has done its duty. */
+  opened(slot: Slot<A>): void {
+    const isSeenTo = this.evictor.opened(slot)
+    const { successorOf: old } = slot
+    if (old === undefined) return
     this.renewing.delete(old)
-    if (old.state === "idle") this.pool.retire(old, "renewed")
+    if (!isSeenTo && old.state === "idle") this.pool.retire(old, "renewed")
   }
 
   /**
@@ -172,7 +195,9 @@ export class Sweeper<A> {
    */
   failed(old: Slot<A>): boolean {
     if (old.state === "idle") this.alarm.arm(old.expiresAt)
-    if (!this.renewing.delete(old) || !this.isNeeded(old)) return false
+    if (!this.renewing.delete(old)) return false
+    if (this.evictor.needs(old)) return true
+    if (!this.isNeeded(old)) return false
     this.due.add(old)
     return true
   }
@@ -181,5 +206,6 @@ export class Sweeper<A> {
   giveUp(): void {
     this.due.clear()
     this.renewing.clear()
+    this.evictor.giveUp()
   }
 }

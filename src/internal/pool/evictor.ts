@@ -1,0 +1,246 @@
+/** @internal */
+import * as Effect from "effect/Effect"
+import type { CloseReason } from "../../PoolStats.js"
+import { wordsOf } from "../words.js"
+import { Alarm } from "./alarm.js"
+import type { Connections } from "./connections.js"
+import type { Environment } from "./settings.js"
+import type { Slot } from "./slot.js"
+
+/** What the evictor asks of the pool. */
+interface Pool<A> {
+  readonly retire: (slot: Slot<A>, reason: CloseReason) => void
+  /** It goes as soon as nobody uses it, and nobody new joins those who do. */
+  readonly retireLater: (slot: Slot<A>) => void
+  /** No caller is to rely on its connect. */
+  readonly uncover: (slot: Slot<A>) => void
+  /** The ends of many connections have changed. */
+  readonly recount: () => void
+  readonly serve: () => void
+  readonly isOpen: () => boolean
+  /** Whether one that comes back is kept, though nobody waits for it. */
+  readonly keeps: () => boolean
+  /** Whether a connect may begin but for a permit, and no other one is closing to make room for it. */
+  readonly lacksRoom: () => boolean
+  readonly outage: { readonly active: boolean; readonly reason: unknown }
+}
+
+/**
+ * Which connections a soft `evict` replaces, and when each of them may go (R19): one for each connection that was begun and
+ * has opened since, whether for that or for a caller. Until then they serve as ever. The sweeper opens the successors, one
+ * after the other, and none while a newer connection stands by for the next old one that comes back.
+ *
+ * Where no permit is free one of them goes first, and its successor is owed. While connects fail none goes.
+ *
+ * @internal
+ */
+export class Evictor<A> {
+  /** How often all that there was was to be replaced. A connection has the number with which its connect began. */
+  generation = 0
+  /** Those that are to be replaced now, and those whose moment is to come, the next one last. */
+  private readonly olds = new Set<Slot<A>>()
+  private readonly later: Array<readonly [at: number, slot: Slot<A>]> = []
+  /** So many of them may go: newer ones are open in their place. */
+  private spare = 0
+  /** Those that make room for their successors: one that has gone, and one that is left to run dry. */
+  private readonly owed = new Set<Slot<A>>()
+  /** The last that went. */
+  private last: Slot<A> | undefined = undefined
+  /** The one that is shared and left to run dry. */
+  private dry: Slot<A> | undefined = undefined
+  /** No successor is tried until a connect has succeeded. */
+  private hasGivenUp = false
+  private hasWarned = false
+  private readonly alarm: Alarm
+
+  constructor(
+    private readonly env: Environment,
+    private readonly connections: Connections<A>,
+    private readonly pool: Pool<A>
+  ) {
+    this.alarm = new Alarm(env, () => this.ring())
+  }
+
+  /** All that are open or opening are to be replaced, each from a random moment of the next `over` milliseconds on. */
+  evict(over: number): void {
+    // Else all of them go anyway, and nothing is opened that nobody waits for.
+    if (!this.pool.isOpen()) return
+    // Those that stand by are now old themselves: what they are there for goes without a newer one.
+    for (; this.spare > 0; this.spare--) this.replace(this.find((old) => old.isOpen))
+    this.generation++
+    this.hasGivenUp = this.hasWarned = false
+    const now = this.env.now()
+    for (const slot of this.connections.all) {
+      const delay = over * this.env.chance()
+      if (delay === 0) this.olds.add(slot)
+      else this.later.push([now + delay, slot])
+    }
+    this.later.sort(([a], [b]) => b - a)
+    if (this.later.length > 0) this.alarm.arm(this.nextAt)
+    this.pool.serve()
+  }
+
+  private get nextAt(): number {
+    return this.later.at(-1)?.[0] ?? Infinity
+  }
+
+  private ring(): number {
+    const now = this.env.now()
+    while (this.nextAt <= now) this.olds.add(this.later.pop()![1])
+    this.pool.serve()
+    return this.nextAt
+  }
+
+  /**
+   * All go, and nobody looks whether there will be new ones: now, or on release, or when they have opened. What is opening for
+   * who waits is made up for at once.
+   */
+  evictNow(): void {
+    this.stop()
+    const now = this.env.now()
+    for (const slot of this.connections.all) {
+      slot.evict(now)
+      if (slot.state === "opening") this.pool.uncover(slot)
+      else if (slot.state === "idle") this.pool.retire(slot, slot.expiry)
+    }
+    this.pool.recount()
+    this.pool.serve()
+  }
+
+  /** Nothing is replaced any more. */
+  stop(): void {
+    this.alarm.stop()
+    this.later.length = 0
+    this.olds.clear()
+    this.owed.clear()
+  }
+
+  /** Whether it is to have a successor that has not opened yet. */
+  needs(old: Slot<A>): boolean {
+    return this.owed.has(old) || this.olds.has(old)
+  }
+
+  /** The connection whose successor is to be opened next. */
+  next(): Slot<A> | undefined {
+    this.spend()
+    const idle = this.find(isIdle)
+    // Those that have gone by themselves were just left out.
+    if (this.olds.size === 0) this.spare = 0
+    else if (this.pool.outage.active) this.warn()
+    if (this.hasGivenUp) return undefined
+    const [owed] = this.owed
+    if (owed !== undefined || this.spare > 0 || this.isClosing) return owed
+    // One that is not kept when it comes back needs none. But one that is shared may never come back.
+    const keeps = this.pool.keeps()
+    return idle ?? this.find(({ isShared }) => keeps || isShared)
+  }
+
+  /** Whether the last that went still counts, at the server too. */
+  private get isClosing(): boolean {
+    return this.last?.state === "closing" && this.connections.all.has(this.last)
+  }
+
+  /** No permit is free: if it can, an old one goes before its successor opens. */
+  makeRoom(): void {
+    const old = this.mayMakeRoom ? this.find(isIdle) ?? this.runsDry() : undefined
+    if (old === undefined) return
+    this.owed.add(old)
+    this.replace(old)
+  }
+
+  private get mayMakeRoom(): boolean {
+    const { opening } = this.connections
+    return !this.hasGivenUp && opening.size === 0 && this.gone === undefined && this.pool.lacksRoom()
+  }
+
+  private get gone(): Slot<A> | undefined {
+    for (const old of this.owed) if (!old.isOpen) return old
+  }
+
+  /** Whether this one, which somebody gives back, is to go. */
+  claims(slot: Slot<A>): boolean {
+    if (this.olds.size === 0 || slot.state === "opening" || !this.olds.has(slot)) return false
+    if (this.spare > 0) this.spare--
+    else if (this.mayMakeRoom) this.owed.add(slot)
+    else return false
+    this.leaves(slot)
+    return true
+  }
+
+  /** A connection has opened. Gives whether it was opened because of an eviction: then that has been seen to. */
+  opened({ generation, successorOf: old }: Slot<A>): boolean {
+    this.hasGivenUp = false
+    // What it succeeds has gone by itself, or is no old one.
+    if (old !== undefined && !this.needs(old)) return false
+    const owed = this.gone ?? [...this.owed][0]
+    if (owed !== undefined && owed.generation < generation) this.owed.delete(owed)
+    else if (generation < this.generation) {
+      const isOlder = (old: Slot<A>) => old.isOpen && old.generation < generation
+      this.replace(this.find((other) => isIdle(other) && isOlder(other)) ?? this.find(isOlder))
+    } else if (old?.state === "idle") this.replace(old)
+    else if (this.olds.size > 0) {
+      this.spare++
+      this.spend()
+    }
+    return old !== undefined
+  }
+
+  /** Those that may go and are not in use go now. Of those that are always in use, as they are shared, one after the other. */
+  private spend(): void {
+    while (this.spare > 0) {
+      const old = this.find(isIdle) ?? this.runsDry()
+      if (old === undefined) return
+      this.spare--
+      this.replace(old)
+    }
+  }
+
+  private runsDry(): Slot<A> | undefined {
+    if (this.dry?.isOpen === true) return undefined
+    let last: Slot<A> | undefined
+    // One that nobody gives back may be stuck.
+    for (const old of this.olds) {
+      if (old.isShared && (last === undefined || old.lastUsedAt >= last.lastUsedAt)) last = old
+    }
+    return this.dry = last
+  }
+
+  private replace(old: Slot<A> | undefined): void {
+    if (old === undefined) return
+    this.leaves(old)
+    if (old.state === "idle") this.pool.retire(old, "evicted")
+    else this.pool.retireLater(old)
+  }
+
+  private leaves(old: Slot<A>): void {
+    this.olds.delete(old)
+    this.last = old
+  }
+
+  /** The first old one of which this is true; those before it that go anyway are left out from now on. */
+  private find(is: (old: Slot<A>) => boolean): Slot<A> | undefined {
+    for (const old of this.olds) {
+      if (old.state === "closing" || old.evictedAt < Infinity) this.olds.delete(old)
+      else if (is(old)) return old
+    }
+  }
+
+  /** Connects were given up. */
+  giveUp(): void {
+    this.hasGivenUp = true
+    this.owed.clear()
+  }
+
+  private warn(): void {
+    if (this.hasWarned) return
+    this.hasWarned = true
+    const n = this.olds.size
+    const serve = n === 1 ? "1 connection of before it goes" : `${n} connections of before it go`
+    const reason = wordsOf(this.pool.outage.reason)
+    this.env.io.fork(
+      Effect.logWarning(`evict has stopped: connects fail (${reason}). ${serve} on serving until connects succeed`)
+    )
+  }
+}
+
+const isIdle = ({ state }: Slot<unknown>): boolean => state === "idle"
