@@ -14,6 +14,7 @@ type Command =
   | { readonly do: "invalidate" | "lose"; readonly conn: number }
   | { readonly do: "resize"; readonly maxsize: number; readonly more: number; readonly isInterrupted: boolean }
   | { readonly do: "evict"; readonly over: number }
+  | { readonly do: "evictNow" }
   | { readonly do: "suspend" | "resume" | "drain"; readonly within?: number | undefined }
   | { readonly do: "advance"; readonly millis: number }
 
@@ -130,7 +131,8 @@ const command = (takes: fc.Arbitrary<Command>): fc.Arbitrary<Command> =>
         isInterrupted: mostly(false, 3, true)
       })
     },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant("evict" as const), over: mostly(0, 1, 250, 3000) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("evict" as const), over: mostly(0, 2, 250, 3000) }) },
+    { weight: 1, arbitrary: fc.constant({ do: "evictNow" as const }) },
     {
       weight: 2,
       arbitrary: fc.record({
@@ -194,7 +196,10 @@ const obey = (world: PoolWorld, command: Command): void => {
       return
     }
     case "evict":
-      world.evict(command.over)
+      world.evict({ over: command.over })
+      return
+    case "evictNow":
+      world.evict({ now: true })
       return
     case "drain":
       world.drain(command.within)
@@ -381,6 +386,26 @@ const found: { readonly [whatWasWrong: string]: ReadonlyArray<Schedule> } = {
       [advance(1000), 0],
       [{ do: "interrupt", caller: 0 }, Infinity],
       [take, Infinity]
+    ],
+    ending: "calm"
+  }],
+  "one that was evicted came back beside an idle one, and lingered on without a successor": [{
+    options: {
+      ...base,
+      isAuto: true,
+      acquireTimeout: 700,
+      maxWaiting: 1,
+      warm: 1,
+      connects: [{ ...well, delay: 1203 }, { ...well, delay: 1203 }]
+    },
+    commands: [
+      [take, Infinity],
+      [take, Infinity],
+      [resize(1, 3), 0],
+      [advance(1000), 0],
+      [take, 0],
+      [{ do: "evict", over: 250 }, Infinity],
+      [advance(1000), 0]
     ],
     ending: "calm"
   }]

@@ -56,6 +56,10 @@ export class PoolWorld {
   /** Of connects that succeeded, the latest first. */
   private readonly connectTimes: Array<number> = []
   private failedByConnect = 0
+  /** When last no permit was free. */
+  private fullAt = -Infinity
+  /** How many were evicted for newer ones that were open. */
+  private replaced = 0
   private lastInterruptAt = -Infinity
   /** When last a check failed, or a check or a reset took too long: what was open has to be proven anew (R19). */
   private suspectedAt = -Infinity
@@ -177,16 +181,18 @@ export class PoolWorld {
   }
 
   /** In one step, so that it is known which connections it means. */
-  evict(over: number): void {
+  evict(how: { readonly over: number } | { readonly now: true }): void {
     this.byUser(Effect.sync(() => {
-      this.evicted(over)
-      Effect.runSync(this.pool.evict({ over }))
+      if ("now" in how) this.evicted(0, false)
+      // Else none is to be replaced.
+      else if (this.stats.state === "open") this.evicted(how.over, true)
+      Effect.runSync(this.pool.evict(how))
     }))
   }
 
-  private evicted(over: number): void {
+  private evicted(over: number, isSoft: boolean): void {
     // Some may not have begun to dial yet.
-    const eviction = { before: this.dialled, over, at: this.now + over }
+    const eviction = { before: this.dialled, from: this.now, at: this.now + over, isSoft }
     this.evictions.push(eviction)
     for (const conn of this.conns) if (conn.phase !== "closed") conn.evict(eviction)
   }
@@ -443,8 +449,8 @@ export class PoolWorld {
       this.quietUntil = Math.max(this.quietUntil, this.now) + quietTime
     } else {
       this.hardFailures++
-      // A successor that can't be opened is tried again like after a transient failure (R9).
-      if (this.options.minsize > 0) this.badAt = this.now
+      // A successor that can't be opened is tried again like after a transient failure (R9, R19).
+      if (this.options.minsize > 0 || this.evictions.length > 0) this.badAt = this.now
     }
   }
 
@@ -488,6 +494,7 @@ export class PoolWorld {
     return Effect.suspend(() => {
       conn.phase = "closing"
       conn.askedAt = Math.min(conn.askedAt, this.now)
+      this.isReplaced(conn)
       if (++conn.closes > 1) this.wrong("I4", `#${conn.id} is closed twice`)
       const forcedAt = Math.min((this.closingAt ?? Infinity) + this.options.closeTimeout, this.cutAt)
       if (conn.holders.size > 0 && this.now < forcedAt) {
@@ -498,6 +505,24 @@ export class PoolWorld {
       Effect.zipRight(Effect.sync(() => conn.phase = "closed")),
       Effect.zipRight(conn.plan.closeDies ? Effect.die(new Error(`the close of #${conn.id} died`)) : Effect.void)
     )
+  }
+
+  /** R19: what is evicted softly goes when a newer one has opened, or where no permit is free. */
+  private isReplaced(conn: Conn): void {
+    const reason = [...this.state["connections"].all].find(({ value }) => value === conn)?.closeReason
+    if (reason !== "evicted" || conn.evictedAt <= this.now) return
+    const means = ({ before, isSoft }: Eviction) => isSoft && conn.id < before
+    const evictions = this.evictions.filter(means)
+    this.expect(evictions.length > 0, "R19", () => `#${conn.id} is evicted, though nobody asked for that`)
+    // One that is shared may have been told before.
+    const toldAt = this.options.share === 1 ? this.now : Math.min(...evictions.map(({ from }) => from))
+    if (this.fullAt >= toldAt) return
+    const newer = (least: number) => this.conns.filter(({ id, openedAt }) => id >= least && openedAt <= this.now).length
+    const isFollowed = evictions.some(({ before }) => newer(before) > 0)
+    this.expect(isFollowed, "R19", () => `#${conn.id} is evicted before a newer one is open`)
+    const first = Math.min(...this.evictions.filter(({ isSoft }) => isSoft).map(({ before }) => before))
+    const opened = newer(first)
+    this.expect(++this.replaced <= opened, "R19", () => `${this.replaced} are evicted for ${opened} that have opened`)
   }
 
   private readonly check = (conn: Conn) => this.work(conn, "check", this.options.checks[this.checksRun++], () => {})
@@ -566,7 +591,7 @@ export class PoolWorld {
     const { busy, checking, closing, idle, maxoverflow, maxsize, opening, size, waiting } = stats
     if (stats.state === "suspended" && last.state !== "suspended") {
       this.suspensions.push({ from: this.now, to: Infinity })
-      this.evicted(0)
+      this.evicted(0, false)
     }
     if (stats.state !== "suspended" && last.state === "suspended") this.suspensions.at(-1)!.to = this.now
     // A close that was asked for in this moment may take some more steps until it comes to that.
@@ -577,6 +602,7 @@ export class PoolWorld {
       this.expect(opening <= last.opening, "suspend", () => "a connect starts while the pool is suspended")
     }
     this.last = stats
+    if (size >= maxoverflow) this.fullAt = this.now
     this.expect(opening + idle + busy + checking + closing === size, "I1", () => "the states don't add up to size")
     this.expect(Math.min(opening, idle, busy, checking, closing, waiting) >= 0, "I1", () => "a count is negative")
     this.expect(size <= maxoverflow || size <= last.size, "I1", () => `size is above maxoverflow and was ${last.size}`)
@@ -654,6 +680,8 @@ export class PoolWorld {
       if (conn.phase === "connecting" && conn.askedAt === now) this.badAt = this.otherBadAt = now
     }
 
+    this.evictionGoesOn(real.opening + real.closing > 0)
+
     // Promptness (I2, I6).
     const waiting = this.callers.filter(({ state }) => state === "waiting")
     const isYoung = (conn: Conn) => now - conn.startedAt < Math.min(conn.youngFor, connectTimeout) && !conn.isOutdated
@@ -703,6 +731,16 @@ export class PoolWorld {
     if (isRefused && stats.state !== "suspended") {
       this.expect(waiting.length === 0, "R18", () => "somebody waits for what was refused for good")
     }
+  }
+
+  /** R19: while connects succeed nothing that is to be replaced is at rest. */
+  private evictionGoesOn(isUnderWay: boolean): void {
+    const mayWait = isUnderWay || this.stats.state !== "open" || this.badAt >= this.goodAt && this.badAt > -Infinity ||
+      this.options.retries < Infinity
+    const old = this.conns.find(({ holders, phase, replacedFrom, work }) =>
+      phase === "open" && holders.size === 0 && work === undefined && replacedFrom <= this.now
+    )
+    this.expect(mayWait || old === undefined, "R19", () => `#${old?.id} is not replaced`)
   }
 
   /** I2, for those who share: places are only kept from them for those who came before them. */
@@ -760,7 +798,7 @@ export class PoolWorld {
     const { expires, maxUses, maxwait } = this.options
     if (maxUses !== undefined || expires < 60_000 || this.share === 1) return
     // What is left of a longer life may be too short.
-    this.evict(0)
+    this.evict({ now: true })
     this.settle()
     const callers: Array<Caller> = []
     while (callers.length < this.share * this.stats.maxoverflow) {

@@ -34,8 +34,9 @@ export class Conn {
   invalidatedAt = Infinity
   /** It was said to be broken, maybe before the pool knew it. */
   mayBeInvalid = false
-  /** It was there when the pool was told to evict, and has to be gone by then. */
+  /** It was there when the pool was told to evict: then it has to be gone, or is to be replaced. */
   evictedAt = Infinity
+  replacedFrom = Infinity
   /** It was opening then, and is of no use to anybody. */
   isOutdated = false
   /** A borrower used it, and it has not been reset since. */
@@ -65,18 +66,23 @@ export class Conn {
     this.suspect = false
   }
 
-  evict({ at, before, over }: Eviction): void {
+  evict({ at, before, isSoft }: Eviction): void {
     if (this.id >= before) return
+    if (isSoft) {
+      this.replacedFrom = Math.min(this.replacedFrom, at)
+      return
+    }
     this.evictedAt = Math.min(this.evictedAt, at)
-    if (this.phase === "connecting" && over === 0) this.isOutdated = true
+    if (this.phase === "connecting") this.isOutdated = true
   }
 }
 
-/** The pool was told to evict the connections with a number below `before`, until `at`. */
+/** The pool was told to evict the connections with a number below `before`: at once, or each from a moment until `at` on. */
 export interface Eviction {
   readonly before: number
-  readonly over: number
+  readonly from: number
   readonly at: number
+  readonly isSoft: boolean
 }
 
 export type State = ElasticPoolState<Conn, Refused>

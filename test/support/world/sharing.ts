@@ -41,6 +41,6 @@ export const hasRoom = (conn: Conn, options: WorldOptions, { now, suspectedAt, u
   const { canCheck, expires, expiresJitter, maxUses = Infinity } = options
   return conn.phase === "open" && conn.isShared && conn.holders.size < shareOf(options) && conn.cancels === 0 &&
     conn.openedAt + expires * (1 - expiresJitter) > now && !conn.mayBeInvalid &&
-    conn.evictedAt === Infinity && (!canCheck || conn.checkedAt > suspectedAt) &&
+    conn.evictedAt === Infinity && conn.replacedFrom === Infinity && (!canCheck || conn.checkedAt > suspectedAt) &&
     (maxUses === Infinity || (conn.leases < maxUses && usedUnseenAt < conn.openedAt))
 }
