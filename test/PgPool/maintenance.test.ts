@@ -73,22 +73,6 @@ describe("R19 suspicion", () => {
     }))
 })
 
-describe("R19 evict", () => {
-  it.scopedLive("R19 all sessions are replaced, and nobody notices", () =>
-    Effect.gen(function*() {
-      const { pool, sessions, sql, until } = yield* makePool({ maxsize: 4 })
-      yield* Effect.all(Effect.replicate(sql`SELECT pg_sleep(0.05)`, 4), { concurrency: 4 })
-      const before = (yield* sessions).map(({ pid }) => pid)
-      const load = yield* Effect.fork(
-        Effect.all(Effect.replicate(sql.withTransaction(sql`SELECT pg_sleep(0.05)`), 40), { concurrency: 4 })
-      )
-      yield* pool.evict()
-      yield* Fiber.join(load)
-      yield* until((sessions) => sessions.length > 0 && sessions.every(({ pid }) => !before.includes(pid)))
-      assert.isAtMost((yield* pool.stats).opened, 8)
-    }))
-})
-
 describe("drain", () => {
   it.scopedLive("the queue is served, newcomers fail with PoolClosed, listeners end, and no session is left", () =>
     Effect.gen(function*() {
