@@ -1,7 +1,7 @@
 /** @internal */
 import * as Effect from "effect/Effect"
 import type { CloseReason } from "../../PoolStats.js"
-import { wordsOf } from "../words.js"
+import { oneLine, wordsOf } from "../words.js"
 import { Alarm } from "./alarm.js"
 import type { Connections } from "./connections.js"
 import type { Environment } from "./settings.js"
@@ -236,7 +236,7 @@ export class Evictor<A> {
     this.hasWarned = true
     const n = this.olds.size
     const serve = n === 1 ? "1 connection of before it goes" : `${n} connections of before it go`
-    const reason = wordsOf(this.pool.outage.reason)
+    const reason = oneLine(wordsOf(this.pool.outage.reason))
     this.env.io.fork(
       Effect.logWarning(`evict has stopped: connects fail (${reason}). ${serve} on serving until connects succeed`)
     )
