@@ -3,13 +3,13 @@
  *
  * The idea is that of django_pgpool: `maxsize` resources are kept; when all are out a caller waits `maxwait` for one to
  * come back, then one more is opened, up to `maxoverflow`; what isn't needed is closed, and nothing lives longer than
- * `expires`.
+ * `expires`. How long the wait is, a forecast decides, unless it is given.
  *
  * @since 0.1.0
  */
 import type * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as internal from "./internal/elasticPool.js"
@@ -42,8 +42,8 @@ export interface ElasticPool<A, E = never> {
    *
    * It is given at once where one is idle (R2), else by a place in the queue, oldest first. The wait can be interrupted
    * at any point without loss (R12). Fails with the resource's own error where opening one failed for good (R6, R18), with
-   * `PoolExhausted` after `acquireTimeout`, `PoolQueueFull` at once past `maxWaiting`, and `PoolClosed` once the pool
-   * is closing or drained.
+   * `PoolExhausted` after `acquireTimeout` (or by `whenFull: "fail"`), `PoolQueueFull` at once past `maxWaiting`, and
+   * `PoolClosed` once the pool is closing or drained.
    */
   readonly get: Effect.Effect<A, E | PoolError, Scope.Scope>
 
@@ -176,20 +176,30 @@ export interface PoolOptions {
   /** Soft limit: connections kept, and opened without a wait. At least 1. Default: 10. */
   readonly maxsize?: number | undefined
   /**
-   * How long a caller waits at the soft limit before an overflow connection is opened for it. Default: 200 millis.
+   * How long a caller waits at the soft limit before an overflow connection is opened for it. Default: `"auto"`.
    *
-   * `"auto"`: until it can expect a new connection sooner than one that comes back, by what connects and loans have taken
-   * of late and how many callers come; for the time of a connect at most, and never longer than the default. Overflow
-   * connections then linger, also where `maxsize` are idle, until they were not used for 8 times as long as a connect
-   * takes, and at least 150 ms: up to `maxoverflow` may be idle for a while. A quiet pool settles on the same as by the
-   * fixed rule.
+   * A duration is the rule of django_pgpool: so long, whatever the load. `"auto"`: until it can expect a new connection
+   * sooner than one that comes back, by what connects and loans have taken of late and how many callers come; for the time
+   * of a connect at most, and never longer than 200 ms. Overflow connections then linger, also where `maxsize` are idle,
+   * until they were not used for 8 times as long as a connect takes, and at least 150 ms: up to `maxoverflow` may be idle
+   * for a while. A quiet pool settles on the same as by the fixed rule.
    */
   readonly maxwait?: Duration.DurationInput | "auto" | undefined
   /** Hard limit: connections open at any moment. Not below `maxsize`. Default: 20, or `maxsize` if that is more. */
   readonly maxoverflow?: number | undefined
   /**
-   * The longest that a caller waits in all. Default: 30 seconds; where `maxwait` is a duration, `maxwait`, and callers for
-   * whom a connect or a check is under way, or a permit is free, have `connectTimeout` more (R4).
+   * What becomes of a caller that has waited for `maxwait` and finds all `maxoverflow` connections in use, or on their way
+   * to callers before it (R4). Default: `"wait"`, on until `acquireTimeout`.
+   *
+   * `"fail"` is the rule of django_pgpool: it fails with `PoolExhausted` at once. With `maxwait: "auto"` it fails when it
+   * has waited for 200 ms, however short connects are. Whoever is owed a connection that nobody holds, because one is
+   * opened, checked or closed or may be opened, has `connectTimeout` more for that. `acquireTimeout` is the longest wait all
+   * the same, and while connects fail both wait for as long.
+   */
+  readonly whenFull?: "wait" | "fail" | undefined
+  /**
+   * The longest that a caller waits in all, whatever else is set, but for the time in which connects fail
+   * (`outageTimeout`). Default: 30 seconds.
    */
   readonly acquireTimeout?: Duration.DurationInput | undefined
   /** The lifetime of a connection. Default: 10 minutes. */
@@ -209,7 +219,7 @@ export interface PoolOptions {
   readonly maxWaiting?: number | undefined
   /** The longest that one connect may take. Default: 5 seconds. */
   readonly connectTimeout?: Duration.DurationInput | undefined
-  /** Connects in flight at the same time. Default: 4, and with `maxwait: "auto"` as many as are needed. */
+  /** Connects in flight at the same time. Default: as many as callers need, within `maxoverflow`. */
   readonly connectConcurrency?: number | undefined
   /**
    * The delays between connects while they fail (R18). When the schedule ends, those who wait for a connect fail with
@@ -322,5 +332,4 @@ export interface ResourceOptions<A, E, R> extends PoolOptions {
  */
 export const make = <A, E, R>(
   options: ResourceOptions<A, E, R>
-): Effect.Effect<ElasticPool<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
-  Effect.map(internal.makeState(options), internal.fromState)
+): Effect.Effect<ElasticPool<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> => internal.make(options)

@@ -124,20 +124,23 @@ export class LeaseEnded extends readable(Data.TaggedError("LeaseEnded")) {
 }
 
 /**
- * A statement waited for `acquireTimeout` (and `connectTimeout`, where only `maxwait` is set) while something else had its connection to itself: a nested transaction, or
- * a stream outside a transaction (R23). Where that something waits for the statement in turn, it never ends.
+ * A statement waited for `acquireTimeout` while something else had its connection to itself: a nested transaction, or a
+ * stream outside a transaction (R23). Where that something waits for the statement in turn, it never ends.
  *
  * @since 0.1.0
  * @category errors
  */
 export class ConnectionBusy extends readable(Data.TaggedError("ConnectionBusy"))<{
   readonly holder: "nested transaction" | "transaction" | "stream"
-  /** How long it waited, in milliseconds. */
+  /** How long it waited, in milliseconds: `acquireTimeout`, or longer where several had their turns before it. */
   readonly waited: number
+  /** `acquireTimeout`, in milliseconds. */
+  readonly limitMillis: number
 }> {
   override get message(): string {
-    return `A ${this.holder} had this connection for itself for ${this.waited} ms. Only the fibers inside it can use ` +
-      "the connection meanwhile: run the statement inside it, or after it."
+    return `A ${this.holder} had this connection for itself for ${this.waited} ms ` +
+      `(acquireTimeout: ${this.limitMillis} ms). Only the fibers inside it can use the connection meanwhile: ` +
+      "run the statement inside it, or after it."
   }
 }
 

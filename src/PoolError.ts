@@ -13,8 +13,8 @@ const counts = (stats: PoolStats): string =>
   `${stats.closing} closing, ${stats.waiting} waiting; maxsize ${stats.maxsize}, maxoverflow ${stats.maxoverflow}`
 
 /**
- * A caller waited as long as it may (`acquireTimeout`, R4, or in an outage `outageTimeout`, R18) and there was no
- * connection for it; or `connectRetry` has come to its end.
+ * A caller waited as long as it may and there was no connection for it (R4, R18). `limit` says which option ended its
+ * wait, and the message what would have helped.
  *
  * `cause` is the last connect failure, where connects have been failing. The message contains it.
  *
@@ -26,19 +26,72 @@ export class PoolExhausted extends readable(Data.TaggedError("PoolExhausted"))<{
   readonly stats: PoolStats
   /** How long the caller had waited, in milliseconds; the time in which the pool was suspended is not counted. */
   readonly waited: number
+  /**
+   * The option that ended the wait:
+   *
+   * - `acquireTimeout`: the longest that a caller waits in all.
+   * - `outageTimeout`: the longest while connects fail, where that is longer.
+   * - `maxwait`, only with `whenFull: "fail"`: the hard limit was reached when `maxwait` had passed.
+   * - `connectTimeout`, only with `whenFull: "fail"`: it was owed a connection, and had `connectTimeout` more for it.
+   * - `connectRetry`: the schedule has come to its end.
+   */
+  readonly limit: "acquireTimeout" | "outageTimeout" | "maxwait" | "connectTimeout" | "connectRetry"
+  /** How long that option lets a caller wait in all, in milliseconds. `undefined` with `connectRetry`. */
+  readonly limitMillis: number | undefined
+  /**
+   * Whether the pool owed it a connection: nobody held all that are allowed, and there were enough for those before it.
+   * So what it lacked was time.
+   */
+  readonly wasOwed: boolean
   readonly cause?: unknown
 }> {
-  private get advice(): string {
-    if (this.cause !== undefined) return `The last connect failed: ${wordsOf(this.cause)}`
-    const { opening, waiting } = this.stats
-    return opening > 0 && opening >= waiting
-      ? "A connect was still under way: raise acquireTimeout (a bare number is milliseconds)."
-      : "Hold connections for a shorter time, raise maxoverflow if the server can bear it, or raise acquireTimeout."
-  }
-
   override get message(): string {
-    return `No connection after ${this.waited} ms (${counts(this.stats)}). ${this.advice}`
+    return `No connection after ${this.waited} ms (${limits[this.limit](this.limitMillis)})${reason(this)} ` +
+      `(${counts(this.stats)})`
   }
+}
+
+const limits: { readonly [K in PoolExhausted["limit"]]: (millis: number | undefined) => string } = {
+  acquireTimeout: (millis) => `acquireTimeout: ${millis} ms`,
+  outageTimeout: (millis) => `outageTimeout: ${millis} ms`,
+  maxwait: (millis) => `maxwait: ${millis} ms, with whenFull "fail"`,
+  connectTimeout: (millis) => `maxwait and connectTimeout: ${millis} ms, with whenFull "fail"`,
+  connectRetry: () => "connectRetry has come to its end"
+}
+
+/** What was the matter, and only what would have helped. */
+const reason = ({ cause, limit, limitMillis, stats, wasOwed }: PoolExhausted): string => {
+  const { busy, checking, closing, maxoverflow, maxsize, opening, size } = stats
+  const isShort = limitMillis !== undefined && limitMillis < 1000
+  const waitLonger = limit === "maxwait"
+    ? "set whenFull to \"wait\""
+    : `raise ${limit}${isShort ? " (a bare number is milliseconds)" : ""}`
+  const allowMore = "raise maxoverflow if the server can bear it"
+  if (!wasOwed && busy >= maxoverflow) {
+    const advice = advise("hold connections for a shorter time", allowMore, waitLonger)
+    return `: ${all(maxoverflow, "maxoverflow")} in use. ${advice}`
+  }
+  if (cause !== undefined) return `. The last connect failed: ${wordsOf(cause)}`
+  if (!wasOwed) {
+    return `: ${all(maxoverflow, "maxoverflow")} in use or on the way to callers before it. ` +
+      advise(allowMore, waitLonger)
+  }
+  if (opening > 0) return `: a connect was still under way. ${advise(waitLonger)}`
+  if (checking > 0) return `: a connection was still being checked or reset. ${advise(waitLonger)}`
+  if (closing > 0 && size >= maxoverflow) {
+    return `: a connection was still being closed, and counts until the server has let go of it. ` +
+      advise(allowMore, waitLonger)
+  }
+  return `: ${all(maxsize, "maxsize")} in use, and maxwait had not passed. ${advise(waitLonger, "lower maxwait")}`
+}
+
+const all = (n: number, limit: string): string =>
+  n === 1 ? `the only one that ${limit} allows is` : `all ${n} that ${limit} allows are`
+
+const advise = (...what: ReadonlyArray<string>): string => {
+  const before = what.slice(0, -1).join(", ")
+  const sentence = before === "" ? what.join() : `${before}, or ${what.at(-1)}`
+  return `${sentence[0].toUpperCase()}${sentence.slice(1)}.`
 }
 
 /**

@@ -71,6 +71,6 @@ export interface PoolStats {
   readonly opened: number
   /** Connections closed, by reason. */
   readonly closed: { readonly [reason in CloseReason]: number }
-  /** Callers that gave up after `acquireTimeout`. */
+  /** Callers that have waited for as long as they may: for `acquireTimeout`, or by `whenFull: "fail"`. */
   readonly timeouts: number
 }

@@ -409,7 +409,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       Effect.scoped,
       Effect.provide([
         NodeHttpServer.layerTest,
-        PgPool.layer({ url, maxsize: 1, maxoverflow: 1, maxwait: "50 millis" })
+        PgPool.layer({ url, maxsize: 1, maxoverflow: 1, maxwait: "50 millis", whenFull: "fail" })
       ])
     ))
 

@@ -166,7 +166,8 @@ describe("PgError", () => {
     const connectFailure = connectError(fromServer("57P02").cause)
     assert.deepStrictEqual(what(connectFailure), ["isRetryable"])
     const stats = { busy: 0 } as PoolStats
-    const exhausted = new PoolError.PoolExhausted({ stats, waited: 1, cause: fromServer("57P02") })
+    const limit = { limit: "acquireTimeout", limitMillis: 1, wasOwed: true } as const
+    const exhausted = new PoolError.PoolExhausted({ ...limit, stats, waited: 1, cause: fromServer("57P02") })
     assert.deepStrictEqual(what(exhausted), ["isPoolExhausted", "isUnavailable", "isRetryable"])
     assert.isTrue(PgError.isOutcomeUnknown(new PgError.CommitOutcomeUnknown({ cause: connectFailure })))
   })

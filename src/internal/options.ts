@@ -4,6 +4,8 @@ import * as Either from "effect/Either"
 import * as Inspectable from "effect/Inspectable"
 import * as Schedule from "effect/Schedule"
 import type { PoolOptions } from "../ElasticPool.js"
+import { longestConnect } from "./pool/forecast.js"
+import { limitsOf } from "./pool/limits.js"
 import type { Settings } from "./pool/settings.js"
 
 /** An option whose value is not allowed. @internal */
@@ -87,6 +89,11 @@ export const schedule = (option: string, value: unknown): Schedule.Schedule<unkn
   throw new BadOption(option, value, "a Schedule")
 }
 
+const whenFull = (value: PoolOptions["whenFull"] = "wait"): "wait" | "fail" => {
+  if (value === "wait" || value === "fail") return value
+  throw new BadOption("whenFull", value, `"wait" or "fail"`)
+}
+
 const typed = { string: "a string", function: "a function", boolean: "true or false", object: "an object" } as const
 
 /** A value of which nothing more is asked than its type, if there is one. @internal */
@@ -118,18 +125,22 @@ const settings = (options: PoolOptions): Decoded => {
     : Math.min(10, integer("maxoverflow", 10, { min: 1 }))
   const maxoverflow = integer("maxoverflow", Math.max(20, maxsize), { min: maxsize, why: " (not less than maxsize)" })
   const upToMaxsize = { min: 0, max: maxsize, why: " (not more than maxsize)" }
-  const maxwait = options.maxwait === "auto" ? "auto" : millis("maxwait", 200, { or: ", or \"auto\"" })
+  const isAuto = options.maxwait === undefined || options.maxwait === "auto"
+  const maxwait = isAuto ? "auto" : millis("maxwait", 0, { or: ", or \"auto\"" })
   const connectTimeout = millis("connectTimeout", 5000, positive)
-  // R4: who sets `maxwait` himself has the seed's pool, where the exception comes at the end of that wait.
-  const isSeedWait = options.maxwait !== undefined && maxwait !== "auto" && options.acquireTimeout === undefined
-  const acquireTimeout = isSeedWait ? maxwait : millis("acquireTimeout", 30_000)
+  const acquireTimeout = millis("acquireTimeout", 30_000)
   return {
     maxsize,
     maxoverflow,
     maxwait,
     acquireTimeout,
-    owedTimeout: acquireTimeout + (isSeedWait ? connectTimeout : 0),
-    outageTimeout: Math.max(acquireTimeout, millis("outageTimeout", 10_000)),
+    limits: limitsOf({
+      maxwait: maxwait === "auto" ? longestConnect : maxwait,
+      whenFull: whenFull(options.whenFull),
+      connectTimeout,
+      acquireTimeout,
+      outageTimeout: millis("outageTimeout", 10_000)
+    }),
     expires: millis("expires", 600_000, positive),
     expiresJitter: options.expiresJitter === undefined ? 0.025 : part("expiresJitter", options.expiresJitter),
     minsize: integer("minsize", 1, upToMaxsize),
@@ -137,8 +148,7 @@ const settings = (options: PoolOptions): Decoded => {
     maxUses: integer("maxUses", Infinity, { min: 1 }),
     maxWaiting: integer("maxWaiting", Infinity, { min: 1 }),
     connectTimeout,
-    // A forecast asks for as many connects as it takes; one after the other they would come too late.
-    connectConcurrency: integer("connectConcurrency", maxwait === "auto" ? Infinity : 4, { min: 1 }),
+    connectConcurrency: integer("connectConcurrency", Infinity, { min: 1 }),
     connectRetry: options.connectRetry === undefined
       ? defaultConnectRetry
       : schedule("connectRetry", options.connectRetry),

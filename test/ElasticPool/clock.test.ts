@@ -84,7 +84,12 @@ for (const [how, by] of [["forward", hour], ["back", -hour]] as const) {
     it.scopedLive("and a connect that is under way has no less time", () =>
       Effect.gen(function*() {
         const fake = new FakeResource({ connect: (id) => id === 1 ? hang : ok })
-        const pool = yield* ElasticPool.make({ ...fake.options, maxsize: 1, connectTimeout: "10 minutes" })
+        const pool = yield* ElasticPool.make({
+          ...fake.options,
+          maxsize: 1,
+          maxoverflow: 1,
+          connectTimeout: "10 minutes"
+        })
         const caller = yield* Caller.ask(pool)
         yield* setClock(by)
         const other = yield* Caller.ask(pool)

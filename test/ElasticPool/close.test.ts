@@ -230,6 +230,7 @@ describe("R13 close", () => {
         ...fake.withCheck,
         ...fake.withReset,
         needsReset: ({ id }) => id === 2 && fake.checked.length > 0,
+        maxwait: "200 millis",
         cleanupTimeout: "1 hour"
       })
       const [first, second] = yield* Caller.askTimes(pool, 2)
@@ -347,7 +348,8 @@ describe("R14 time", () => {
   it.scoped("R14 policy time is the clock in force where the pool is built, not where it is used", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
-      const pool = yield* makePool({ ...fake.options, maxsize: 1, expires: "10 minutes", minsize: 0 })
+      const limits = { maxsize: 1, maxwait: "200 millis", expires: "10 minutes", minsize: 0 } as const
+      const pool = yield* makePool({ ...fake.options, ...limits })
       const other = yield* WatchedClock.make
       other.ahead = 10_000_000
       const holder = yield* Effect.withClock(Caller.ask(pool), other)

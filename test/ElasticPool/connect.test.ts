@@ -75,17 +75,27 @@ describe("R6 a connect belongs to the pool", () => {
   it.scoped("R6 connects in flight are as many as due waiters", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("900 millis") })
-      const pool = yield* makePool({ ...fake.options, maxsize: 2, acquireTimeout: "1 minute" })
+      const pool = yield* makePool({ ...fake.options, maxsize: 2, maxwait: "200 millis" })
       yield* Caller.askTimes(pool, 4)
       assert.strictEqual((yield* pool.stats).opening, 2)
       yield* TestClock.adjust("200 millis")
       assert.strictEqual((yield* pool.stats).opening, 4)
     }))
 
-  it.scoped("R6 not more connects are in flight than connectConcurrency, which is 4 by default", () =>
+  for (const maxwait of [undefined, "auto", 0] as const) {
+    it.scoped(`R6 connects in flight are as many as callers need, where maxwait is ${maxwait}`, () =>
+      Effect.gen(function*() {
+        const fake = new FakeResource({ connect: slow("100 millis") })
+        const pool = yield* makePool({ ...fake.options, maxwait })
+        yield* Caller.askTimes(pool, 30)
+        assert.deepInclude(yield* pool.stats, { opening: 20, waiting: 30 })
+      }))
+  }
+
+  it.scoped("R6 not more connects are in flight than connectConcurrency", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("100 millis") })
-      const pool = yield* makePool(fake.options)
+      const pool = yield* makePool({ ...fake.options, connectConcurrency: 4 })
       const callers = yield* Caller.askTimes(pool, 10)
       assert.deepInclude(yield* pool.stats, { opening: 4, waiting: 10 })
       yield* TestClock.adjust("100 millis")
@@ -405,10 +415,10 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.deepInclude(caller.failure.cause, { _tag: "FakeFailure" })
     }))
 
-  it.scoped("R18 outageTimeout is 10 seconds by default, also for the seed's four numbers", () =>
+  it.scoped("R18 outageTimeout is 10 seconds by default, where acquireTimeout is less", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
-      const pool = yield* makePool({ ...fake.options, maxsize: 2, maxwait: "200 millis", maxoverflow: 20 })
+      const pool = yield* makePool({ ...fake.options, acquireTimeout: "200 millis" })
       const caller = yield* Caller.ask(pool)
       yield* TestClock.adjust("9999 millis")
       assert.isTrue(caller.isWaiting)
@@ -433,7 +443,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.ok(failure?._tag === "PoolExhausted")
       assert.instanceOf(failure.cause, Cause.TimeoutException)
       assert.strictEqual(failure.waited, 10_000)
-      assert.match(failure.message, /The last connect failed: the connect took longer than connectTimeout/)
+      assert.include(failure.message, "The last connect failed: the connect took longer than connectTimeout (1000 ms)")
     }))
 
   it.scoped("R18 when connects succeed again all waiters are served, and the next failures begin a new backoff", () =>
@@ -461,9 +471,15 @@ describe("R18 outages are waited out, and not hammered", () => {
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, acquireTimeout: 5 })
       const [first, second] = yield* Caller.askTimes(pool, 2)
       yield* TestClock.adjust(5)
-      assert.include(first.failure?.message, "1 opening")
-      assert.include(first.failure?.message, "raise maxoverflow")
-      assert.include(second.failure?.message, "A connect was still under way: raise acquireTimeout")
+      for (const { failure } of [first, second]) {
+        assert.include(
+          failure?.message,
+          "No connection after 5 ms (acquireTimeout: 5 ms): a connect was still under way"
+        )
+        assert.include(failure?.message, "Raise acquireTimeout (a bare number is milliseconds).")
+        assert.include(failure?.message, "1 opening")
+        assert.notInclude(failure?.message, "raise maxoverflow")
+      }
     }))
 
   it.scoped("R18 what a caller hears who gives up has the last connect error and the counts in one message", () =>
@@ -478,14 +494,18 @@ describe("R18 outages are waited out, and not hammered", () => {
       const caller = yield* Caller.ask(pool)
       yield* TestClock.adjust("1 second")
       assert.ok(caller.failure instanceof PoolError.PoolExhausted)
-      assert.match(caller.failure.message, /No connection after 1000 ms \(0 busy, 0 idle, .* maxoverflow 20\)/)
-      assert.include(caller.failure.message, "The last connect failed: ")
+      assert.match(
+        caller.failure.message,
+        /^No connection after 1000 ms \(acquireTimeout: 1000 ms\)\. The last connect failed: .* \(0 busy, 0 idle, .* maxoverflow 20\)$/s
+      )
     }))
 
   it.scoped("R18 no more than 20 dials a second, whatever the demand", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
-      const pool = yield* makePool({ ...fake.options, connectConcurrency: 20, acquireTimeout: "1 minute" })
+      const pool = yield* makePool({ ...fake.options, acquireTimeout: "1 minute" })
+      // Those that were under way when it began come on top.
+      yield* Caller.ask(pool)
       for (let second = 0; second < 10; second++) {
         const { dials } = fake
         for (let i = 0; i < 10; i++) {
@@ -691,7 +711,7 @@ describe("I6 what hangs holds up nobody else", () => {
         assert.deepInclude(yield* pool.stats, { size: 1, busy: 1, closing: 0 })
         assert.deepStrictEqual(
           logs.filter((line) => line.includes("left behind")),
-          ["WARN A connection could not be closed within cleanupTimeout (failed) and was left behind"]
+          ["WARN A connection (failed) could not be closed within cleanupTimeout (500 ms) and was left behind"]
         )
       })
     ))

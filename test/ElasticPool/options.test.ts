@@ -120,7 +120,7 @@ describe("options that are allowed", () => {
   it.scoped("a bare number is milliseconds", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
-      const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, maxwait: 500 })
+      const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, acquireTimeout: 500 })
       yield* Caller.ask(pool)
       const waiter = yield* Caller.ask(pool)
       yield* TestClock.adjust(500)

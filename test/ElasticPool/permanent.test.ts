@@ -64,7 +64,7 @@ describe("R18 a failure that would only come again", () => {
   it.scoped("R18 logins that were under way together count, each for half a second", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: refusedAfter(10) })
-      const pool = yield* makePool(fake.options)
+      const pool = yield* makePool({ ...fake.options, connectConcurrency: 4 })
       yield* Caller.askTimes(pool, 10)
       yield* TestClock.adjust("10 millis")
       assert.strictEqual(fake.dials, 4)

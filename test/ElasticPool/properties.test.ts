@@ -56,10 +56,10 @@ const work: fc.Arbitrary<WorkPlan> = fc.record({
   uninterruptible: mostly(false, 4, true)
 })
 
-const waits = (maxwait: number | "auto", extraWait: number | undefined) =>
-  maxwait === "auto"
-    ? { isAuto: true, maxwait: 200, acquireTimeout: extraWait === undefined ? 30_000 : 200 + extraWait }
-    : { isAuto: false, maxwait, acquireTimeout: extraWait === undefined ? undefined : maxwait + extraWait }
+const waits = (rule: number | "auto", extraWait: number) => {
+  const maxwait = rule === "auto" ? 200 : rule
+  return { isAuto: rule === "auto", maxwait, acquireTimeout: Math.max(60, maxwait + extraWait) }
+}
 
 const options = (share: fc.Arbitrary<number>): fc.Arbitrary<WorldOptions> =>
   fc.record({
@@ -67,7 +67,8 @@ const options = (share: fc.Arbitrary<number>): fc.Arbitrary<WorldOptions> =>
     maxsize: pick(1, 2, 3),
     more: pick(0, 1, 2, 3),
     maxwait: pick<number | "auto">(200, 0, 50, "auto"),
-    extraWait: pick(500, 2000, undefined),
+    whenFull: pick<WorldOptions["whenFull"]>("wait", "fail"),
+    extraWait: pick(500, 2000, 29_800, -100),
     expires: pick(60_000, 3000, 900),
     expiresJitter: pick(0, 0.5),
     minsize: pick(0, 1, 2),
@@ -229,6 +230,8 @@ const run = ({ commands, ending, options }: Schedule): PoolWorld => {
   return world
 }
 
+/** What `maxwait` without `acquireTimeout` once meant. */
+const failing = { whenFull: "fail", acquireTimeout: 30_000 } as const
 const base: WorldOptions = { ...calm, maxsize: 1, maxoverflow: 1, cleanupTimeout: 120, closeTimeout: 300 }
 const well: ConnectPlan = { end: "ok", delay: 0, uninterruptible: false, closeDelay: 0, closeDies: false }
 const take = { do: "take", by: "use", hold: undefined, fails: false } as const
@@ -255,7 +258,7 @@ const found: { readonly [whatWasWrong: string]: ReadonlyArray<Schedule> } = {
     ending: "calm"
   }],
   "with maxwait 0 a caller whose candidate was checked was refused at once": [{
-    options: { ...base, maxwait: 0, acquireTimeout: undefined, canCheck: true, warm: 1 },
+    options: { ...base, ...failing, maxwait: 0, canCheck: true, warm: 1 },
     commands: [[advance(4000), Infinity], [{ ...take, hold: 20 }, Infinity]],
     ending: "calm"
   }],
@@ -263,7 +266,7 @@ const found: { readonly [whatWasWrong: string]: ReadonlyArray<Schedule> } = {
     options: {
       ...base,
       maxoverflow: 2,
-      acquireTimeout: undefined,
+      ...failing,
       outageTimeout: 600,
       connects: [{ ...well, end: "transient" }, well, { ...well, delay: 2503 }]
     },
@@ -291,7 +294,7 @@ const found: { readonly [whatWasWrong: string]: ReadonlyArray<Schedule> } = {
   "a waiter that was refused used up the connect that was under way for the next one": [{
     options: {
       ...base,
-      acquireTimeout: undefined,
+      ...failing,
       connectTimeout: 1500,
       outageTimeout: 600,
       connects: [{ ...well, end: "never" }, { ...well, end: "never" }, { ...well, delay: 2503 }]

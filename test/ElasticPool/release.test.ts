@@ -274,7 +274,7 @@ describe("R17 alive before use", () => {
   it.scoped("R17 a dead one is retired, and the caller gets another", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: (id) => id === 2 ? fail : Effect.void })
-      const pool = yield* makePool(fake.withCheck)
+      const pool = yield* makePool({ ...fake.withCheck, maxwait: "200 millis" })
       for (const caller of yield* Caller.askTimes(pool, 2)) yield* caller.release
       yield* TestClock.adjust("1 minute")
       const caller = yield* Caller.ask(pool)

@@ -87,7 +87,8 @@ describe("many waiters", () => {
   it.scoped("I3 10,000 waiters who time out at the same time fail, and the pool lives on", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
-      const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, maxwait: "200 millis" })
+      const limits = { maxsize: 1, maxoverflow: 1, maxwait: "200 millis", whenFull: "fail" } as const
+      const pool = yield* makePool({ ...fake.options, ...limits })
       const holder = yield* Effect.fork(pool.use(() => Effect.sleep("1 second")))
       yield* Effect.yieldNow()
       const callers = yield* Effect.fork(Effect.forEach(

@@ -1,5 +1,5 @@
 /**
- * The worked example of django_pgpool, sentence by sentence, with its four numbers and nothing else. Where the seed says
+ * The worked example of django_pgpool, sentence by sentence, with its four numbers and its exception. Where the seed says
  * that "requesting new connection closes expired ones", here a sweeper does it when the time has come (R9).
  */
 import { assert, it } from "@effect/vitest"
@@ -8,7 +8,13 @@ import { describe } from "vitest"
 import { Caller, FakeResource, slow } from "../support/fakeResource.js"
 import { fill, makePool } from "../support/testPool.js"
 
-const numbers = { maxsize: 2, maxwait: "200 millis", maxoverflow: 20, expires: "10 minutes" } as const
+const numbers = {
+  maxsize: 2,
+  maxwait: "200 millis",
+  maxoverflow: 20,
+  expires: "10 minutes",
+  whenFull: "fail"
+} as const
 
 describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 10 minutes", () => {
   it.scoped("seed: at the beginning the pool is empty", () =>

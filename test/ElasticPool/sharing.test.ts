@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, FastCheck as fc, Scope, TestClock } from "effect"
+import { Cause, Effect, Exit, FastCheck as fc, Scope, TestClock } from "effect"
 import type { Shareable } from "../../src/internal/elasticPool.js"
 import { makeState } from "../../src/internal/elasticPool.js"
 import type { ElasticPoolState } from "../../src/internal/pool/pool.js"
@@ -41,6 +41,7 @@ interface Options extends Partial<Shareable<Fake>> {
   readonly maxwait?: number
   readonly maxUses?: number
   readonly maxWaiting?: number
+  readonly whenFull?: "fail"
   readonly acquireTimeout?: number | undefined
 }
 
@@ -341,18 +342,28 @@ describe("borrowers who share, when supply or demand changes", () => {
       assert.deepStrictEqual(ids(alone), [1, undefined, undefined])
     }))
 
-  it.scoped("R4 one connect is for one only who wants it for himself: others are refused after maxwait", () =>
+  it.scoped("R4 one connect is for one only who wants it for himself: with whenFull \"fail\" others are refused", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow(500) })
-      const { ask } = yield* make(
-        { maxsize: 1, maxoverflow: 1, maxwait: 100, share: 3, acquireTimeout: undefined },
-        fake
-      )
+      const { ask } = yield* make({ maxsize: 1, maxoverflow: 1, maxwait: 100, whenFull: "fail", share: 3 }, fake)
       const alone = times(2, () => ask(false))
       yield* TestClock.adjust(100)
       assert.deepStrictEqual(alone.map((one) => one.isWaiting), [true, false])
       yield* TestClock.adjust(400)
       assert.deepStrictEqual(ids(alone), [1, undefined])
+    }))
+
+  it.scoped("R4 with whenFull \"fail\" who shares fails after maxwait when every place is taken, and not before", () =>
+    Effect.gen(function*() {
+      const { ask } = yield* make({ maxsize: 1, maxoverflow: 2, maxwait: 100, whenFull: "fail", share: 3 })
+      const all = times(7, () => ask(true))
+      yield* TestClock.adjust(99)
+      assert.isTrue(all[6].isWaiting)
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(ids(all), [1, 1, 1, 2, 2, 2, undefined])
+      const { failure } = all[6]
+      assert.ok(failure !== undefined && Exit.isFailure(failure))
+      assert.deepInclude(Cause.squash(failure.cause), { waited: 100, limit: "maxwait", wasOwed: false })
     }))
 
   it.scoped("a request looks at no more connections where there are many", () =>

@@ -16,6 +16,7 @@ const bad: { readonly [K in keyof Options]: readonly [values: Array<unknown>, al
     /duration of zero, or of a millisecond or more.*, or "auto"/
   ],
   maxoverflow: [[0, 2.5, 1], /whole number of at least \d/],
+  whenFull: [["fast", ""], /"wait" or "fail"/],
   acquireTimeout: [[-1, Infinity, "soon"], /duration of zero, or of a millisecond or more/],
   expires: [[0, -1, Infinity, "soon"], /duration of a millisecond or more/],
   minsize: [[-1, 0.5, 11], /whole number from 0 to 10/],
@@ -134,6 +135,7 @@ describe("bad options", () => {
         maxsize: 2,
         maxwait: "200 millis",
         maxoverflow: 20,
+        whenFull: "fail",
         acquireTimeout: 0,
         expires: "10 minutes",
         minsize: 0,
@@ -339,15 +341,24 @@ describe("PgPoolLayer", () => {
       }))
   }
 
-  it.scopedLive("PGPOOL_MAXWAIT=auto: as many connects at the same time as are needed, where the fixed rule has four", () =>
+  it.scopedLive("PGPOOL_MAXWAIT: by default \"auto\", which opens what is needed at once, and a duration waits", () =>
     Effect.gen(function*() {
-      for (const [maxwait, opening] of [["auto", 6], ["200 millis", 4]] as const) {
-        const context = yield* build({ ...separate, PGPOOL_MAXSIZE: "6", PGPOOL_MAXWAIT: maxwait })
+      for (const [maxwait, opening] of [[{}, 6], [{ PGPOOL_MAXWAIT: "1 minute" }, 2]] as const) {
+        const context = yield* build({ ...separate, PGPOOL_MAXSIZE: "2", ...maxwait })
         const pool = Context.get(context, PgPool.PgPool)
         yield* Effect.forEach(Array.from({ length: 6 }), () => Effect.forkScoped(pool.use(() => Effect.void)))
         yield* Effect.yieldNow()
         assert.deepInclude(yield* pool.stats, { opening })
       }
+    }))
+
+  it.scopedLive("PGPOOL_WHEN_FULL=fail", () =>
+    Effect.gen(function*() {
+      const limits = { PGPOOL_MAXSIZE: "1", PGPOOL_MAXOVERFLOW: "1", PGPOOL_MAXWAIT: "10" }
+      const context = yield* build({ ...separate, ...limits, PGPOOL_WHEN_FULL: "fail" })
+      const pool = Context.get(context, PgPool.PgPool)
+      yield* pool.get
+      assert.deepInclude(yield* Effect.flip(pool.use(() => Effect.void)), { _tag: "PoolExhausted", limit: "maxwait" })
     }))
 
   it.scopedLive("from the process's environment", () =>

@@ -150,12 +150,53 @@ describe("refusals", () => {
       const { stats, waited } = error.cause as PoolError.PoolExhausted
       assert.deepInclude(stats, { busy: 2, idle: 0, maxsize: 1, maxoverflow: 2 })
       assert.isAtLeast(waited, 149)
-      for (const part of ["2 busy", "0 idle", "maxsize 1", "maxoverflow 2", "raise maxoverflow"]) {
+      for (
+        const part of ["acquireTimeout: 150 ms", "2 busy", "0 idle", "maxsize 1", "maxoverflow 2", "raise maxoverflow"]
+      ) {
         assert.include(error.message, part)
       }
       assert.strictEqual(causeTagOf(yield* Effect.flip(sql.withTransaction(Effect.void))), "PoolExhausted")
       assert.instanceOf(yield* Effect.flip(Effect.scoped(pool.get)), PoolError.PoolExhausted)
       assert.strictEqual((yield* pool.stats).timeouts, 3)
+    }))
+
+  const sevenCallers = (options: PgPool.PgPoolOptions) =>
+    Effect.gen(function*() {
+      const { pool } = yield* makePool({ maxsize: 2, maxoverflow: 4, ...options })
+      const done = yield* Deferred.make<void>()
+      const callers = yield* Effect.forEach(
+        Array.from({ length: 7 }),
+        () => Effect.fork(Effect.either(pool.use(() => Deferred.await(done))))
+      )
+      yield* eventually(pool.stats, ({ busy }) => busy === 4)
+      return { callers, done, pool }
+    })
+
+  for (const maxwait of [undefined, "50 millis", "auto", 0] as const) {
+    it.scopedLive(`R4 of more callers than maxoverflow none fails, with maxwait ${maxwait}`, () =>
+      Effect.gen(function*() {
+        const { callers, done, pool } = yield* sevenCallers({ maxwait })
+        yield* pause(300)
+        assert.deepInclude(yield* pool.stats, { busy: 4, waiting: 3, timeouts: 0 })
+        yield* Deferred.succeed(done, undefined)
+        assert.isTrue((yield* Fiber.join(Fiber.all(callers))).every(({ _tag }) => _tag === "Right"))
+      }))
+  }
+
+  it.scopedLive("R4 with whenFull \"fail\" those past maxoverflow fail after maxwait, and the others are served", () =>
+    Effect.gen(function*() {
+      const { callers, done, pool } = yield* sevenCallers({ maxwait: "50 millis", whenFull: "fail" })
+      yield* eventually(pool.stats, ({ timeouts, waiting }) => timeouts === 3 && waiting === 0)
+      yield* Deferred.succeed(done, undefined)
+      const results = yield* Fiber.join(Fiber.all(callers))
+      const failures = results.flatMap((result) => result._tag === "Left" ? [result.left] : [])
+      assert.strictEqual(failures.length, 3)
+      for (const failure of failures) {
+        assert.include(
+          failure.message,
+          "(maxwait: 50 ms, with whenFull \"fail\"): all 4 that maxoverflow allows are in use"
+        )
+      }
     }))
 
   it.scopedLive("an error of the user's that looks like ours stays as it is", () =>

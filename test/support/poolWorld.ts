@@ -1,7 +1,7 @@
 import { Cause, Effect, Exit, FiberId, Schedule, Scope } from "effect"
 import type { Fiber } from "effect"
 import type { ElasticPool } from "effect-pgpool"
-import type { PoolError } from "effect-pgpool/PoolError"
+import type { PoolError, PoolExhausted } from "effect-pgpool/PoolError"
 import type { PoolStats } from "effect-pgpool/PoolStats"
 import { fromState, makeState } from "../../src/internal/elasticPool.js"
 import { awaiting } from "../../src/internal/lean.js"
@@ -9,7 +9,7 @@ import { Simulation } from "./simulation.js"
 import type { Eviction, State, Take } from "./world/people.js"
 import { Caller, Conn, Refused, Violation } from "./world/people.js"
 import type { ConnectPlan, WorkPlan, WorldOptions } from "./world/plans.js"
-import { fine, leastTrust, quietTime, retryDelay, well } from "./world/plans.js"
+import { fine, leastTrust, limitsOf, quietTime, retryDelay, well } from "./world/plans.js"
 import { Requests } from "./world/requests.js"
 import { hasRoom, neededBy, passedBySharer, shareOf, starves, wrongShare } from "./world/sharing.js"
 
@@ -341,7 +341,6 @@ export class PoolWorld {
     const failure = caller.failure
     if (failure === "body") return
     if (wasHolding) return this.wrong("R12", `${who} fails in its use: ${Cause.pretty(exit.cause)}`)
-    const { acquireTimeout, connectTimeout, maxwait, outageTimeout, retries } = this.options
     if (failure === undefined) return this.failedHard(exit.cause)
     switch (failure._tag) {
       case "PoolClosed":
@@ -352,22 +351,36 @@ export class PoolWorld {
       case "PoolQueueFull":
         if (!wasFull || waited > 0) this.wrong("R4", `${who} fails with PoolQueueFull`)
         break
-      case "PoolExhausted": {
-        const isOwed = acquireTimeout === undefined && failure.stats.waiting === 1 &&
-          failure.stats.opening + failure.stats.maxoverflow - failure.stats.size > 0
-        const least = acquireTimeout ?? maxwait + (isOwed ? connectTimeout : 0)
-        const isGivenUp = retries < Infinity && failure.cause !== undefined
-        if (waited < least && !isGivenUp) this.wrong("R4", `${who} fails with PoolExhausted, but may wait ${least} ms`)
-        const isOutage = failure.cause instanceof Refused && failure.cause.kind === "transient"
-        if (isOutage && waited < outageTimeout && !isGivenUp) this.wrong("R18", `${who} does not outlast the outage`)
-        break
-      }
+      case "PoolExhausted":
+        return this.exhausted(failure, waited, who)
       case "Refused":
         if (failure.kind === "transient") this.wrong("R18", `${who} fails with a transient failure`)
         else if (failure.kind === "other") this.failedHard(exit.cause)
         else if (this.conns.some(({ holders, openedAt }) => holders.size > 0 && openedAt < this.now)) {
           this.wrong("R18", `${who} fails although there are good connections`)
         }
+    }
+  }
+
+  private exhausted({ cause, limit, limitMillis, stats, wasOwed }: PoolExhausted, waited: number, who: string): void {
+    const { acquireTimeout, connectTimeout, maxwait, outageTimeout, retries, whenFull } = this.options
+    if (limit === "connectRetry") {
+      if (retries === Infinity || cause === undefined) this.wrong("R18", `${who} is given up`)
+      return
+    }
+    const { full, outage, owed } = limitsOf(this.options)
+    const mayHave = wasOwed ? owed : full
+    if (waited < mayHave) this.wrong("R4", `${who} fails with PoolExhausted, but may wait ${mayHave} ms`)
+    // When `connectRetry` has come to its end the outage is taken for over.
+    const isOutage = cause instanceof Refused && cause.kind === "transient" && retries === Infinity
+    if (isOutage && waited < outage) this.wrong("R18", `${who} does not outlast the outage`)
+    if (stats.waiting === 1 && wasOwed !== stats.busy < stats.maxoverflow) {
+      this.wrong("R4", `${who} hears that it was ${wasOwed ? "" : "not "}owed a connection`)
+    }
+    const millis = { acquireTimeout, outageTimeout, maxwait, connectTimeout: maxwait + connectTimeout }[limit]
+    const mayBe = whenFull === "fail" || limit === "acquireTimeout" || limit === "outageTimeout"
+    if (!mayBe || millis !== limitMillis || waited < millis) {
+      this.wrong("R4", `${who} hears of ${limit} (${limitMillis} ms)`)
     }
   }
 
@@ -714,11 +727,15 @@ export class PoolWorld {
       this.expect(waiting.length === 0 || ready.length === 0, "I2", () => `#${ready[0].id} needs no check`)
     }
     this.noPlaceIsLeftFree(waiting)
-    const { acquireTimeout = options.maxwait + connectTimeout, outageTimeout } = options
+    const limits = limitsOf(options)
+    let places = Math.max(0, stats.maxoverflow - stats.busy) * this.share
     const outageUntil = this.badAt === -Infinity ? -Infinity : isOutage ? Infinity : this.goodAt
     for (const caller of waiting) {
       const sawOutage = caller.since <= outageUntil || this.suspensions.length > 0
-      const limit = sawOutage ? Math.max(outageTimeout, acquireTimeout) : acquireTimeout
+      const takes = caller.shares ? 1 : this.share
+      const isOwed = places >= takes
+      if (isOwed) places -= takes
+      const limit = sawOutage ? limits.outage : isOwed ? limits.owed : limits.full
       const waited = this.waited(caller)
       this.expect(
         waited < limit || stats.state === "suspended",
@@ -781,6 +798,8 @@ export class PoolWorld {
       this.expect(size === 0 && this.drainFiber?.unsafePoll() !== null, "drain", () => "the drain does not end")
       return
     }
+    // Nobody waits for so long that he is due above maxsize.
+    if (this.options.acquireTimeout < this.options.maxwait) return
     const callers: Array<Caller> = []
     for (let i = 0; i < maxoverflow; i++) {
       callers.push(this.take({ by: i % 2 === 0 ? "use" : "get" }))

@@ -37,7 +37,7 @@ export class ConnectWatch<A> {
     const stale: Array<Slot<A>> = []
     for (const slot of this.opening) {
       const age = now - slot.dialledAt
-      if (age >= this.connectTimeout) slot.timeOut()
+      if (age >= this.connectTimeout) slot.timeOut(this.connectTimeout)
       else if (age >= slot.youngFor) stale.push(slot)
     }
     if (stale.length > 0) this.stale(stale)

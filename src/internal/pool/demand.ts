@@ -34,6 +34,11 @@ export class Demand<A, E> {
     return opening + checking + Math.max(0, limit - this.tally.size)
   }
 
+  /** How many connections the pool can give to those who wait before somebody gives one back. */
+  get owed(): number {
+    return Math.max(0, this.settings.maxoverflow - this.tally.in.busy)
+  }
+
   /** How many have to wait for other borrowers, if so many connections serve as many as they can. */
   unserved(room: number): number {
     const { alone, sharers } = this.waiters

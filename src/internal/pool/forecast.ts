@@ -42,10 +42,12 @@ const fixed = (maxwait: number): Patience => ({
 })
 
 /**
- * No connect is taken to last longer than this, which is the fixed rule's default for `maxwait`: what was measured on a
- * bad day, or before a quiet night, may be wrong, but it must not make "auto" the more patient of the two.
+ * No connect is taken to last longer than this, which is `maxwait` in the seed's example: what was measured on a bad day,
+ * or before a quiet night, may be wrong, but it must not make "auto" the more patient of the two.
+ *
+ * @internal
  */
-const longestConnect = 200
+export const longestConnect = 200
 
 /** The connect time is the median of so many: a few that met with a hiccup don't decide, and five of a new kind do. */
 const connectsRemembered = 9
@@ -129,7 +131,8 @@ export class Forecast implements Patience {
     this.connectTimes.unshift(now - slot.since)
     this.connectTimes.splice(connectsRemembered)
     const median = [...this.connectTimes].sort((a, b) => a - b)[this.connectTimes.length >> 1]
-    this.connectTime = Math.min(median, longestConnect)
+    // Under a `TestClock` a connect to a real server takes no time at all, and that is not the same as none.
+    this.connectTime = Math.max(1, Math.min(median, longestConnect))
   }
 
   lent(slot: Slot<unknown>): void {

@@ -9,7 +9,7 @@ import { wordsOf } from "../words.js"
 import type { Time } from "./alarm.js"
 import { Incidents } from "./incidents.js"
 import type { Resource } from "./settings.js"
-import { connectTimedOut } from "./slot.js"
+import { ConnectTimedOut } from "./slot.js"
 
 /** In milliseconds: no more than two logins a second that are refused for good (R18). */
 const perRefusedLogin = 500
@@ -139,7 +139,7 @@ export const classify = <E>(
 ): ConnectFailure<E> => {
   const failure = withoutInterrupts(cause)
   const error = Cause.failureOption(failure)
-  if (Option.isNone(error)) return { failure, kind: failure === connectTimedOut ? "transient" : "other" }
+  if (Option.isNone(error)) return { failure, kind: isTimeout(failure) ? "transient" : "other" }
   try {
     const kind = isTransient(error.value) ? "transient" : isPermanent(error.value) ? "permanent" : "other"
     return { failure, kind }
@@ -147,6 +147,9 @@ export const classify = <E>(
     return { failure: Cause.die(defect), kind: "other" }
   }
 }
+
+const isTimeout = (failure: Cause.Cause<unknown>): boolean =>
+  Option.exists(Cause.dieOption(failure), (defect) => defect instanceof ConnectTimedOut)
 
 /** An `acquire` that interrupts itself must not look like an interrupt of the caller. */
 const withoutInterrupts = <E>(cause: Cause.Cause<E>): Cause.Cause<E> =>

@@ -15,6 +15,7 @@ import type { Patience } from "./forecast.js"
 import { makePatience } from "./forecast.js"
 import { Leaks } from "./leaks.js"
 import { Lifecycle } from "./lifecycle.js"
+import type { Refusal } from "./limits.js"
 import { classify, Outage } from "./outage.js"
 import { Permits } from "./permits.js"
 import type { Environment, Resource, Settings } from "./settings.js"
@@ -65,8 +66,11 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.patience = makePatience(settings, env)
     this.timekeeper = new Timekeeper(this.waiters, this.outage, this.patience, settings, env, {
       serve: (now) => this.serve(now),
-      owed: () => this.demand.room(settings.maxoverflow),
-      refuse: (waiter, now) => this.refuse(waiter, now)
+      owed: () => this.demand.owed,
+      refuse: (waiter, now, why) => {
+        this.tally.timeouts++
+        this.refuse(waiter, now, why)
+      }
     })
     this.evictor = new Evictor(env, this.connections, {
       retire: (slot, reason) => this.retire(slot, reason),
@@ -196,9 +200,11 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    */
   serve(now = this.env.now()): void {
     if (this.lifecycle.serves) {
-      this.share(now)
-      this.check(now)
-      this.connectDue(now)
+      do {
+        this.share(now)
+        this.check(now)
+        this.connectDue(now)
+      } while (this.timekeeper.refuseLate(now))
       if (this.lifecycle.state === "open") this.sweeper.renew()
     }
     this.lifecycle.look()
@@ -425,21 +431,16 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   /** A waiter has waited for as long as it may. */
-  private refuse(waiter: Waiter<A, E | PoolError>, now: number): void {
-    this.tally.timeouts++
-    this.waiters.fail(waiter, this.exhausted(waiter, now))
-  }
-
-  private exhausted({ since }: Waiter<A, E | PoolError>, now: number): Cause.Cause<PoolError> {
-    return Cause.fail(new PoolExhausted({ stats: this.stats(), waited: now - since, cause: this.outage.reason }))
+  private refuse(waiter: Waiter<A, E | PoolError>, now: number, why: Refusal): void {
+    const refusal = { stats: this.stats(), waited: now - waiter.since, cause: this.outage.reason, ...why }
+    this.waiters.fail(waiter, Cause.fail(new PoolExhausted(refusal)))
   }
 
   /** `connectRetry` has come to its end: nobody is made to wait for another try. */
   private giveUp(): void {
     const now = this.env.now()
-    while (this.lifecycle.serves && this.waiters.head?.due === true) {
-      this.waiters.fail(this.waiters.head, this.exhausted(this.waiters.head, now))
-    }
+    const why = { limit: "connectRetry", limitMillis: undefined, wasOwed: true } as const
+    while (this.lifecycle.serves && this.waiters.head?.due === true) this.refuse(this.waiters.head, now, why)
     this.sweeper.giveUp()
     this.demand.stopWarming()
     this.outage.end(-Infinity)

@@ -1,6 +1,7 @@
 /** @internal */
 import type * as Schedule from "effect/Schedule"
 import type { Time } from "./alarm.js"
+import type { WaitLimits } from "./limits.js"
 import type { Reach } from "./reach.js"
 import type { Actions } from "./slot.js"
 
@@ -16,10 +17,7 @@ export interface Settings {
   maxoverflow: number
   readonly maxwait: number | "auto"
   readonly acquireTimeout: number
-  /** How long a waiter may wait in all whom the pool owes a connect. */
-  readonly owedTimeout: number
-  /** How long a waiter may wait in all while connects fail (R18). */
-  readonly outageTimeout: number
+  readonly limits: WaitLimits
   readonly expires: number
   readonly expiresJitter: number
   readonly minsize: number

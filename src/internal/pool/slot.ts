@@ -62,8 +62,8 @@ export class Slot<A> {
   /** The idle ones before and after it. */
   earlier: Slot<A> | undefined = undefined
   later: Slot<A> | undefined = undefined
-  private hasTimedOut = false
-  private endOfWait: (() => void) | undefined = undefined
+  private timedOut: ConnectTimedOut | undefined = undefined
+  private endOfWait: ((why: ConnectTimedOut) => void) | undefined = undefined
   private order = Deferred.unsafeMake<Order>(FiberId.none)
 
   constructor(
@@ -110,15 +110,15 @@ export class Slot<A> {
   }
 
   /** Its connect has taken as long as it may: nobody waits for that any longer. */
-  timeOut(): void {
-    this.hasTimedOut = true
-    this.endOfWait?.()
+  timeOut(connectTimeout: number): void {
+    this.timedOut = new ConnectTimedOut(connectTimeout)
+    this.endOfWait?.(this.timedOut)
   }
 
   /** Calls `end` when that happens, or has happened. */
-  onTimeOut(end: () => void): void {
+  onTimeOut(end: (why: ConnectTimedOut) => void): void {
     this.endOfWait = end
-    if (this.hasTimedOut) end()
+    if (this.timedOut !== undefined) end(this.timedOut)
   }
 
   give(order: Order): void {
@@ -171,10 +171,12 @@ export interface Surroundings {
   readonly reach: Reach
 }
 
-/** @internal */
-export const connectTimedOut: Cause.Cause<never> = Cause.die(
-  new Cause.TimeoutException("the connect took longer than connectTimeout")
-)
+/** A connect took as long as it may. @internal */
+export class ConnectTimedOut extends Cause.TimeoutException {
+  constructor(connectTimeout: number) {
+    super(`the connect took longer than connectTimeout (${connectTimeout} ms)`)
+  }
+}
 
 /** @internal */
 export const connectBrokenOff: Cause.Cause<never> = Cause.die(
@@ -232,16 +234,19 @@ const close = <A, E>(
     // A step of `acquire` that hangs may have opened something before: that goes, whatever becomes of the step.
     if (exit === null) yield* leaveAfter(close, cleanupTimeout, ioClock)
     else if (exit?._tag === "Success") yield* Effect.exit(actions.released(exit.value))
-    if (Option.isNone(closed)) yield* leftBehind(slot)
+    if (Option.isNone(closed)) yield* leftBehind(slot, cleanupTimeout)
   })
 
-const leftBehind = <A>({ closeReason }: Slot<A>): Effect.Effect<void> =>
-  Effect.logWarning(`A connection could not be closed within cleanupTimeout (${closeReason}) and was left behind`)
+const leftBehind = <A>({ closeReason }: Slot<A>, cleanupTimeout: number): Effect.Effect<void> =>
+  Effect.logWarning(
+    `A connection (${closeReason}) could not be closed within cleanupTimeout (${Math.round(cleanupTimeout)} ms) ` +
+      "and was left behind"
+  )
 
 /** How it ended. What ends the wait itself does not. */
 const awaitConnect = <A, E>(slot: Slot<A>, connect: Fiber.RuntimeFiber<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
   Effect.async((resume) => {
-    slot.onTimeOut(() => resume(Effect.succeed(Exit.failCause(connectTimedOut))))
+    slot.onTimeOut((why) => resume(Effect.succeed(Exit.die(why))))
     connect.addObserver((exit) => resume(Effect.succeed(exit)))
   })
 

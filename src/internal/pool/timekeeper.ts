@@ -2,6 +2,7 @@
 import type { Time } from "./alarm.js"
 import { Alarm } from "./alarm.js"
 import type { Patience } from "./forecast.js"
+import type { Refusal } from "./limits.js"
 import type { Outage } from "./outage.js"
 import type { Settings } from "./settings.js"
 import type { Waiter, Waiters } from "./waiters.js"
@@ -9,9 +10,9 @@ import type { Waiter, Waiters } from "./waiters.js"
 /** What the timekeeper asks of the pool. */
 interface Pool<A, E> {
   readonly serve: (now: number) => void
-  /** How many connections are opening or checked for the oldest waiters, or have a free permit. */
+  /** How many connections the oldest waiters can have, held by nobody. */
   readonly owed: () => number
-  readonly refuse: (waiter: Waiter<A, E>, now: number) => void
+  readonly refuse: (waiter: Waiter<A, E>, now: number, why: Refusal) => void
 }
 
 /**
@@ -22,6 +23,9 @@ interface Pool<A, E> {
  */
 export class Timekeeper<A, E> {
   private readonly alarm: Alarm
+  /** Before that nobody has waited for too long, as long as nothing takes away what the pool owes: `owed` connections. */
+  private nextLateAt = Infinity
+  private owed = 0
 
   constructor(
     private readonly waiters: Waiters<A, E>,
@@ -36,16 +40,18 @@ export class Timekeeper<A, E> {
 
   /** Watches over a new waiter. */
   watch(waiter: Waiter<A, E>): void {
-    const { acquireTimeout } = this.settings
-    this.alarm.arm(waiter.since + (waiter.due ? acquireTimeout : Math.min(this.patience.maxwait, acquireTimeout)))
+    const lateAt = waiter.since + this.settings.limits.full.limitMillis
+    this.nextLateAt = Math.min(this.nextLateAt, lateAt)
+    this.alarm.arm(waiter.due ? lateAt : Math.min(lateAt, waiter.since + this.patience.maxwait))
   }
 
   stop(): void {
     this.alarm.stop()
   }
 
-  /** Goes on at `now`. */
+  /** Goes on at `now`: nobody has watched over those who came meanwhile. */
   start(now: number): void {
+    this.nextLateAt = now
     if (this.waiters.size > 0) this.alarm.arm(now)
   }
 
@@ -53,7 +59,7 @@ export class Timekeeper<A, E> {
     const now = this.time.now()
     while (this.nextDueAt <= now) this.waiters.makeNextDue()
     this.pool.serve(now)
-    return Math.min(this.refuseLate(now), this.nextDueAt)
+    return Math.min(this.nextLateAt, this.nextDueAt)
   }
 
   private get nextDueAt(): number {
@@ -61,37 +67,36 @@ export class Timekeeper<A, E> {
     return patient === undefined ? Infinity : patient.since + this.patience.maxwait
   }
 
-  /** Refuses those who have waited for too long, and gives when the next one will have. */
-  private refuseLate(now: number): number {
-    const { acquireTimeout, outageTimeout, owedTimeout, share } = this.settings
-    // Nobody has less time than the oldest: those that are owed something need not be looked through.
-    const soonest = (this.waiters.head?.since ?? Infinity) + acquireTimeout
-    if (soonest > now) return soonest
+  /** Refuses those who have waited for too long. Gives whether there were any: those behind may be served now. */
+  refuseLate(now: number): boolean {
+    const { limits: { full, outage, owed }, share } = this.settings
+    const before = this.owed
+    this.owed = this.pool.owed()
+    if (now < this.nextLateAt && this.owed >= before) return false
     // Where an outage gives nobody more time, nobody need be looked for who came after it.
-    const outageUntil = outageTimeout > acquireTimeout ? this.outage.until : -Infinity
-    let places = this.pool.owed() * share
+    const outageUntil = outage.limitMillis > full.limitMillis ? this.outage.until : -Infinity
+    let places = this.owed * share
     let next = Infinity
     let hasRefused = false
     let behind: Waiter<A, E> | undefined
     for (let waiter = this.waiters.head; waiter !== undefined; waiter = behind) {
       behind = waiter.next
       const takes = waiter.shares ? 1 : share
-      const isOwed = places >= takes
+      const wasOwed = places >= takes
       const sawOutage = waiter.since <= outageUntil
-      const limit = Math.max(isOwed ? owedTimeout : acquireTimeout, sawOutage ? outageTimeout : 0)
-      if (waiter.since + limit <= now) {
+      const limit = sawOutage ? outage : wasOwed ? owed : full
+      const lateAt = waiter.since + limit.limitMillis
+      if (lateAt <= now) {
         hasRefused = true
-        this.pool.refuse(waiter, now)
+        this.pool.refuse(waiter, now, { ...limit, wasOwed })
       } else {
-        next = Math.min(next, waiter.since + limit)
-        if (isOwed) places -= takes
+        next = Math.min(next, lateAt)
+        if (wasOwed) places -= takes
         // All behind it are younger and have no more time than this one.
-        if (!isOwed && (!sawOutage || this.outage.active)) break
+        if (!wasOwed && (!sawOutage || this.outage.active)) break
       }
     }
-    if (!hasRefused) return next
-    // Those behind may be served now, and others may have come when these were told.
-    this.pool.serve(now)
-    return this.refuseLate(now)
+    this.nextLateAt = next
+    return hasRefused
   }
 }

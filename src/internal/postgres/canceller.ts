@@ -115,7 +115,7 @@ export class Canceller {
     const { cleanupTimeout } = this.session.target.reach
     return Effect.timeoutFail(work, {
       duration: cleanupTimeout,
-      onTimeout: () => `what ran was not cancelled within ${Math.round(cleanupTimeout)} ms`
+      onTimeout: () => `what ran was not cancelled within cleanupTimeout (${Math.round(cleanupTimeout)} ms)`
     })
   }
 

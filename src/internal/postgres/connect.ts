@@ -8,6 +8,7 @@ import type { TcpSocketConnectOpts } from "node:net"
 import { isIP, Socket } from "node:net"
 import type * as Pg from "pg"
 import { ioClock } from "../ioClock.js"
+import { ConnectTimedOut } from "../pool/slot.js"
 import { causes } from "../words.js"
 import { ask } from "./ask.js"
 import { isServerError } from "./codes.js"
@@ -120,7 +121,7 @@ export const connectInTime = (target: Target, onLost: (session: Session) => void
       Effect.interruptible,
       Effect.timeoutFail({
         duration: target.connectTimeout,
-        onTimeout: () => connectError(new Cause.TimeoutException("connectTimeout has passed"))
+        onTimeout: () => connectError(new ConnectTimedOut(target.connectTimeout))
       }),
       Effect.withClock(ioClock)
     )

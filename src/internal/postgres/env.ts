@@ -36,6 +36,7 @@ const poolOptions = {
   maxsize: number,
   maxwait: duration,
   maxoverflow: number,
+  whenFull: Config.string as (key: string) => Config.Config<any>,
   acquireTimeout: duration,
   expires: duration,
   minsize: number,

@@ -88,7 +88,8 @@ export const lostAnswer = (cause: unknown): SqlError => {
 }
 
 /** @internal */
-export const queryTimedOut = (): SqlError => lostAnswer(new Cause.TimeoutException("queryTimeout has passed"))
+export const queryTimedOut = (queryTimeout: number): SqlError =>
+  lostAnswer(new Cause.TimeoutException(`queryTimeout (${queryTimeout} ms) has passed`))
 
 /** What the pool refused a caller with, as users of `SqlClient` see it. @internal */
 export const refused = (error: PoolError): SqlError => failure("Failed to acquire connection", error)

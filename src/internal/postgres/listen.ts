@@ -135,7 +135,7 @@ class Switchboard {
       (channel) => Effect.sync(() => this.remove(name, channel, listener))
     ).pipe(
       Effect.flatMap(({ ready }) =>
-        Effect.timeoutOption(Effect.interruptible(Deferred.await(ready)), this.settings.outageTimeout)
+        Effect.timeoutOption(Effect.interruptible(Deferred.await(ready)), this.settings.limits.outage.limitMillis)
       ),
       Effect.withClock(this.target.clock),
       Effect.flatMap((ready) => Option.isSome(ready) ? Effect.void : Effect.fail(this.lastFailure ?? listenerLost()))

@@ -12,6 +12,7 @@ import { fromState, makeDrain, makeState, orDie, use } from "../elasticPool.js"
 import { ioClock } from "../ioClock.js"
 import type { BadOption } from "../options.js"
 import { decodePool } from "../options.js"
+import { warnOfUnits } from "../units.js"
 import { lease, makeClient } from "./client.js"
 import type { Target } from "./config.js"
 import { decodeTarget } from "./config.js"
@@ -56,7 +57,7 @@ const makeOrFail = (
 ): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> => {
   const target = decode(options, origin)
   return Either.isRight(target)
-    ? open(options, target.right)
+    ? open(options, target.right, nameOf)
     : Effect.fail(ConfigError.InvalidData([nameOf(target.left.option)], target.left.message))
 }
 
@@ -67,13 +68,14 @@ const decode = (options: Api.PgPoolOptions, origin?: Origin): Either.Either<Deco
   Either.flatMap(decodeTarget(options, origin), (target) =>
     Either.map(
       decodePool({ ...options, connectTimeout: target.connectTimeout }),
-      ({ owedTimeout }) => ({ ...target, turnTimeout: owedTimeout })
+      ({ acquireTimeout }) => ({ ...target, turnTimeout: acquireTimeout })
     ))
 
 /** Fails with the last connect error, or for want of any, once `connectTimeout` has passed. */
 const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<void, SqlError> => {
   const onTimeout = () => {
-    const failure = state.outage.reason ?? new Cause.TimeoutException("no connection within connectTimeout")
+    const failure = state.outage.reason ??
+      new Cause.TimeoutException(`no connection within connectTimeout (${connectTimeout} ms)`)
     return failure instanceof SqlError ? failure : connectError(failure)
   }
   return Effect.asVoid(Effect.scoped(lease(state))).pipe(
@@ -86,12 +88,14 @@ const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<voi
 
 const open = (
   options: Api.PgPoolOptions,
-  decoded: Decoded
+  decoded: Decoded,
+  nameOf?: (option: string) => string
 ): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
     const strays = new Strays(() => state.settings.maxoverflow, (session) => stillRuns(target, session))
     const target: Target = { ...decoded, clock: yield* Effect.clock, strays }
     yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(warning), { discard: true })
+    yield* warnOfUnits(options, nameOf)
     const state: Pool = yield* makeState<Session, SqlError, never>({
       ...options,
       connectTimeout: target.connectTimeout,

@@ -100,7 +100,7 @@ class PooledStatement<A> {
   private watch(queryTimeout: number): void {
     const timedOut = Effect.sync(() => {
       this.leave()
-      this.end(Exit.fail(queryTimedOut()))
+      this.end(Exit.fail(queryTimedOut(queryTimeout)))
     })
     this.deadline = Effect.runFork(Effect.withClock(Effect.delay(timedOut, queryTimeout), ioClock))
   }

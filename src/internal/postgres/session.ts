@@ -2,6 +2,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { NotSent } from "../../PgError.js"
@@ -176,13 +177,16 @@ export class Session {
   }
 
   /** Interrupts what takes longer than `queryTimeout` (R24). */
-  inTime<A>(answer: Effect.Effect<A, SqlError>, onTimeout = queryTimedOut): Effect.Effect<A, SqlError> {
+  inTime<A>(
+    answer: Effect.Effect<A, SqlError>,
+    asError: (timeout: SqlError) => SqlError = identity
+  ): Effect.Effect<A, SqlError> {
     const { queryTimeout } = this.target
     return queryTimeout === Infinity
       ? answer
       : Effect.interruptible(answer).pipe(
         // What can't be interrupted, as a finaliser, is waited for no longer either.
-        Effect.timeoutFail({ duration: queryTimeout, onTimeout }),
+        Effect.timeoutFail({ duration: queryTimeout, onTimeout: () => asError(queryTimedOut(queryTimeout)) }),
         Effect.withClock(ioClock)
       )
   }
@@ -342,7 +346,7 @@ export class Session {
   })
 
   /** The same for who is to send something then, within `queryTimeout`. */
-  readonly settledInTime = Effect.suspend(() => this.inTime(this.settled, () => this.notSent(queryTimedOut())))
+  readonly settledInTime = Effect.suspend(() => this.inTime(this.settled, (timeout) => this.notSent(timeout)))
 
   /**
    * The caller of the query in flight is gone: the query is cancelled, unless it must not be. Nobody waits for that

@@ -425,7 +425,7 @@ const undo = (self: Transactions, level: Level, { rollback }: Kind): Effect.Effe
     // There is no such savepoint: the transaction around it had failed before.
     Effect.catchIf(({ cause }) => codeOf(cause) === "3B001", () => Effect.void)
   )
-  const failed = "ROLLBACK failed or took longer than cleanupTimeout"
+  const failed = `ROLLBACK failed or took longer than cleanupTimeout (${Math.round(self.reach.cleanupTimeout)} ms)`
   return leaveBehind(self, level, rollBack, () => {
     session.destroy(`its ${failed}`)
     self.report(Effect.logWarning(`A ${failed}: its connection is closed`))

@@ -79,7 +79,7 @@ export class Turn {
         if (holder === undefined || holder === "statement" || holder === "rollback") {
           return this.await(turn, waited + turnTimeout)
         }
-        const cause = new ConnectionBusy({ holder, waited: waited + turnTimeout })
+        const cause = new ConnectionBusy({ holder, waited: waited + turnTimeout, limitMillis: turnTimeout })
         return Effect.fail(new Failure({ cause, message: cause.message }))
       })
     )

@@ -21,8 +21,8 @@ export interface WorldOptions {
   /** With "auto", which is never more patient, the longest that anybody waits before he is due. */
   readonly maxwait: number
   readonly isAuto: boolean
-  /** `undefined`: that of the seed (R4). */
-  readonly acquireTimeout?: number | undefined
+  readonly whenFull: "wait" | "fail"
+  readonly acquireTimeout: number
   readonly expires: number
   readonly expiresJitter: number
   readonly minsize: number
@@ -53,6 +53,19 @@ export interface WorldOptions {
 
 export const retryDelay = 100
 
+/**
+ * R4, R18: how long somebody may wait in all, where all are held by others or for callers before it, where the pool owes
+ * it one, and where connects have failed.
+ */
+export const limitsOf = ({ acquireTimeout, connectTimeout, maxwait, outageTimeout, whenFull }: WorldOptions) => {
+  const [full, owed] = whenFull === "fail" ? [maxwait, maxwait + connectTimeout] : [Infinity, Infinity]
+  return {
+    full: Math.min(full, acquireTimeout),
+    owed: Math.min(owed, acquireTimeout),
+    outage: Math.max(outageTimeout, acquireTimeout)
+  }
+}
+
 /** From design R18: so long nobody dials after a login that was refused. */
 export const quietTime = 500
 
@@ -64,6 +77,7 @@ export const calm: WorldOptions = {
   maxoverflow: 4,
   maxwait: 200,
   isAuto: false,
+  whenFull: "wait",
   acquireTimeout: 2000,
   expires: 600_000,
   expiresJitter: 0,
