@@ -27,6 +27,7 @@ import { Reach } from "./pool/reach.js"
 import type { Settings } from "./pool/settings.js"
 import type { Slot } from "./pool/slot.js"
 import { readable } from "./readable.js"
+import { warnOfUnits } from "./units.js"
 
 /** @internal */
 export const TypeId: Api.TypeId = Symbol.for("effect-pgpool/ElasticPool") as Api.TypeId
@@ -114,6 +115,12 @@ export const makeState = <A, E, R>(
     state.serve()
     return state
   })
+
+/** @internal */
+export const make = <A, E, R>(
+  options: Api.ResourceOptions<A, E, R>
+): Effect.Effect<Api.ElasticPool<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.zipLeft(Effect.map(makeState(options), fromState), warnOfUnits(options))
 
 /** @internal */
 export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<A, E> => ({

@@ -1,0 +1,45 @@
+/** @internal */
+import * as Effect from "effect/Effect"
+
+/**
+ * Durations in milliseconds below which a bare number is hardly meant: it is a number of seconds, as in other pools. An
+ * hour is 3600 of them. `maxwait` and `validateAfterIdle` are missing, since any number of milliseconds may be meant there.
+ */
+const least = {
+  acquireTimeout: 100,
+  expires: 10_000,
+  idleTimeout: 1000,
+  connectTimeout: 100,
+  outageTimeout: 100,
+  cleanupTimeout: 20,
+  closeTimeout: 50,
+  suspendTimeout: 100,
+  queryTimeout: 100,
+  statementTimeout: 100,
+  lockTimeout: 20,
+  idleInTransactionTimeout: 100,
+  leakThreshold: 100
+} as const
+
+/**
+ * Warns, in one line, of all times that can't be meant. Zero has no unit, and what was given with a unit is meant.
+ * `nameOf`: what the user calls an option.
+ *
+ * @internal
+ */
+export const warnOfUnits = (
+  options: { readonly [K in keyof typeof least]?: unknown },
+  nameOf: (option: string) => string = (option) => option
+): Effect.Effect<void> => {
+  const suspects = Object.entries(least).flatMap(([option, millis]) => {
+    const value = options[option as keyof typeof least]
+    return typeof value === "number" && value > 0 && value < millis ? [{ name: nameOf(option), value }] : []
+  })
+  if (suspects.length === 0) return Effect.void
+  const times = suspects.map(({ name, value }) => `${name} is ${value} ms`).join(", ")
+  const [{ value }] = suspects
+  return Effect.logWarning(
+    `Is this meant? ${times}. A bare number is milliseconds: write "${value} seconds" if it is seconds, ` +
+      `and "${value} millis" if it is meant.`
+  )
+}
