@@ -19,8 +19,7 @@ const PoolLive = PgPool.layerConfig({
   applicationName: Config.succeed("fleet"),
   maxsize: Config.succeed(2),
   maxwait: Config.succeed("20 millis"),
-  maxoverflow: Config.succeed(12),
-  acquireTimeout: Config.succeed("30 seconds")
+  maxoverflow: Config.succeed(12)
   // Not `statementTimeout`, `prepare` or `reset: "session"`: in transaction mode the next statement may be on another
   // session of the server. `queryTimeout` is ours, and works everywhere.
 })

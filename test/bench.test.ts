@@ -63,7 +63,7 @@ const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
     "pg-pool, max 10",
     "pg-pool, max 20",
     "@effect/sql-pg, max 20",
-    "defaults (10 / 200 ms / 20)",
+    "fixed (10 / 200 ms / 20)",
     "the seed's (2 / 200 ms / 20)",
     "auto (2 / 20)",
     "auto (10 / 20)"

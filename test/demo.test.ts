@@ -1,6 +1,6 @@
 /** The demo notices what is not as the worked example promises. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Random, Redacted } from "effect"
+import { Duration, Effect, Exit, Layer, Random, Redacted } from "effect"
 import { PgPool } from "effect-pgpool"
 import { inject } from "vitest"
 import { Patience } from "../examples/demo/checks.js"
@@ -28,7 +28,13 @@ const playOn = (
       check: (check) => Effect.sync(() => void checks.push(check)),
       demand: (change) => Effect.sync(() => void (demand += change))
     })
-    const pool = PgPool.layer({ ...seed, ...limits, expires, url: Redacted.make(url), applicationName })
+    const pool = PgPool.layer({
+      ...seed,
+      ...limits,
+      expires: Duration.millis(expires),
+      url: Redacted.make(url),
+      applicationName
+    })
     const exit = yield* Effect.exit(play(expires)).pipe(
       Effect.provide(Layer.merge(observe(url, applicationName), pool)),
       Effect.provideService(Report, report)

@@ -61,8 +61,8 @@ export const contenders: Record<string, Contender> = {
   "pg-pool, max 10": pgPool(10),
   [rival]: pgPool(20),
   "@effect/sql-pg, max 20": sqlPg(20),
-  "defaults (10 / 200 ms / 20)": ours({ maxwait }),
-  "the seed's (2 / 200 ms / 20)": ours(seed),
+  "fixed (10 / 200 ms / 20)": ours({ maxwait }),
+  "the seed's (2 / 200 ms / 20)": ours({ ...seed, whenFull: "fail" }),
   [adaptive]: ours({ ...seed, maxwait: "auto" }),
   "auto (10 / 20)": ours({ maxwait: "auto" })
 }

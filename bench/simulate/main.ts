@@ -9,8 +9,8 @@ const seed = { maxsize: 2, maxwait: 200, maxoverflow: 20 }
 const contenders = {
   "pg-pool, max 10": pgPool(10),
   "pg-pool, max 20": pgPool(20),
-  "fixed, defaults (10 / 200 ms / 20)": ours({}),
-  "fixed, the seed's (2 / 200 ms / 20)": ours(seed),
+  "fixed, 10 / 200 ms / 20": ours({ maxwait: 200 }),
+  "fixed, the seed's (2 / 200 ms / 20)": ours({ ...seed, whenFull: "fail" }),
   "auto, 2 / 20": ours({ ...seed, maxwait: "auto" }),
   "auto, 10 / 20": ours({ maxwait: "auto" })
 }

@@ -1,7 +1,7 @@
 /** Plays the worked example of django_pgpool against a real PostgreSQL: `npm run demo`, `npm run demo -- --help`. */
 import { FileSystem, Path } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
-import { Cause, Console, Data, Effect, Exit, Layer, Redacted } from "effect"
+import { Cause, Console, Data, Duration, Effect, Exit, Layer, Redacted } from "effect"
 import { PgPool } from "effect-pgpool"
 import { parseArgs } from "node:util"
 import * as Postgres from "../../test/support/postgres.js"
@@ -36,7 +36,12 @@ const applicationName = `effect-pgpool demo ${process.pid} ${Math.random().toStr
 const services = (url: string) =>
   Layer.merge(
     Observer.layer(url, applicationName),
-    PgPool.layer({ ...Steps.seed, url: Redacted.make(url), applicationName })
+    PgPool.layer({
+      ...Steps.seed,
+      expires: Duration.millis(Steps.seed.expires),
+      url: Redacted.make(url),
+      applicationName
+    })
   )
 
 /** So that one can see each state before the next. */

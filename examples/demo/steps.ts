@@ -12,10 +12,11 @@ import type { Check } from "./report.js"
 import { Report } from "./report.js"
 
 /**
- * The numbers of the example, times in milliseconds. Its `expires` is 10 minutes, which nobody wants to watch. It must
- * be so long that a slow machine plays a step that counts connections before they expire.
+ * The numbers of the example, times in milliseconds, and its exception at the hard limit. Its `expires` is 10 minutes,
+ * which nobody wants to watch. It must be so long that a slow machine plays a step that counts connections before they
+ * expire.
  */
-export const seed = { maxsize: 2, maxwait: 200, maxoverflow: 20, expires: 4000 }
+export const seed = { maxsize: 2, maxwait: 200, maxoverflow: 20, whenFull: "fail", expires: 4000 } as const
 
 /** How many ask at the same time in the storm. */
 const storm = 40
