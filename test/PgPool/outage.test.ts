@@ -93,7 +93,7 @@ describe("R18 the server is away", () => {
       assert.instanceOf(error, SqlError.SqlError)
       assert.strictEqual(causeTagOf(error), "PoolExhausted")
       assert.strictEqual(codeOf((error.cause as PoolError.PoolExhausted).cause), "ECONNREFUSED")
-      assert.match(error.message, /0 busy, 0 idle.*maxoverflow 20.*ECONNREFUSED/)
+      assert.match(error.message, /outageTimeout: 400 ms.*ECONNREFUSED.*0 busy, 0 idle.*maxoverflow 20/)
       assert.isTrue(PgError.isRetryable(error))
       assert.isAtLeast(Date.now() - started, 350)
     }))
