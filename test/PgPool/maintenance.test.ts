@@ -115,7 +115,12 @@ describe("suspend and resume", () => {
   it.scopedLive("a restart of the server between them fails nobody", () =>
     Effect.gen(function*() {
       const server = yield* Postgres.start()
-      const { pool, sql } = yield* makePool({ url: Redacted.make(server.url), maxsize: 4, maxoverflow: 4, acquireTimeout: 1000 })
+      const { pool, sql } = yield* makePool({
+        url: Redacted.make(server.url),
+        maxsize: 4,
+        maxoverflow: 4,
+        acquireTimeout: 1000
+      })
       let isOver = false
       const load = yield* Effect.forkScoped(Effect.all(
         Effect.replicate(
