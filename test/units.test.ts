@@ -54,7 +54,7 @@ describe("a bare number that can't be milliseconds", () => {
       const env = ConfigProvider.fromMap(
         new Map([["PGHOST", "localhost"], ["PGPOOL_EXPIRES", "600"], ["PGPOOL_CONNECT_TIMEOUT", "5"]])
       )
-      const logs = yield* logsOfLayer(Layer.provide(PgPool.layerFromEnv, Layer.setConfigProvider(env)))
+      const logs = yield* logsOfLayer(Layer.provide(PgPool.layerFromEnv(), Layer.setConfigProvider(env)))
       assert.deepStrictEqual(logs, [
         "WARN Is this meant? PGPOOL_EXPIRES is 600 ms, PGPOOL_CONNECT_TIMEOUT is 5 ms. " +
         `${advice}write "600 seconds" if it is seconds, and "600 millis" if it is meant.`

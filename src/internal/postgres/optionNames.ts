@@ -13,6 +13,7 @@ export const renamed = {
 const optionNames: { readonly [K in Exclude<keyof PgPoolOptions, keyof typeof renamed>]-?: true } = {
   maxsize: true,
   maxwait: true,
+  whenFull: true,
   maxoverflow: true,
   acquireTimeout: true,
   expires: true,
