@@ -15,7 +15,7 @@ const contenders = {
   "auto, 10 / 20": ours({ maxwait: "auto" })
 }
 
-const row = (name: string, { connects, failures, mean, p50, p99, p999, peak, requests }: Figures): string =>
+const row = (name: string, { connects, failures, mean, peak, requests, times: { p50, p99, p999 } }: Figures): string =>
   `| ${name} | ${[p50, p99, p999].map((millis) => millis.toFixed(1)).join(" | ")} | ` +
   `${(100 * failures / requests).toFixed(2)} % | ${mean.toFixed(1)} | ${peak} | ${connects} |`
 

@@ -28,7 +28,8 @@ export interface Load {
   /** How long, and how many requests come in a second. */
   readonly phases: ReadonlyArray<readonly [seconds: number, perSecond: number]>
   readonly service: Service
-  readonly connect: number
+  /** What a connect takes, in milliseconds; another time from so many seconds on. */
+  readonly connect: number | ReadonlyArray<readonly [from: number, millis: number]>
   /** Requests that come besides: when, and how long they hold their connection, in seconds. */
   readonly stuck?: ReadonlyArray<readonly [at: number, seconds: number]>
   /** From when to when every connection breaks and no connect succeeds, in seconds. */
@@ -45,12 +46,28 @@ export interface Contender {
   readonly close: () => void
 }
 
-export interface Figures {
+/** How long requests took, or waited for a connection, in milliseconds. */
+export interface Times {
+  readonly mean: number
   readonly p50: number
   readonly p99: number
   readonly p999: number
+}
+
+export const timesOf = (millis: ReadonlyArray<number>): Times => {
+  const sorted = Float64Array.from(millis).sort()
+  const [p50, p99, p999] = [0.5, 0.99, 0.999].map((part) => quantile(sorted, part))
+  return { mean: sorted.reduce((sum, time) => sum + time, 0) / sorted.length, p50, p99, p999 }
+}
+
+export interface Figures {
+  /** From the request to its end. */
+  readonly times: Times
+  /** The part of it that is not the statement's. */
+  readonly waits: Times
   readonly failures: number
   readonly requests: number
+  /** Connections, on average. */
   readonly mean: number
   readonly peak: number
   readonly connects: number
@@ -65,7 +82,8 @@ export class World {
   private peak = 0
   private area = 0
   private countedAt = 0
-  private readonly latencies: Array<number> = []
+  private readonly times: Array<number> = []
+  private readonly waits: Array<number> = []
   private failures = 0
   private running = 0
 
@@ -80,8 +98,20 @@ export class World {
     this.connections.add(connection)
     this.connects++
     this.peak = Math.max(this.peak, this.connections.size)
-    this.sim.schedule(this.load.connect, () => done(!connection.broken))
+    this.sim.schedule(this.connectTime, () => done(!connection.broken))
     return connection
+  }
+
+  /** How many connects have begun. */
+  get dials(): number {
+    return this.connects
+  }
+
+  private get connectTime(): number {
+    const { connect } = this.load
+    return typeof connect === "number"
+      ? connect
+      : connect.reduce((time, [from, millis]) => this.sim.now >= from * 1000 ? millis : time, connect[0][1])
   }
 
   hangUp(connection: Connection): void {
@@ -108,18 +138,18 @@ export class World {
       })
       this.sim.schedule(this.load.outage[1] * 1000, () => this.isDown = false)
     }
-    while (this.sim.now < end) this.sim.advance(5)
+    // So short that a simulation doesn't think that it runs in circles.
+    const step = end / Math.max(100, requestsOf(this.load) / 100)
+    while (this.sim.now < end) this.sim.advance(step)
     this.count()
     const mean = this.area / end
-    for (let i = 0; this.running > 0 && i < 20_000; i++) this.sim.advance(5)
+    for (let i = 0; this.running > 0 && i < 2000; i++) this.sim.advance(50)
     pool.close()
-    const sorted = this.latencies.sort((a, b) => a - b)
     return {
-      p50: quantile(sorted, 0.5),
-      p99: quantile(sorted, 0.99),
-      p999: quantile(sorted, 0.999),
+      times: timesOf(this.times),
+      waits: timesOf(this.waits),
       failures: this.failures + this.running,
-      requests: sorted.length + this.failures + this.running,
+      requests: this.times.length + this.failures + this.running,
       mean,
       peak: this.peak,
       connects: this.connects
@@ -141,11 +171,19 @@ export class World {
     this.running++
     pool.request(service, (failed) => {
       this.running--
+      const time = this.sim.now - since
       if (failed) this.failures++
-      else this.latencies.push(this.sim.now - since)
+      else {
+        this.times.push(time)
+        this.waits.push(Math.max(0, time - service))
+      }
     })
   }
 }
+
+/** About how many requests come in all. */
+export const requestsOf = ({ phases }: Pick<Load, "phases">): number =>
+  phases.reduce((sum, [seconds, perSecond]) => sum + seconds * perSecond, 0)
 
 /** Poisson arrivals in milliseconds, and how long each will hold its connection: the same for every pool. */
 export function* arrivals(

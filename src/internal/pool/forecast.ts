@@ -2,6 +2,7 @@
 import type { Time } from "./alarm.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
+import { SlotList } from "./slotList.js"
 
 /**
  * How long callers wait at `maxsize`, and overflow connections for callers: by the fixed rule, or by a forecast.
@@ -13,8 +14,10 @@ export interface Patience {
   readonly maxwait: number
   /** For so many milliseconds a connection that came back is kept unused, though `maxsize` are idle. */
   readonly linger: number
-  /** How many waiters are due at once, where so many wait and so many connections are in use. */
-  readonly due: (waiting: number, inUse: number) => number
+  /** How many waiters are due at once, where so many wait, and so many connections are being checked. */
+  readonly due: (waiting: number, checking: number, now: number) => number
+  /** When more of them may be due, though nothing happens. */
+  readonly dueAt: (now: number) => number
 
   // What happens:
   readonly asked: (now: number) => void
@@ -34,6 +37,7 @@ const fixed = (maxwait: number): Patience => ({
   maxwait,
   linger: 0,
   due: () => maxwait === 0 ? Infinity : 0,
+  dueAt: () => Infinity,
   asked: nothing,
   dialled: nothing,
   opened: nothing,
@@ -56,23 +60,36 @@ const connectsRemembered = 9
 const weightOfLoan = 1 / 32
 
 /**
- * A connection that was not used for so many times the time of a connect is closed: no connection spends more than an
- * eighth of its time on being opened again. Simulated days decided on the number (`bench/simulate`): 25 takes a sixth
+ * Who has had a connection for so many times as long as loans last is not expected to give it back soon: most are short,
+ * and this one is not of their kind. Of loans that end by mere chance fewer than two in a hundred last so long.
+ */
+const longInLoans = 4
+
+/**
+ * By chance fewer connections come back than should: it is only in one of forty cases that two standard deviations are
+ * missing. A waiter that counts on a mean is wrong every other time, and has then waited longer than if it had not waited.
+ */
+const doubt = 2
+
+/**
+ * A connection that was not used for so many times the time of a connect is closed: none spends more than a ninth of its
+ * time on being opened, and so no load makes the pool open and close more often than once in that time for each overflow
+ * permit. Simulated days decided on the number (`bench/simulate`): 25 takes a sixth
  * more connections on average, and callers wait as long; 5 saves a thirtieth, for nearly twice as many connects.
  */
 const lingerInConnects = 8
 
-/** Milliseconds. However near the server is, each connect takes it a new process. */
+/** Milliseconds. However near the server is, even where a connect takes no time at all, it takes it a new process. */
 const shortestLinger = 150
 
 /**
  * `maxwait: "auto"`. A waiter is due when a new connection is likely to be there for it sooner than one that comes back.
  *
  * A connect that starts now is ready after the time of a connect. Until then each connection in use comes back once in
- * the time of a loan. But as many callers as came in the last time of a connect will come again, and if those in use can't
- * serve them too, the queue grows. The waiters for whom this leaves nothing are due. (Those that are being opened serve as
- * many due ones: the pool's cover.) So is everybody who has waited for the time of a connect: nothing came back, though
- * it should have, because the connections in use are stuck.
+ * the time of a loan, or somewhat fewer do, unless it has been out for far longer than that. But as many callers as came in
+ * the last time of a connect will come again, and if those in use can't serve them too, the queue grows. The waiters for
+ * whom this leaves nothing are due. (Those that are being opened serve as many due ones: the pool's cover.) So is everybody who has waited
+ * for the time of a connect: nothing came back, though it should have.
  *
  * @internal
  */
@@ -82,6 +99,10 @@ export class Forecast implements Patience {
   /** Zero as long as nothing was opened: nobody waits on a guess. */
   private connectTime = 0
   private loanTime: number | undefined = undefined
+  /** Connections in use that are expected back, the one from which nothing was heard for longest first. */
+  private readonly young = new SlotList<unknown>()
+  /** How many loans of theirs are out. */
+  private expected = 0
   /** Callers before the latest, who came at `askedAt`: those of the last `window`, weighted by age. */
   private callers = 0
   private askedAt = -Infinity
@@ -93,14 +114,34 @@ export class Forecast implements Patience {
   }
 
   get linger(): number {
-    return this.connectTime === 0 ? 0 : Math.max(this.connectTime * lingerInConnects, shortestLinger)
+    return Math.max(this.connectTime * lingerInConnects, shortestLinger)
   }
 
-  due(waiting: number, inUse: number): number {
-    if (this.connectTime === 0 || inUse === 0) return waiting
-    const comingBack = inUse * this.connectTime / this.loan
-    const comingNew = this.decay(this.time.now()) * this.callers * this.connectTime / this.window
-    return waiting - Math.max(0, Math.floor(comingBack - comingNew))
+  due(waiting: number, checking: number, now: number): number {
+    this.giveUpOld(now)
+    const expected = this.expected + checking
+    if (this.connectTime === 0 || expected === 0) return waiting
+    const comingBack = expected * this.connectTime / this.loan
+    const comingNew = this.decay(now) * this.callers * this.connectTime / this.window
+    return waiting - Math.max(0, Math.floor(comingBack - doubt * Math.sqrt(comingBack) - comingNew))
+  }
+
+  dueAt(now: number): number {
+    this.giveUpOld(now)
+    return this.young.first === undefined ? Infinity : this.young.first.since + this.longLoan
+  }
+
+  private giveUpOld(now: number): void {
+    for (let slot = this.young.first; slot !== undefined; slot = this.young.first) {
+      if (slot.since + this.longLoan > now) return
+      this.giveUp(slot)
+    }
+  }
+
+  private giveUp(slot: Slot<unknown>): void {
+    slot.isYoung = false
+    this.young.remove(slot)
+    this.expected -= slot.borrowers
   }
 
   asked(now: number): void {
@@ -123,6 +164,11 @@ export class Forecast implements Patience {
     return this.loanTime ?? this.connectTime
   }
 
+  /** The clock has whole milliseconds: a shorter loan may have begun in one and not have ended in the next. */
+  private get longLoan(): number {
+    return Math.ceil(this.loan * longInLoans) + 1
+  }
+
   dialled(slot: Slot<unknown>): void {
     slot.since = this.time.now()
   }
@@ -136,14 +182,34 @@ export class Forecast implements Patience {
   }
 
   lent(slot: Slot<unknown>): void {
-    slot.since = this.time.now()
+    this.heard(slot, slot.borrowers - 1, this.time.now())
   }
 
   returned(slot: Slot<unknown>, now: number): void {
-    // Where loans are so long that of all connections none comes back within a connect, longer ones say no more. So one
-    // of an hour doesn't spoil the mean.
-    const longest = 2 * this.settings.maxoverflow * this.connectTime
-    const loan = Math.min(now - slot.since, longest)
+    this.heard(slot, slot.borrowers + 1, now)
+    this.count(slot.heldFor)
+    slot.heldFor = 0
+  }
+
+  /** So many had the connection until now. Several that share it have as many times the time. */
+  private heard(slot: Slot<unknown>, borrowers: number, now: number): void {
+    if (borrowers > 0) slot.heldFor += borrowers * (now - slot.since)
+    if (slot.isYoung) {
+      this.young.remove(slot)
+      this.expected -= borrowers
+    }
+    slot.since = now
+    slot.isYoung = slot.borrowers > 0
+    if (!slot.isYoung) return
+    this.young.push(slot)
+    this.expected += slot.borrowers
+  }
+
+  /** A long one counts as one that is just not: it says nothing of the others. If many are long, that is soon longer. */
+  private count(loan: number): void {
+    // Where loans are so long that of all connections none comes back within a connect, longer ones say no more.
+    const longest = Math.min(2 * this.settings.maxoverflow * this.connectTime, this.longLoan)
+    loan = Math.min(loan, longest)
     this.loanTime = this.loanTime === undefined ? loan : this.loanTime + (loan - this.loanTime) * weightOfLoan
   }
 }

@@ -233,7 +233,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     if (this.outage.verdict !== undefined && this.tally.open === 0) this.waiters.failAll(this.outage.verdict)
     const { checking } = this.count
     const waiting = this.waiters.size - checking * this.settings.share
-    this.waiters.makeDue(this.patience.due(waiting, this.tally.borrowers + checking))
+    this.waiters.makeDue(this.patience.due(waiting, checking, now))
     while (this.demand.wantsConnect() && this.demand.mayConnect) this.connect()
     if (!this.demand.lacksPermit()) return
     this.giveUpConnect()

@@ -36,8 +36,12 @@ export class Slot<A> {
   stale = false
   /** The waiter that caused its connect. */
   cause: Waiter<A, any> | undefined = undefined
-  /** When its connect began, or its loan. Only a forecast keeps it. */
+  /** When its connect began, or a loan last began or ended. Only a forecast keeps this and what follows. */
   since = 0
+  /** How long it was lent by then, since a loan last ended: all borrowers' time together. */
+  heldFor = 0
+  /** Whether it is in use, but not for so long that nobody expects it back soon. */
+  isYoung = false
   expiresAt = Infinity
   /** When it was told to go because of an `evict` (R19). It may still be opening. */
   evictedAt = Infinity
@@ -59,7 +63,7 @@ export class Slot<A> {
   pile: Array<Slot<A>> | undefined = undefined
   at = 0
   invalid = false
-  /** The idle ones before and after it. */
+  /** Those before and after it in its list. */
   earlier: Slot<A> | undefined = undefined
   later: Slot<A> | undefined = undefined
   private timedOut: ConnectTimedOut | undefined = undefined

@@ -42,7 +42,7 @@ export class Timekeeper<A, E> {
   watch(waiter: Waiter<A, E>): void {
     const lateAt = waiter.since + this.settings.limits.full.limitMillis
     this.nextLateAt = Math.min(this.nextLateAt, lateAt)
-    this.alarm.arm(waiter.due ? lateAt : Math.min(lateAt, waiter.since + this.patience.maxwait))
+    this.alarm.arm(waiter.due ? lateAt : Math.min(lateAt, this.nextLook))
   }
 
   stop(): void {
@@ -59,7 +59,14 @@ export class Timekeeper<A, E> {
     const now = this.time.now()
     while (this.nextDueAt <= now) this.waiters.makeNextDue()
     this.pool.serve(now)
-    return Math.min(this.nextLateAt, this.nextDueAt)
+    return Math.min(this.nextLateAt, this.nextLook)
+  }
+
+  /** When somebody will be due, or may be. */
+  private get nextLook(): number {
+    return this.waiters.patient === undefined
+      ? Infinity
+      : Math.min(this.nextDueAt, this.patience.dueAt(this.time.now()))
   }
 
   private get nextDueAt(): number {

@@ -2,12 +2,12 @@
 import type { Slot } from "./slot.js"
 
 /**
- * The ready connections, in the order in which they came to rest: the last one was used last. Any of them can leave in
- * constant time, for a server that ends may take thousands with it.
+ * Connections in the order in which they joined. Any of them can leave in constant time, for a server that ends may take
+ * thousands with it. A connection is in one list at most.
  *
  * @internal
  */
-export class Idle<A> {
+export class SlotList<A> {
   size = 0
   first: Slot<A> | undefined = undefined
   last: Slot<A> | undefined = undefined
