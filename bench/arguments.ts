@@ -6,7 +6,7 @@ import { shapes } from "./clients.js"
 import type { Grid } from "./queries.js"
 import * as Queries from "./queries.js"
 
-export const parts = ["overhead", "queries", "growth", "day"] as const
+export const parts = ["overhead", "queries", "growth", "day", "loads"] as const
 export type Part = typeof parts[number]
 
 export interface Arguments {
@@ -16,6 +16,8 @@ export interface Arguments {
   readonly seconds: number
   /** How long the day is. */
   readonly daySeconds: number
+  /** How long each contender of the loads works in each place. */
+  readonly loadSeconds: number
   readonly grids: ReadonlyArray<Grid>
   /** In how many processes those are asked that goals are about. */
   readonly processes: number
@@ -26,13 +28,14 @@ export interface Arguments {
 
 export const usage = `Usage: npm run bench -- [${parts.join("] [")}] [options]
 
-Measures the pool beside its peers and writes a report. Without a part all of them, in less than 15 minutes. Against the
+Measures the pool beside its peers and writes a report. Without a part all of them, in some 30 minutes. Against the
 server of DATABASE_URL, which must allow 180 connections and a schema effect_pgpool_bench, or one of its own.
 
   --out FILE         where the report goes; default: bench/report.md
   --rounds N         rounds that count, after one to warm up; default: 5
   --millis N         about how long each contender works in each round; default: 200
   --seconds N        day: how long it is, for each contender; default: 180
+  --load-seconds N   loads: how long each contender works in each place; default: 40
   --processes N      queries: in how many, one after the other, those are asked that goals are about; default: 2; 1 with --all or --quick
   --quick            the least that shows that everything works; its figures mean nothing
   --help
@@ -68,6 +71,7 @@ const read = (args: ReadonlyArray<string>) =>
       rounds: { type: "string" },
       millis: { type: "string" },
       seconds: { type: "string" },
+      "load-seconds": { type: "string" },
       processes: { type: "string" },
       quick: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
@@ -103,6 +107,7 @@ export const parse = (args: ReadonlyArray<string>): Effect.Effect<Arguments, Bad
         rounds: whole("rounds", values.rounds ?? (quick ? "1" : "5")),
         seconds: whole("millis", values.millis ?? (quick ? "5" : "200")) / 1000,
         daySeconds: whole("seconds", values.seconds ?? (quick ? "8" : "180")),
+        loadSeconds: whole("load-seconds", values["load-seconds"] ?? (quick ? "1" : "40")),
         grids: gridsOf(values),
         processes: whole("processes", values.processes ?? (quick || values.all ? "1" : "2")),
         quick,

@@ -9,6 +9,7 @@ import type { Arguments, Part } from "./arguments.js"
 import { parse, usage } from "./arguments.js"
 import { day } from "./day.js"
 import { growth } from "./growth.js"
+import { loads } from "./loads.js"
 import { overhead } from "./overhead.js"
 import { queries } from "./queries.js"
 import type { Section } from "./report.js"
@@ -37,7 +38,8 @@ const runOf = (options: Arguments, url: string): { readonly [P in Part]: Run } =
   overhead: overhead({ ...options, url }),
   queries: queries({ ...options, url }),
   growth: growth({ ...options, url }),
-  day: day({ seconds: options.daySeconds, out: options.out, url })
+  day: day({ seconds: options.daySeconds, out: options.out, url }),
+  loads: loads({ seconds: options.loadSeconds, quick: options.quick, url })
 })
 
 const measure = (options: Arguments) =>

@@ -67,6 +67,12 @@ const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
     "the seed's (2 / 200 ms / 20)",
     "auto (2 / 20)",
     "auto (10 / 20)"
+  ],
+  "Three ways to wait at maxsize, in simulated time": ["2/20, steady, connects of 2 ms"],
+  "Three ways to wait at maxsize, on a real server": [
+    "direct: auto",
+    "with TLS: none",
+    "connects 100 ms longer: 200 ms"
   ]
 }
 
