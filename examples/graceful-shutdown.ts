@@ -7,7 +7,7 @@ import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { SqlClient } from "@effect/sql"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Config, Console, Effect, Fiber, Layer, Schedule } from "effect"
-import { AtomicRequests, PgPool, PgPoolLayer, PoolError } from "effect-pgpool"
+import { AtomicRequests, PgError, PgPool, PgPoolLayer } from "effect-pgpool"
 import { createServer } from "node:http"
 
 // --- The service ---
@@ -38,7 +38,7 @@ const ready = Effect.gen(function*() {
 const unavailable = HttpServerResponse.empty({ status: 503, headers: { "retry-after": "1", connection: "close" } })
 
 const whenRefused = (error: SqlError) =>
-  error.cause instanceof PoolError.PoolClosed || error.cause instanceof PoolError.PoolExhausted
+  PgError.isUnavailable(error)
     ? Effect.succeed(unavailable)
     : Effect.fail(error)
 

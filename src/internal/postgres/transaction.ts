@@ -291,7 +291,7 @@ const transact = <A, E, R>(
   const undone = () => undo(self, outer, kind)
   const released = () => Effect.sync(() => outer.release())
   const takesItsCourse = () =>
-    leaveBehind(self, outer, outer.session.settled, () => outer.session.destroy("it took longer than cleanupTimeout"))
+    leaveBehind(self, outer, outer.session.settled, (late) => outer.session.destroy(`it ${late}`))
   const failAfter = <E1>(first: Effect.Effect<unknown>, cause: Cause.Cause<E1>) =>
     Effect.zipRight(first, failHere(kind.told(inner, cause)))
 
@@ -425,10 +425,9 @@ const undo = (self: Transactions, level: Level, { rollback }: Kind): Effect.Effe
     // There is no such savepoint: the transaction around it had failed before.
     Effect.catchIf(({ cause }) => codeOf(cause) === "3B001", () => Effect.void)
   )
-  const failed = `ROLLBACK failed or took longer than cleanupTimeout (${Math.round(self.reach.cleanupTimeout)} ms)`
-  return leaveBehind(self, level, rollBack, () => {
-    session.destroy(`its ${failed}`)
-    self.report(Effect.logWarning(`A ${failed}: its connection is closed`))
+  return leaveBehind(self, level, rollBack, (late) => {
+    session.destroy(`its ROLLBACK failed or ${late}`)
+    self.report(Effect.logWarning(`A ROLLBACK failed or ${late}: its connection is closed`))
   })
 }
 
@@ -437,13 +436,14 @@ const leaveBehind = (
   self: Transactions,
   level: Level,
   work: Effect.Effect<unknown, SqlError>,
-  giveUp: () => void
+  giveUp: (late: string) => void
 ): Effect.Effect<Fiber.Fiber<void>> => {
-  const done = leaveAfter(work, self.reach.cleanupTimeout, ioClock).pipe(
+  const { cleanupTimeout } = self.reach
+  const done = leaveAfter(work, cleanupTimeout, ioClock).pipe(
     Effect.map((exit) => {
       // Whose lease has ended has left the rest to the connection's own fiber (R15), and a lost one to the server.
       if (!level.isAlive || !level.session.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
-      giveUp()
+      giveUp(`took longer than cleanupTimeout (${Math.round(cleanupTimeout)} ms)`)
     }),
     Effect.ensuring(Effect.sync(() => level.release()))
   )
