@@ -87,10 +87,22 @@ describe("R6 a connect belongs to the pool", () => {
       Effect.gen(function*() {
         const fake = new FakeResource({ connect: slow("100 millis") })
         const pool = yield* makePool({ ...fake.options, maxwait })
+        yield* Caller.ask(pool)
+        yield* TestClock.adjust("100 millis")
         yield* Caller.askTimes(pool, 30)
-        assert.deepInclude(yield* pool.stats, { opening: 20, waiting: 30 })
+        assert.deepInclude(yield* pool.stats, { busy: 1, opening: 19, waiting: 30 })
       }))
   }
+
+  it.scoped("R6 until one has succeeded they are four at most: so often a wrong password is refused at once", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: slow("100 millis") })
+      const pool = yield* makePool(fake.options)
+      yield* Caller.askTimes(pool, 30)
+      assert.deepInclude(yield* pool.stats, { opening: 4, waiting: 30 })
+      yield* TestClock.adjust("100 millis")
+      assert.deepInclude(yield* pool.stats, { busy: 4, opening: 16, waiting: 26 })
+    }))
 
   it.scoped("R6 not more connects are in flight than connectConcurrency", () =>
     Effect.gen(function*() {

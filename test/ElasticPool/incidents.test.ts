@@ -199,7 +199,10 @@ describe("R18 what the log says of connects that fail, and of LISTEN", () => {
   it.scoped("the second incident: a restart half a minute after a refused password has its line", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
-        let outcome: Effect.Effect<object, { readonly message: string }> = Effect.fail({ message: "password refused", toString: () => "password refused" })
+        let outcome: Effect.Effect<object, { readonly message: string }> = Effect.fail({
+          message: "password refused",
+          toString: () => "password refused"
+        })
         const pool = yield* makePool({
           acquire: Effect.suspend(() => outcome),
           isPermanent: ({ message }) => message.includes("password"),

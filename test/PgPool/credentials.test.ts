@@ -94,6 +94,7 @@ describe("R20 a password that is an Effect", () => {
         maxsize: 4,
         maxwait: 5,
         maxoverflow: 6,
+        connectConcurrency: 4,
         acquireTimeout: "20 seconds",
         expires: 60
       })

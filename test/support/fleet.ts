@@ -112,7 +112,10 @@ export const requests = {
       Effect.gen(function*() {
         const fleet = yield* idleFleet(size)
         const held = yield* Scope.make()
-        yield* Scope.extend(Effect.orDie(Effect.replicateEffect(fleet.pool.get, size + 10, { discard: true })), held)
+        const take = Effect.replicateEffect(fleet.pool.get, size + 10, { concurrency: "unbounded", discard: true })
+        yield* Effect.fork(Scope.extend(Effect.orDie(take), held))
+        // Beyond `size` they wait for a moment first.
+        while ((yield* fleet.pool.stats).busy < size + 10) yield* Effect.zipRight(pass(fleet, 1), Effect.yieldNow())
         return { ...fleet, close: Effect.zipRight(Scope.close(held, Exit.void), fleet.close) }
       }),
     happens: ({ pool }) =>

@@ -5,6 +5,9 @@ import type { Slot } from "./slot.js"
 import type { Tally } from "./tally.js"
 import type { Waiters } from "./waiters.js"
 
+/** So many connects at once, until one has succeeded: a wrong password is not to be refused for each who waits. */
+const firstConnects = 4
+
 /** How many connections may be missing at the same time because their successors need their permits. */
 const mostReplaced = 4
 
@@ -76,9 +79,10 @@ export class Demand<A, E> {
   }
 
   private get mayDial(): boolean {
+    const { connectConcurrency } = this.settings
     return this.outage.active
       ? this.outage.mayRetry && this.cover === 0
-      : this.cover < this.settings.connectConcurrency
+      : this.cover < (this.tally.opened > 0 ? connectConcurrency : Math.min(firstConnects, connectConcurrency))
   }
 
   /** Whether a connection may go only to make room for its successor: not for many at once, nor while connects fail. */

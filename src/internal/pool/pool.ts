@@ -457,6 +457,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     while (this.idle.first !== undefined && (this.idle.size > maxsize || this.demand.surplus > 0)) {
       this.retire(this.idle.first, "surplus")
     }
+    this.timekeeper.lookAgain()
     this.serve()
   }
 

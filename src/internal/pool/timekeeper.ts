@@ -49,9 +49,14 @@ export class Timekeeper<A, E> {
     this.alarm.stop()
   }
 
+  /** Some of those who wait may have less time than before. */
+  lookAgain(): void {
+    this.nextLateAt = -Infinity
+  }
+
   /** Goes on at `now`: nobody has watched over those who came meanwhile. */
   start(now: number): void {
-    this.nextLateAt = now
+    this.lookAgain()
     if (this.waiters.size > 0) this.alarm.arm(now)
   }
 
@@ -79,7 +84,10 @@ export class Timekeeper<A, E> {
     const { limits: { full, outage, owed }, share } = this.settings
     const before = this.owed
     this.owed = this.pool.owed()
-    if (now < this.nextLateAt && this.owed >= before) return false
+    // Whoever is served has stood before all others, who so have no less time. But one that shares may have had a part of a
+    // connection only, and then leaves them less than it took.
+    const haveLess = share > 1 && this.owed < before
+    if (now < this.nextLateAt && !haveLess) return false
     // Where an outage gives nobody more time, nobody need be looked for who came after it.
     const outageUntil = outage.limitMillis > full.limitMillis ? this.outage.until : -Infinity
     let places = this.owed * share
