@@ -1,6 +1,7 @@
 /** Whether waiting by a forecast is ever worse than waiting for a fixed time, or than not waiting. */
 import { Effect } from "effect"
 import type { Scope } from "effect"
+import { twentyFibers } from "./loads/fibers.js"
 import { grid } from "./loads/grid.js"
 import { oddCells } from "./loads/odd.js"
 import { real } from "./loads/real.js"
@@ -31,4 +32,4 @@ const simulated = (quick: boolean): Effect.Effect<Section> =>
   })
 
 export const loads = ({ quick, seconds, url }: Options): Effect.Effect<ReadonlyArray<Section>, unknown, Scope.Scope> =>
-  Effect.all([simulated(quick), real({ seconds, url })])
+  Effect.all([simulated(quick), twentyFibers({ seconds, url }), real({ seconds, url })])

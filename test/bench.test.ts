@@ -69,6 +69,13 @@ const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
     "auto (10 / 20)"
   ],
   "Three ways to wait at maxsize, in simulated time": ["2/20, steady, connects of 2 ms"],
+  "Twenty fibers on a pool that may have twenty connections": [
+    "@effect/sql-pg, 20 connections",
+    "no options (10 / auto / 20)",
+    "2 / auto / 20",
+    "2 / 200 ms / 20",
+    "2 / none / 20"
+  ],
   "Three ways to wait at maxsize, on a real server": [
     "direct: auto",
     "with TLS: none",
