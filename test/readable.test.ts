@@ -118,7 +118,7 @@ describe("an error", () => {
           })
       })
       const [headline, ...frames] = printed(yield* failureOf(sql`SELECT 1`))
-      assert.match(headline, /Failed to connect: a bug$/)
+      assert.match(headline, /Failed to connect: a bug \(0 busy,/)
       assert.isAtLeast(frames.length, 1)
       for (const frame of frames) assert.notMatch(frame, /node_modules|\/src\/|node:/)
 
@@ -144,7 +144,7 @@ describe("an error", () => {
       })
       const cause = yield* failureOf(Effect.withSpan(pool.use(Effect.succeed), "mine"))
       const [headline, ...frames] = printed(cause)
-      assert.match(headline, /^PoolExhausted: .*it is down$/)
+      assert.match(headline, /^PoolExhausted: .*it is down \(0 busy,/)
       assert.strictEqual(frames[0], "    at mine")
       assert.strictEqual(frames[1], "  [cause]: Down: it is down")
       assert.instanceOf((Cause.squash(cause) as PoolError.PoolExhausted).cause, Down)

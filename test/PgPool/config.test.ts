@@ -343,10 +343,10 @@ describe("PgPoolLayer", () => {
 
   it.scopedLive("PGPOOL_MAXWAIT: by default \"auto\", which opens what is needed at once, and a duration waits", () =>
     Effect.gen(function*() {
-      for (const [maxwait, opening] of [[{}, 6], [{ PGPOOL_MAXWAIT: "1 minute" }, 2]] as const) {
+      for (const [maxwait, opening] of [[{}, 4], [{ PGPOOL_MAXWAIT: "1 minute" }, 2]] as const) {
         const context = yield* build({ ...separate, PGPOOL_MAXSIZE: "2", ...maxwait })
         const pool = Context.get(context, PgPool.PgPool)
-        yield* Effect.forEach(Array.from({ length: 6 }), () => Effect.forkScoped(pool.use(() => Effect.void)))
+        yield* Effect.forEach(Array.from({ length: 4 }), () => Effect.forkScoped(pool.use(() => Effect.void)))
         yield* Effect.yieldNow()
         assert.deepInclude(yield* pool.stats, { opening })
       }

@@ -117,7 +117,7 @@ describe("drain({ within })", () => {
         yield* Effect.sleep(50)
         // Its COMMIT is never answered.
         yield* commit.open
-        yield* pool.evict()
+        yield* pool.evict({ now: true })
         const opening = yield* Effect.forkDaemon(Effect.exit(sql`SELECT 1`))
         const began = Date.now()
         const n = yield* Effect.disconnect(runAt(places[0][1], pool.drain({ within: 300 }))).pipe(

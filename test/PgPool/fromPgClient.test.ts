@@ -1,6 +1,6 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Config, Context, Duration, Effect, Layer, Redacted, String as Str } from "effect"
+import { Config, Context, Duration, Effect, Fiber, Layer, Redacted, Schedule, String as Str } from "effect"
 import { PgPool } from "effect-pgpool"
 import * as Pg from "pg"
 import { inject } from "vitest"
@@ -100,13 +100,21 @@ describe("an old configuration means what it meant", () => {
           const applicationName = uniqueName()
           const server = yield* watch()
           const sql = yield* make({ url: serverUrl, applicationName, ...config })
-          yield* Effect.forEach(Array.from({ length: limit + 3 }), () => Effect.forkScoped(sql`SELECT pg_sleep(20)`))
+          const sleepers = yield* Effect.forEach(
+            Array.from({ length: limit + 3 }),
+            () => Effect.fork(sql`SELECT pg_sleep(20)`)
+          )
           yield* server.until(applicationName, (sessions) => sessions.length === limit)
           yield* Effect.sleep("300 millis")
           assert.lengthOf(yield* server.sessions(applicationName), limit)
-          yield* server.query(
+          // Those who waited come after them. Nobody is to be left: there that would be for the rest of the 20 seconds.
+          const kill = server.query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
             [applicationName]
+          )
+          yield* Effect.race(
+            Fiber.awaitAll(sleepers),
+            Effect.repeat(kill, Schedule.spaced("50 millis"))
           )
         }))
     }
