@@ -15,8 +15,16 @@ const failureOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Cause
 /** What `runMain` and `Effect.log` print, without where the test itself is. */
 const printed = (cause: Cause.Cause<unknown>): ReadonlyArray<string> =>
   Cause.pretty(cause, { renderErrorCause: true }).split("\n").map((line) =>
-    line.replace(/ \(.*readable\.test\.ts.*/, "")
+    line.replace(/ \(.*readable\.test\.ts[^)]*\)/, "")
   )
+
+/** With what the server said besides. */
+const withCause = (lines: ReadonlyArray<string>, cause: string): ReadonlyArray<string> => [
+  ...lines.slice(0, -1),
+  `${lines.at(-1)} {`,
+  `  [cause]: ${cause}`,
+  "}"
+]
 
 const wrongPassword = (() => {
   const url = new URL(Redacted.value(serverUrl))
@@ -37,14 +45,29 @@ describe("an error", () => {
       const error = Cause.squash(cause) as Error & { readonly _tag: string; readonly cause: Pg.DatabaseError }
       assert.strictEqual(String(error), headline)
       assert.strictEqual(error.stack, headline)
-      assert.strictEqual(inspect(error), `[${headline}]`)
-      assert.deepStrictEqual(printed(cause), [headline])
+      assert.deepStrictEqual(printed(cause), withCause([headline], `error: ${error.cause.message}`))
+      for (const told of [headline, "code: '23505'", "Key (id)=(1) already exists"]) {
+        assert.include(inspect(error), told)
+      }
+      assert.isTrue("cause" in error)
       assert.strictEqual(error._tag, "SqlError")
       assert.instanceOf(error.cause, Pg.DatabaseError)
       assert.strictEqual(error.cause.constraint, `${name}_pkey`)
       assert.strictEqual(error.cause.stack, `error: ${error.cause.message}`)
       const { _tag, cause: { code }, message } = JSON.parse(JSON.stringify(error))
       assert.deepStrictEqual([_tag, code, `${_tag}: ${message}`], ["SqlError", "23505", headline])
+    }))
+
+  it.scopedLive("of no connection is printed without its cause, whose words it has, also where an assertion fails", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makePool({ url: wrongPassword })
+      const error = yield* Effect.flip(sql`SELECT 1`)
+      const headline = "SqlError: Failed to connect: password authentication failed for user \"postgres\""
+      assert.strictEqual(inspect(error), headline)
+      assert.instanceOf(error.cause, Pg.DatabaseError)
+      for (const failing of [() => assert.isUndefined(error), () => assert.deepEqual(error, {} as any)]) {
+        assert.throws(failing, /^expected SqlError: Failed to connect/)
+      }
     }))
 
   it.scopedLive("is told in the span of who is told", () =>
@@ -54,13 +77,10 @@ describe("an error", () => {
         Effect.map(failureOf(Effect.withSpan(effect, "mine")), printed)
       const headline = "SqlError: Failed to execute statement: division by zero"
       const failing = sql`SELECT 1 / 0`
-      assert.deepStrictEqual(yield* inSpan(failing), [headline, "    at mine"])
-      assert.deepStrictEqual(yield* inSpan(sql.withTransaction(failing)), [
-        headline,
-        "    at sql.transaction",
-        "    at mine"
-      ])
-      assert.deepStrictEqual(yield* inSpan(Stream.runDrain(failing.stream)), [headline, "    at mine"])
+      const told = (...spans: ReadonlyArray<string>) => withCause([headline, ...spans], "error: division by zero")
+      assert.deepStrictEqual(yield* inSpan(failing), told("    at mine"))
+      assert.deepStrictEqual(yield* inSpan(sql.withTransaction(failing)), told("    at sql.transaction", "    at mine"))
+      assert.deepStrictEqual(yield* inSpan(Stream.runDrain(failing.stream)), told("    at mine"))
       const lost = yield* inSpan(sql.withTransaction(sql`SELECT pg_terminate_backend(pg_backend_pid())`))
       assert.deepStrictEqual(lost.slice(1), ["    at sql.transaction", "    at mine"])
       yield* pool.get
@@ -118,7 +138,7 @@ describe("an error", () => {
           })
       })
       const [headline, ...frames] = printed(yield* failureOf(sql`SELECT 1`))
-      assert.match(headline, /Failed to connect: a bug \(0 busy,/)
+      assert.match(headline, /Failed to connect: onConnect: a bug \(0 busy,/)
       assert.isAtLeast(frames.length, 1)
       for (const frame of frames) assert.notMatch(frame, /node_modules|\/src\/|node:/)
 

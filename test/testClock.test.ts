@@ -33,6 +33,7 @@ const DatabaseTest = Layer.scoped(
     acquire: connect,
     maxsize: 1,
     maxwait: "200 millis",
+    whenFull: "fail",
     maxoverflow: 2,
     expires: "10 minutes",
     minsize: 0

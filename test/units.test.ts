@@ -42,7 +42,7 @@ describe("a bare number that can't be milliseconds", () => {
 
   it.scoped("all are told of in one line", () =>
     Effect.gen(function*() {
-      const options = { url: undefined, ...suspicious, ...statements }
+      const options = { host: "localhost", ...suspicious, ...statements }
       const logs = yield* logsOfLayer(PgPool.layer(options))
       assert.strictEqual(logs.length, 1)
       const told = Object.entries({ ...suspicious, ...statements }).map(([option, value]) => `${option} is ${value} ms`)

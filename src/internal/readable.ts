@@ -1,4 +1,5 @@
 /** @internal */
+import * as Inspectable from "effect/Inspectable"
 import { causes, isError, saysAll } from "./words.js"
 
 type ErrorClass = new(...args: Array<any>) => Error & { readonly _tag: string; toJSON(): unknown }
@@ -35,10 +36,14 @@ export const readable = <C extends ErrorClass>(Base: C): C => {
   return Readable as unknown as C
 }
 
+/** @internal */
+export const isReadable = (error: unknown): boolean => isError(error) && saysAll in error
+
 /**
  * The same, and the cause is not printed: the headline has its words. `console.log`, Node where it ends, and
  * `Cause.pretty` all look with `in` whether there is one. That is the one thing that they are told otherwise: whoever
- * reads `error.cause` is given it.
+ * reads `error.cause` is given it. For causes that only this package has: what programs know from `@effect/sql-pg` is
+ * to be found as it is there.
  *
  * @internal
  */
@@ -57,6 +62,16 @@ export const headlineOnly = <C extends ErrorClass>(Base: C): C => {
 
     override toJSON(): unknown {
       return { _tag: this._tag, ...super.toJSON() as object }
+    }
+
+    /** Of Effect's errors this gives the error itself, and who asks again, as assertion libraries do, asks for ever. */
+    [Inspectable.NodeInspectSymbol](): unknown {
+      return this.stack
+    }
+
+    /** With a proxy among its prototypes it would not be one for them. */
+    get [Symbol.toStringTag](): string {
+      return "Error"
     }
   }
   Object.defineProperty(Caused.prototype, "cause", {

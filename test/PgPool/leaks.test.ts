@@ -55,7 +55,7 @@ describe("leakThreshold", () => {
   it.scopedLive("LISTEN holds no connection of the pool's", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
-        const { pool } = yield* makePool({ leakThreshold: 50 })
+        const { pool } = yield* makePool({ leakThreshold: "50 millis" })
         yield* Effect.timeoutOption(Stream.runDrain(pool.listen("channel")), "500 millis")
         assert.deepStrictEqual(logs, [])
       })

@@ -1,19 +1,33 @@
 /** @internal */
 import { SqlError } from "@effect/sql/SqlError"
 import * as Predicate from "effect/Predicate"
-import { headlineOnly } from "../readable.js"
+import { headlineOnly, isReadable, readable } from "../readable.js"
 
 // A process may have two copies of this package: errors of the other one are known by these.
 const connectFailed = Symbol.for("effect-pgpool/ConnectFailed")
 const noPassword = Symbol.for("effect-pgpool/NoPassword")
 
-/** What users of `SqlClient` are told: an `SqlError` as any other, but for what is printed of it. @internal */
-export class Failure extends headlineOnly(SqlError) {
+/** What users of `SqlClient` are told. @internal */
+class Failure extends readable(SqlError) {
   static override readonly name = "SqlError"
 }
 
+/** The same, where there is nothing to be seen in the cause that the headline has not. @internal */
+export class HeadlineFailure extends headlineOnly(SqlError) {
+  static override readonly name = "SqlError"
+}
+
+/**
+ * An `SqlError` as any other, but for what is printed of it. A cause that is none of this package's is printed, as that of
+ * `@effect/sql-pg` is: it has what the server says besides, such as a hint.
+ *
+ * @internal
+ */
+export const sqlFailure = (options: { readonly cause: unknown; readonly message: string }): SqlError =>
+  isReadable(options.cause) ? new HeadlineFailure(options) : new Failure(options)
+
 /** No connection could be opened: nothing that was to run on it has been sent. @internal */
-export class ConnectFailed extends Failure {
+export class ConnectFailed extends HeadlineFailure {
   static override readonly name = "SqlError"
 
   static override [Symbol.hasInstance](error: unknown): error is ConnectFailed {

@@ -1,5 +1,5 @@
 /** @internal */
-import { SqlError } from "@effect/sql/SqlError"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -18,7 +18,7 @@ import { withFresh } from "./credentials.js"
 import type { Place } from "./dial.js"
 import { dial } from "./dial.js"
 import { makeClient } from "./driver.js"
-import { asConnectError, connectError, loginError, withHint } from "./errors.js"
+import { asConnectError, connectError, loginError, onConnectFailed, withHint } from "./errors.js"
 import type { Client } from "./pgClient.js"
 import { reachServer, warnOfPooler } from "./pooler.js"
 import { checkRole } from "./roles.js"
@@ -166,7 +166,7 @@ const prepare = (target: Target, session: Session): Effect.Effect<void, SqlError
     const lease = new Lease(session)
     yield* Effect.suspend(() => target.onConnect!(lease)).pipe(
       // It is no failure of the statement that the connection is for.
-      Effect.mapError((error) => connectError(error instanceof SqlError ? error.cause : error)),
+      Effect.catchAllCause((cause) => Effect.failCause(onConnectFailed(cause))),
       Effect.ensuring(Effect.sync(() => lease.end()))
     )
     yield* settle(session)

@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import type * as Pg from "pg"
 import { LeaseEnded, TransactionDoomed } from "../../PgError.js"
 import type { PgConnection } from "../../PgPool.js"
-import { Failure } from "./codes.js"
+import { sqlFailure } from "./codes.js"
 import { statementError, transformedRows } from "./errors.js"
 import { LeasedClient } from "./leasedClient.js"
 import type { Query } from "./query.js"
@@ -121,7 +121,7 @@ export class Lease extends Statements implements PgConnection, Sender {
 
   /** Why a transaction whose body went well can't be committed. */
   get doomed(): SqlError | undefined {
-    return this.doom === undefined ? undefined : new Failure({ cause: this.doom, message: this.doom.message })
+    return this.doom === undefined ? undefined : sqlFailure({ cause: this.doom, message: this.doom.message })
   }
 
   /**

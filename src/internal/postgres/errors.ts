@@ -7,14 +7,29 @@ import { NoHost, OutcomeUnknown } from "../../PgError.js"
 import type { PoolError } from "../../PoolError.js"
 import { withoutFrames } from "../readable.js"
 import { wordsOf } from "../words.js"
-import { codeOf, ConnectFailed, Failure, isServerError, isSystemError, NoPassword } from "./codes.js"
+import {
+  codeOf,
+  ConnectFailed,
+  HeadlineFailure,
+  isServerError,
+  isSystemError,
+  NoPassword,
+  sqlFailure
+} from "./codes.js"
 import { authenticationReason, withoutPassword } from "./loginFailure.js"
 import { isPermanent } from "./permanent.js"
 import { tlsAdvice, tlsReason } from "./tls.js"
 
 /** What went wrong, and the reason for it, in one line. @internal */
 export const failure = (what: string, cause: unknown): SqlError =>
-  new Failure({ cause, message: `${what}: ${reasonOf(cause)}` })
+  sqlFailure({ cause, message: `${what}: ${reasonOf(cause)}` })
+
+/** What this package itself has to say, for which there is no other cause. @internal */
+export const headline = (message: string): SqlError => {
+  const cause = new Error(message)
+  withoutFrames(cause)
+  return new HeadlineFailure({ cause, message })
+}
 
 /** @internal */
 export const connectError = (cause: unknown): SqlError =>
@@ -25,6 +40,14 @@ export const asConnectError = (cause: Cause.Cause<SqlError>): SqlError => {
   if (Cause.isInterruptedOnly(cause)) return connectError(new Error("its own onConnect, or password, interrupted it"))
   const error = Cause.squash(cause)
   return error instanceof ConnectFailed ? error : connectError(error instanceof SqlError ? error.cause : error)
+}
+
+/** Without its name this would look like a fault of the server, or of the URL. @internal */
+export const onConnectFailed = (cause: Cause.Cause<unknown>): Cause.Cause<SqlError> => {
+  if (Cause.isInterruptedOnly(cause)) return cause as Cause.Cause<never>
+  const error = Cause.squash(cause)
+  const reason = error instanceof SqlError ? error.cause : error
+  return Cause.fail(new ConnectFailed({ cause: reason, message: `Failed to connect: onConnect: ${describe(reason)}` }))
 }
 
 /** @internal */
@@ -84,7 +107,7 @@ export const transformedRows = <A extends object>(
 /** The connection ended before the answer came (R22). @internal */
 export const lostAnswer = (cause: unknown): SqlError => {
   const unknown = new OutcomeUnknown({ cause })
-  return new Failure({ cause: unknown, message: unknown.message })
+  return sqlFailure({ cause: unknown, message: unknown.message })
 }
 
 /** @internal */

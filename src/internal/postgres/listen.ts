@@ -22,7 +22,7 @@ import { leaveAfter } from "../pool/deadlines.js"
 import { Incidents } from "../pool/incidents.js"
 import type { Settings } from "../pool/settings.js"
 import { wordsOf } from "../words.js"
-import { ConnectFailed, Failure } from "./codes.js"
+import { ConnectFailed, sqlFailure } from "./codes.js"
 import type { Target } from "./config.js"
 import { connectInTime } from "./connect.js"
 import { connectError, failure, statementError } from "./errors.js"
@@ -302,7 +302,7 @@ class SessionGivenAway extends Error {
 
 const notOurs = Effect.suspend(() => {
   const cause = new SessionGivenAway()
-  return Effect.fail(new Failure({ cause, message: cause.message }))
+  return Effect.fail(sqlFailure({ cause, message: cause.message }))
 })
 
 /** Whether no other session is tried. All else may pass. */

@@ -26,9 +26,9 @@ import { attempt, BadOption, fieldsOf, ofType, schedule } from "../options.js"
 import { leaveAfter } from "../pool/deadlines.js"
 import type { Reach } from "../pool/reach.js"
 import { causes } from "../words.js"
-import { codeOf, Failure, isServerError, isSessionLost } from "./codes.js"
+import { codeOf, isServerError, isSessionLost, sqlFailure } from "./codes.js"
 import { Lease } from "./connection.js"
-import { failure, isNotSent, mostRetries } from "./errors.js"
+import { failure, headline, isNotSent, mostRetries } from "./errors.js"
 import type { Sender } from "./request.js"
 import type { Session } from "./session.js"
 import type { Holder, Restore } from "./turn.js"
@@ -352,7 +352,7 @@ const notCommitted = <E>({ lost, mayHaveCommitted }: Level, cause: Cause.Cause<E
   return Cause.map(cause, (error) => {
     if (!(error instanceof SqlError && error.cause instanceof OutcomeUnknown && undone.has(error.cause))) return error
     const cause = new NotCommitted({ cause: error.cause })
-    return new Failure({ cause, message: cause.message })
+    return sqlFailure({ cause, message: cause.message })
   })
 }
 
@@ -383,7 +383,7 @@ const judge = (answer: Effect.Effect<unknown, SqlError>): Effect.Effect<void, Sq
         : unsent.some((tag) => Predicate.isTagged(cause, tag))
       if (isKnown) return failure("Failed to commit the transaction", cause)
       const unknown = new CommitOutcomeUnknown({ cause })
-      return new Failure({ cause: unknown, message: unknown.message })
+      return sqlFailure({ cause: unknown, message: unknown.message })
     }),
     Effect.flatMap((result) => (result as Pg.QueryResult).command === "ROLLBACK" ? rolledBack : Effect.void)
   )
@@ -394,9 +394,9 @@ const unsent = ["NotSent", "LeaseEnded"]
 /** So the server answers a COMMIT after a statement has failed, even if that failure was caught. */
 const rolledBack = Effect.suspend(() =>
   Effect.fail(
-    failure(
-      "The transaction was rolled back",
-      new Error("The server answered COMMIT with ROLLBACK, because a statement of the transaction had failed")
+    headline(
+      "The transaction was rolled back: " +
+        "The server answered COMMIT with ROLLBACK, because a statement of the transaction had failed"
     )
   )
 )
@@ -492,7 +492,7 @@ const askedOf = (options: TransactionOptions): ReadonlyArray<string> =>
 
 const nestedOptions = (asked: ReadonlyArray<string>): SqlError => {
   const message = `A transaction inside another one can't have options of its own: ${asked.join(", ")}`
-  return new Failure({ cause: new Error(message), message })
+  return headline(message)
 }
 
 /** It conflicted with another one, or its connection was lost before COMMIT was sent. */

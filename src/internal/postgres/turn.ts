@@ -7,7 +7,7 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import { ConnectionBusy } from "../../PgError.js"
-import { Failure } from "./codes.js"
+import { sqlFailure } from "./codes.js"
 
 /** Who can have a connection for itself. All but a statement and a rollback may in turn wait for somebody else. @internal */
 export type Holder = "statement" | "rollback" | ConnectionBusy["holder"]
@@ -80,7 +80,7 @@ export class Turn {
           return this.await(turn, waited + turnTimeout)
         }
         const cause = new ConnectionBusy({ holder, waited: waited + turnTimeout, limitMillis: turnTimeout })
-        return Effect.fail(new Failure({ cause, message: cause.message }))
+        return Effect.fail(sqlFailure({ cause, message: cause.message }))
       })
     )
   }

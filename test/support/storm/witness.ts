@@ -1,4 +1,5 @@
 /** What was seen in a storm: how much of what, how long it took, and what must not have been. */
+import type { SqlError } from "@effect/sql/SqlError"
 import { Cause, Effect, Exit, Predicate } from "effect"
 import type { Chance } from "./chance.js"
 
@@ -73,7 +74,7 @@ const neverRight = new Set(["57014", "PoolExhausted", "PoolClosed", "PoolQueueFu
 
 /** The SQLSTATE where the server has said something, else what it is called. */
 export const kindOf = (error: unknown): string => {
-  const cause = Predicate.isTagged(error, "SqlError") && Predicate.hasProperty(error, "cause") ? error.cause : error
+  const cause = Predicate.isTagged(error, "SqlError") ? (error as SqlError).cause : error
   if (Predicate.hasProperty(cause, "code") && typeof cause.code === "string") return cause.code
   if (Predicate.hasProperty(cause, "_tag") && typeof cause._tag === "string") return cause._tag
   if (!(cause instanceof Error)) return String(cause)
