@@ -7,7 +7,17 @@ import { isNativeError } from "node:util/types"
  *
  * @internal
  */
-export const isError = (cause: unknown): cause is Error => isNativeError(cause) || cause instanceof Error
+export const isError = (cause: unknown): cause is Error =>
+  isNativeError(cause) || readOr(() => cause instanceof Error, false)
+
+/** What a program fails with may be anything: a getter may throw, or a proxy have been revoked. */
+const readOr = <A>(read: () => A, orElse: A): A => {
+  try {
+    return read()
+  } catch {
+    return orElse
+  }
+}
 
 /**
  * An error and what caused it, outermost first. Something else than an error of ours may be its own cause.
@@ -18,32 +28,46 @@ export const causes = (error: unknown): ReadonlyArray<unknown> => {
   const found: Array<unknown> = []
   while (found.length < 32 && error !== undefined && error !== null) {
     found.push(error)
-    error = (error as { readonly cause?: unknown }).cause
+    error = causeOf(error)
   }
   return found
 }
+
+const causeOf = (error: unknown): unknown => readOr(() => (error as { readonly cause?: unknown }).cause, undefined)
 
 /** Marks an error of ours, whose message has the words of its causes. @internal */
 export const saysAll = Symbol.for("effect-pgpool/saysAll")
 
 /** What a failure says of itself and of its causes, in a few words, and nothing of it twice. @internal */
-export const wordsOf = (failure: unknown): string => {
-  let said = ownWords(failure)
-  for (let error = failure; isError(error) && !(saysAll in error); error = error.cause) {
-    const more = error.cause === undefined ? "" : ownWords(error.cause)
+export const wordsOf = (failure: unknown): string => wordsTo(failure, deepestPart)
+
+const deepestPart = 3
+
+const wordsTo = (failure: unknown, depth: number): string => {
+  let said = ownWords(failure, depth)
+  for (const error of causes(failure)) {
+    if (!isError(error) || readOr(() => saysAll in error, true)) break
+    const cause = causeOf(error)
+    const more = cause === undefined ? "" : ownWords(cause, depth)
     if (!said.includes(more)) said += `: ${more}`
   }
   return said
 }
 
-const ownWords = (failure: unknown): string => {
-  if (!isError(failure)) return String(failure)
-  return failure.message || partsOf(failure) || String("code" in failure ? failure.code : failure.name)
-}
+const ownWords = (failure: unknown, depth: number): string =>
+  readOr(() => {
+    if (!isError(failure)) return String(failure)
+    return String(failure.message || partsOf(failure, depth) || ("code" in failure ? failure.code : failure.name))
+  }, "a failure that can't be read")
 
 /** Of several failures at once, as where a name has several addresses, Node itself says nothing. */
-const partsOf = (failure: object): string =>
-  "errors" in failure && Array.isArray(failure.errors) ? [...new Set(failure.errors.map(wordsOf))].join("; ") : ""
+const partsOf = (failure: object, depth: number): string =>
+  depth > 0 && "errors" in failure && Array.isArray(failure.errors)
+    ? [...new Set(failure.errors.slice(0, mostParts).map((part) => wordsTo(part, depth - 1)))].join("; ")
+    : ""
+
+const mostParts = 10
 
 /** In one line: a line of a log is read, searched and counted as one. @internal */
-export const oneLine = (words: string): string => words.replace(/\s*\n\s*/g, " ").trim()
+export const oneLine = (words: string): string =>
+  words.split("\n").map((line) => line.trim()).filter((line) => line !== "").join(" ")

@@ -229,6 +229,39 @@ describe("R4 whenFull \"fail\"", () => {
       assert.isTrue(Exit.isSuccess(yield* Effect.exit(suspending)))
     }))
 
+  it.scoped("R4 R18 a caller who comes after an outage that ended during a suspend has no more time for it", () =>
+    Effect.gen(function*() {
+      const connect = (id: number) => id === 1 ? failTransiently : id === 2 ? slow("2 seconds") : ok
+      const fake = new FakeResource({ connect })
+      const limits = { maxsize: 1, maxoverflow: 1, suspendTimeout: "20 seconds" } as const
+      const pool = yield* makePool({ ...fake.options, ...failing, ...limits })
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust("600 millis")
+      assert.strictEqual(fake.dials, 2)
+      yield* Effect.fork(pool.suspend)
+      yield* TestClock.adjust("20500 millis")
+      const late = yield* Caller.ask(pool)
+      yield* TestClock.adjust("200 millis")
+      assert.deepInclude(late.failure, { waited: 200, limit: "maxwait" })
+    }))
+
+  it.scoped("R4 a caller who is owed no connection any more after a shrink is refused in time", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id === 1 ? ok : hang })
+      const limits = { maxsize: 3, maxoverflow: 3, connectTimeout: "20 seconds" } as const
+      const pool = yield* makePool({ ...fake.options, ...failing, ...limits })
+      yield* Caller.ask(pool)
+      const early = yield* Caller.ask(pool)
+      yield* TestClock.adjust("150 millis")
+      const late = yield* Caller.ask(pool)
+      yield* TestClock.adjust("60 millis")
+      yield* pool.resize({ maxsize: 1, maxoverflow: 1 })
+      yield* TestClock.adjust(0)
+      assert.deepInclude(early.failure, { waited: 210 })
+      yield* TestClock.adjust("140 millis")
+      assert.deepInclude(late.failure, { waited: 200 })
+    }))
+
   it.scoped("maxWaiting refuses at once all the same", () =>
     Effect.gen(function*() {
       const limits = { maxsize: 1, maxoverflow: 1, maxWaiting: 1 }

@@ -115,6 +115,11 @@ export class Outage<E> {
     this.delays = undefined
   }
 
+  /** For those who wait, time has stood still. */
+  stoodStill(from: number, to: number): void {
+    if (this.until < Infinity) this.until += to - Math.max(from, Math.min(this.until, to))
+  }
+
   stop(): void {
     this.retry?.unsafeInterruptAsFork(FiberId.none)
     this.incidents.stop()

@@ -468,7 +468,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private resume(suspendedAt: number, now: number): void {
     this.waiters.stoodStill(suspendedAt, now)
-    this.outage.until += now - suspendedAt
+    this.outage.stoodStill(suspendedAt, now)
     this.timekeeper.start(now)
     this.serve(now)
   }

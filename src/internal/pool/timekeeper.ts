@@ -40,7 +40,11 @@ export class Timekeeper<A, E> {
 
   /** Watches over a new waiter. */
   watch(waiter: Waiter<A, E>): void {
-    const lateAt = waiter.since + this.settings.limits.full.limitMillis
+    const { limits: { full, owed }, share } = this.settings
+    const { alone, sharers } = this.waiters
+    // It is the last in the queue. This only saves looking through those before it: for 20,000 who come at once.
+    const isOwed = this.pool.owed() * share >= alone * share + sharers
+    const lateAt = waiter.since + (isOwed ? owed : full).limitMillis
     this.nextLateAt = Math.min(this.nextLateAt, lateAt)
     this.alarm.arm(waiter.due ? lateAt : Math.min(lateAt, this.nextLook))
   }
@@ -112,6 +116,7 @@ export class Timekeeper<A, E> {
       }
     }
     this.nextLateAt = next
+    this.alarm.arm(next)
     return hasRefused
   }
 }
