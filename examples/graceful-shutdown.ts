@@ -87,10 +87,7 @@ const request = (path: string) =>
 const expect = (what: string, { status }: Response, expected: number) =>
   status === expected
     ? Console.log(`${what}: ${status}`)
-    : Effect.sync(() => {
-      console.error(`${what}: ${status}, and not ${expected}`)
-      process.exit(1)
-    })
+    : Effect.dieMessage(`${what}: ${status}, and not ${expected}`)
 
 const play = Effect.gen(function*() {
   const pool = yield* PgPool.PgPool
