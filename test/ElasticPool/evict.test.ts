@@ -222,6 +222,94 @@ describe("R19 an eviction in the midst of another", () => {
     }))
 })
 
+describe("R19 a newer one that stands by, and leaves by itself", () => {
+  it.scoped("R19 the last good connection is kept while connects fail", () =>
+    Effect.gen(function*() {
+      for (const isAsked of [false, true]) {
+        const fake = new FakeResource()
+        const pool = yield* makePool({ ...fake.options, maxsize: 2, maxoverflow: 4 })
+        const held = yield* Caller.ask(pool)
+        yield* pool.evict()
+        yield* settle
+        const newer = yield* Caller.ask(pool)
+        assert.strictEqual(newer.value?.id, 2)
+        fake.connect = failTransiently
+        yield* pool.invalidate(newer.value!)
+        yield* newer.release
+        const waits = yield* Caller.ask(pool)
+        yield* TestClock.adjust("1 second")
+        if (isAsked) yield* pool.evict()
+        yield* held.release
+        assert.strictEqual(waits.value?.id, 1)
+        yield* waits.release
+        assert.deepStrictEqual(fake.open, [1])
+        fake.connect = ok
+        yield* TestClock.adjust("10 seconds")
+        assert.lengthOf(fake.open, 1)
+        assert.notInclude(fake.open, 1)
+      }
+    }))
+
+  it.scoped("R19 none goes while connects fail, though another one stands by, and it goes on by itself", () =>
+    Effect.gen(function*() {
+      for (const isAskedAgain of [false, true]) {
+        const { fake, pool } = yield* idlePool(1)
+        const held = yield* Caller.ask(pool)
+        yield* pool.evict()
+        yield* TestClock.adjust("100 millis")
+        fake.connect = failTransiently
+        const newer = yield* Caller.ask(pool)
+        const waits = yield* Caller.ask(pool)
+        yield* TestClock.adjust("10 seconds")
+        assert.isTrue(waits.isWaiting)
+        if (isAskedAgain) yield* pool.evict()
+        yield* held.release
+        assert.strictEqual(waits.value?.id, 1)
+        yield* waits.release
+        yield* newer.release
+        yield* TestClock.adjust("10 seconds")
+        assert.deepStrictEqual(fake.open, [1, 2])
+        fake.connect = ok
+        yield* TestClock.adjust("10 seconds")
+        assert.notInclude(fake.open, 1)
+        assert.isNotEmpty(fake.open)
+      }
+    }))
+
+  it.scoped("R10 R19 the next one is not opened before the old one comes back, and then that goes", () =>
+    Effect.gen(function*() {
+      const { fake, pool } = yield* idlePool(1, { ...limits, minsize: 1, idleTimeout: "1 second" })
+      const held = yield* Caller.ask(pool)
+      yield* pool.evict()
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(fake.opened, [1, 2])
+      assert.deepStrictEqual(fake.open, [1])
+      yield* held.release
+      assert.deepStrictEqual(fake.open, [1])
+      yield* TestClock.adjust("100 millis")
+      assert.deepStrictEqual(fake.open, [3])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(fake.open, [3])
+    }))
+
+  it.scoped("R19 one that is always in use is replaced all the same", () =>
+    Effect.gen(function*() {
+      const { fake, pool } = yield* idlePool(1, { ...limits, maxwait: "1 hour", maxsize: 1, idleTimeout: "1 second" })
+      let held = yield* Caller.ask(pool)
+      yield* pool.evict()
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(fake.open, [1])
+      for (let i = 0; i < 5; i++) {
+        const next = yield* Caller.ask(pool)
+        yield* held.release
+        held = next
+        yield* TestClock.adjust("200 millis")
+      }
+      assert.notInclude(fake.open, 1)
+      assert.deepInclude(yield* pool.stats, { waiting: 0 })
+    }))
+})
+
 describe("R19 where no permit is free", () => {
   it.scoped("R19 one that is idle goes first, one after the other", () =>
     Effect.gen(function*() {

@@ -40,8 +40,10 @@ export class Evictor<A> {
   /** Those that are to be replaced now, and those whose moment is to come, the next one last. */
   private readonly olds = new Set<Slot<A>>()
   private readonly later: Array<readonly [at: number, slot: Slot<A>]> = []
-  /** So many of them may go: newer ones are open in their place. */
-  private spare = 0
+  /** Newer ones that are open in the place of old ones: for each of them one may go. */
+  private readonly standBys = new Set<Slot<A>>()
+  /** One of these has left by itself. Were the next one opened at once, `idleTimeout` might close it too, and so on. */
+  private hasFaded = false
   /** Those that make room for their successors: one that has gone, and one that is left to run dry. */
   private readonly owed = new Set<Slot<A>>()
   /** The last that went. */
@@ -66,9 +68,10 @@ export class Evictor<A> {
     // Else all of them go anyway, and nothing is opened that nobody waits for.
     if (!this.pool.isOpen()) return
     // Those that stand by are now old themselves: what they are there for goes without a newer one.
-    for (; this.spare > 0; this.spare--) this.replace(this.find((old) => old.isOpen))
+    this.spend(() => this.find(({ isOpen }) => isOpen))
+    this.standBys.clear()
     this.generation++
-    this.hasGivenUp = this.hasWarned = false
+    this.hasGivenUp = this.hasWarned = this.hasFaded = false
     const now = this.env.now()
     for (const slot of this.connections.all) {
       const delay = over * this.env.chance()
@@ -113,6 +116,7 @@ export class Evictor<A> {
     this.later.length = 0
     this.olds.clear()
     this.owed.clear()
+    this.standBys.clear()
   }
 
   /** Whether it is to have a successor that has not opened yet. */
@@ -125,13 +129,13 @@ export class Evictor<A> {
     this.spend()
     const idle = this.find(isIdle)
     // Those that have gone by themselves were just left out.
-    if (this.olds.size === 0) this.spare = 0
+    if (this.olds.size === 0) this.standBys.clear()
     else if (this.pool.outage.active) this.warn()
     if (this.hasGivenUp) return undefined
     const [owed] = this.owed
-    if (owed !== undefined || this.spare > 0 || this.isClosing) return owed
+    if (owed !== undefined || this.standBy() !== undefined || this.isClosing) return owed
     // One that is not kept when it comes back needs none. But one that is shared may never come back.
-    const keeps = this.pool.keeps()
+    const keeps = !this.hasFaded && this.pool.keeps()
     return idle ?? this.find(({ isShared }) => keeps || isShared)
   }
 
@@ -160,15 +164,41 @@ export class Evictor<A> {
   /** Whether this one, which somebody gives back, is to go. */
   claims(slot: Slot<A>): boolean {
     if (this.olds.size === 0 || slot.state === "opening" || !this.olds.has(slot)) return false
-    if (this.spare > 0) this.spare--
+    const newer = this.standBy()
+    if (newer !== undefined) this.standBys.delete(newer)
     else if (this.mayMakeRoom) this.owed.add(slot)
-    else return false
+    else {
+      this.cameBack()
+      return false
+    }
     this.leaves(slot)
     return true
   }
 
+  /** It stays for now. It will go if it has a successor, also if nothing else happens that would have one opened. */
+  private cameBack(): void {
+    if (!this.hasFaded) return
+    this.hasFaded = false
+    this.alarm.arm(this.env.now())
+  }
+
+  /** A newer one in whose place the next old one may go. While connects fail none goes: each may be the last one. */
+  private standBy(): Slot<A> | undefined {
+    if (this.pool.outage.active || this.hasGivenUp) return undefined
+    for (const newer of this.standBys) {
+      if (newer.state !== "closing") return newer
+      this.closing(newer)
+    }
+  }
+
+  /** A connection has left service, for whatever reason. */
+  closing(slot: Slot<A>): void {
+    if (this.standBys.delete(slot)) this.hasFaded = true
+  }
+
   /** A connection has opened. Gives whether it was opened because of an eviction: then that has been seen to. */
-  opened({ generation, successorOf: old }: Slot<A>): boolean {
+  opened(slot: Slot<A>): boolean {
+    const { generation, successorOf: old } = slot
     this.hasGivenUp = false
     // What it succeeds has gone by itself, or is no old one.
     if (old !== undefined && !this.needs(old)) return false
@@ -179,22 +209,23 @@ export class Evictor<A> {
       this.replace(this.find((other) => isIdle(other) && isOlder(other)) ?? this.find(isOlder))
     } else if (old?.state === "idle") this.replace(old)
     else if (this.olds.size > 0) {
-      this.spare++
+      this.standBys.add(slot)
       this.spend()
     }
     return old !== undefined
   }
 
-  /** Those that may go and are not in use go now. Of those that are always in use, as they are shared, one after the other. */
-  private spend(): void {
-    while (this.spare > 0) {
-      const old = this.find(isIdle) ?? this.runsDry()
+  /** For each one that stands by an old one goes, as far as one of these can. */
+  private spend(mayGo = (): Slot<A> | undefined => this.find(isIdle) ?? this.runsDry()): void {
+    for (let newer = this.standBy(); newer !== undefined; newer = this.standBy()) {
+      const old = mayGo()
       if (old === undefined) return
-      this.spare--
+      this.standBys.delete(newer)
       this.replace(old)
     }
   }
 
+  /** Of those that are always in use, as they are shared, one after the other goes. */
   private runsDry(): Slot<A> | undefined {
     if (this.dry?.isOpen === true) return undefined
     let last: Slot<A> | undefined

@@ -399,7 +399,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   closing(slot: Slot<A>): void {
     this.demand.uncover(slot)
     this.connections.closing(slot)
-    if (slot.successorOf !== undefined) this.sweeper.failed(slot.successorOf)
+    this.sweeper.closing(slot)
     if (slot.state === "closing") return
     const isClosing = this.lifecycle.isClosing
     // Nobody fails for that, but the next one is not to follow it on the heels.

@@ -202,6 +202,12 @@ export class Sweeper<A> {
     return true
   }
 
+  /** A connection is not in service any more, or never was. */
+  closing(slot: Slot<A>): void {
+    this.evictor.closing(slot)
+    if (slot.successorOf !== undefined) this.failed(slot.successorOf)
+  }
+
   /** No successor is tried again for now. */
   giveUp(): void {
     this.due.clear()
