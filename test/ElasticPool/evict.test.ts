@@ -612,6 +612,26 @@ describe("R19 evict over a span of time", () => {
       assert.isTrue(fake.open.every((id) => id > 3))
     }))
 
+  it.scoped("R19 however often, each connection has one turn, and those that are closed have none", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource()
+      const state = yield* makeState({ ...fake.options, maxsize: 5, minsize: 0, warm: 5 })
+      yield* settle
+      assert.lengthOf(fake.open, 5)
+      for (let i = 0; i < 100; i++) state.evictor.evict(1000 * 60 * 60)
+      assert.strictEqual(state.evictor["later"].size, 5)
+      state.request(false, (exit) => {
+        assert.ok(Exit.isSuccess(exit))
+        state.invalidate(exit.value.value)
+        state.release(exit.value)
+      })
+      yield* settle
+      assert.strictEqual(state.evictor["later"].size, 4)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(state.evictor["later"].size, 0)
+      assert.isTrue(fake.open.every((id) => id > 5))
+    }))
+
   it.scoped("R9 R19 a connection that expires before its turn expires", () =>
     Effect.gen(function*() {
       const { pool } = yield* idlePool(1, { minsize: 0, expires: "1 minute" })

@@ -37,9 +37,9 @@ interface Pool<A> {
 export class Evictor<A> {
   /** How often all that there was was to be replaced. A connection has the number with which its connect began. */
   generation = 0
-  /** Those that are to be replaced now, and those whose moment is to come, the next one last. */
+  /** Those that are to be replaced now, and those whose moment is to come, the next one first. */
   private readonly olds = new Set<Slot<A>>()
-  private readonly later: Array<readonly [at: number, slot: Slot<A>]> = []
+  private later = new Map<Slot<A>, number>()
   /** Newer ones that are open in the place of old ones: for each of them one may go. */
   private readonly standBys = new Set<Slot<A>>()
   /** One of these has left by itself. Were the next one opened at once, `idleTimeout` might close it too, and so on. */
@@ -73,23 +73,31 @@ export class Evictor<A> {
     this.generation++
     this.hasGivenUp = this.hasWarned = this.hasFaded = false
     const now = this.env.now()
+    const moments: Array<readonly [slot: Slot<A>, at: number]> = []
     for (const slot of this.connections.all) {
-      const delay = over * this.env.chance()
-      if (delay === 0) this.olds.add(slot)
-      else this.later.push([now + delay, slot])
+      if (slot.state === "closing") continue
+      // None goes later than it was to go already.
+      const at = Math.min(now + over * this.env.chance(), this.later.get(slot) ?? Infinity)
+      if (at <= now) this.olds.add(slot)
+      else moments.push([slot, at])
     }
-    this.later.sort(([a], [b]) => b - a)
-    if (this.later.length > 0) this.alarm.arm(this.nextAt)
+    this.later = new Map(moments.sort(([, a], [, b]) => a - b))
+    this.alarm.arm(this.nextAt)
     this.pool.serve()
   }
 
   private get nextAt(): number {
-    return this.later.at(-1)?.[0] ?? Infinity
+    for (const at of this.later.values()) return at
+    return Infinity
   }
 
   private ring(): number {
     const now = this.env.now()
-    while (this.nextAt <= now) this.olds.add(this.later.pop()![1])
+    for (const [slot, at] of this.later) {
+      if (at > now) break
+      this.later.delete(slot)
+      this.olds.add(slot)
+    }
     this.pool.serve()
     return this.nextAt
   }
@@ -113,7 +121,7 @@ export class Evictor<A> {
   /** Nothing is replaced any more. */
   stop(): void {
     this.alarm.stop()
-    this.later.length = 0
+    this.later.clear()
     this.olds.clear()
     this.owed.clear()
     this.standBys.clear()
@@ -193,6 +201,7 @@ export class Evictor<A> {
 
   /** A connection has left service, for whatever reason. */
   closing(slot: Slot<A>): void {
+    this.later.delete(slot)
     if (this.standBys.delete(slot)) this.hasFaded = true
   }
 
