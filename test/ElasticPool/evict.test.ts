@@ -545,6 +545,53 @@ describe("R19 evict with those who share", () => {
       }
     }))
 
+  it.scoped("R19 one whose use never ends is not in the way of the next one, where that has a successor", () =>
+    Effect.gen(function*() {
+      for (const maxoverflow of [2, 6]) {
+        const fake = new FakeResource()
+        const state = yield* makeState({ ...fake.options, maxsize: 2, maxoverflow, closeTimeout: 0 }, {
+          share: 3,
+          canShare: () => true
+        })
+        const held: Array<{ readonly id: number; readonly end: () => void }> = []
+        const ask = () =>
+          state.request(true, (exit) => {
+            assert.ok(Exit.isSuccess(exit))
+            const { value: slot } = exit
+            held.push({ id: slot.value.id, end: () => state.release(slot) })
+          })
+        for (let i = 0; i < 6; i++) ask()
+        yield* settle
+        assert.lengthOf(held, 6)
+        // The first one to go is the one that was given back last: from now on nobody gives it back.
+        const { end, id: stuck } = held.pop()!
+        yield* TestClock.adjust("1 millis")
+        end()
+        const others = held.filter(({ id }) => id !== stuck)
+        const forever = held.filter(({ id }) => id === stuck)
+        held.length = 0
+        state.evictor.evict(0)
+        for (let round = 0; round < 100; round++) {
+          ask()
+          yield* settle
+          for (const one of held.splice(0)) others.push(one)
+          others.shift()?.end()
+          yield* TestClock.adjust("20 millis")
+        }
+        // Without a permit for a successor the next one goes on serving.
+        assert.deepStrictEqual(fake.open.filter((id) => id <= 2), maxoverflow === 2 ? [1, 2] : [stuck])
+        assert.isAtMost(fake.highest, 4)
+        // Those that wait are served by what is given back.
+        for (const one of others.concat(forever)) held.push(one)
+        for (let last = held.pop(); last !== undefined; last = held.pop()) {
+          last.end()
+          yield* settle
+        }
+        yield* TestClock.adjust("1 second")
+        assert.isTrue(fake.open.every((id) => id > 2))
+      }
+    }))
+
   it.scoped("R19 so does one beside as many idle ones as are kept", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()

@@ -48,8 +48,9 @@ export class Evictor<A> {
   private readonly owed = new Set<Slot<A>>()
   /** The last that went. */
   private last: Slot<A> | undefined = undefined
-  /** The one that is shared and left to run dry. */
+  /** The one that is shared and left to run dry, and until when the next one waits for that. */
   private dry: Slot<A> | undefined = undefined
+  private dryUntil = Infinity
   /** No successor is tried until a connect has succeeded. */
   private hasGivenUp = false
   private hasWarned = false
@@ -87,8 +88,8 @@ export class Evictor<A> {
   }
 
   private get nextAt(): number {
-    for (const at of this.later.values()) return at
-    return Infinity
+    for (const at of this.later.values()) return Math.min(at, this.dryUntil)
+    return this.dryUntil
   }
 
   private ring(): number {
@@ -98,6 +99,7 @@ export class Evictor<A> {
       this.later.delete(slot)
       this.olds.add(slot)
     }
+    if (this.dryUntil <= now) this.waitForNoneDry()
     this.pool.serve()
     return this.nextAt
   }
@@ -122,6 +124,7 @@ export class Evictor<A> {
   stop(): void {
     this.alarm.stop()
     this.later.clear()
+    this.waitForNoneDry()
     this.olds.clear()
     this.owed.clear()
     this.standBys.clear()
@@ -154,7 +157,7 @@ export class Evictor<A> {
 
   /** No permit is free: if it can, an old one goes before its successor opens. */
   makeRoom(): void {
-    const old = this.mayMakeRoom ? this.find(isIdle) ?? this.runsDry() : undefined
+    const old = this.mayMakeRoom ? this.find(isIdle) ?? this.runsDryFirst() : undefined
     if (old === undefined) return
     this.owed.add(old)
     this.replace(old)
@@ -242,7 +245,21 @@ export class Evictor<A> {
     for (const old of this.olds) {
       if (old.isShared && (last === undefined || old.lastUsedAt >= last.lastUsedAt)) last = old
     }
+    if (last === undefined) return undefined
+    this.dryUntil = this.env.now() + this.env.reach.cleanupTimeout
+    this.alarm.arm(this.dryUntil)
     return this.dry = last
+  }
+
+  /** The same before its successor is open: only one at a time, as nobody serves in its place, however long that takes. */
+  private runsDryFirst(): Slot<A> | undefined {
+    return this.owed.size === 0 ? this.runsDry() : undefined
+  }
+
+  /** What uses the last one may never end: the next one waits for it no longer. */
+  private waitForNoneDry(): void {
+    this.dry = undefined
+    this.dryUntil = Infinity
   }
 
   private replace(old: Slot<A> | undefined): void {
