@@ -42,7 +42,10 @@ export class Evictor<A> {
   private later = new Map<Slot<A>, number>()
   /** Newer ones that are open in the place of old ones: for each of them one may go. */
   private readonly standBys = new Set<Slot<A>>()
-  /** One of these has left by itself. Were the next one opened at once, `idleTimeout` might close it too, and so on. */
+  /**
+   * One of these has left by itself. Were the next one opened at once, it might be closed as well, and so on: it is opened
+   * when an old one can go.
+   */
   private hasFaded = false
   /** Those that make room for their successors: one that has gone, and one that is left to run dry. */
   private readonly owed = new Set<Slot<A>>()
@@ -145,8 +148,9 @@ export class Evictor<A> {
     if (this.hasGivenUp) return undefined
     const [owed] = this.owed
     if (owed !== undefined || this.standBy() !== undefined || this.isClosing) return owed
+    if (this.hasFaded) return idle
     // One that is not kept when it comes back needs none. But one that is shared may never come back.
-    const keeps = !this.hasFaded && this.pool.keeps()
+    const keeps = this.pool.keeps()
     return idle ?? this.find(({ isShared }) => keeps || isShared)
   }
 
@@ -206,6 +210,7 @@ export class Evictor<A> {
   closing(slot: Slot<A>): void {
     this.later.delete(slot)
     if (this.standBys.delete(slot)) this.hasFaded = true
+    if (slot === this.dry) this.waitForNoneDry()
   }
 
   /** A connection has opened. Gives whether it was opened because of an eviction: then that has been seen to. */
@@ -260,6 +265,7 @@ export class Evictor<A> {
   private waitForNoneDry(): void {
     this.dry = undefined
     this.dryUntil = Infinity
+    this.hasFaded = false
   }
 
   private replace(old: Slot<A> | undefined): void {
