@@ -235,6 +235,7 @@ const failing = { whenFull: "fail", acquireTimeout: 30_000 } as const
 const base: WorldOptions = { ...calm, maxsize: 1, maxoverflow: 1, cleanupTimeout: 120, closeTimeout: 300 }
 const well: ConnectPlan = { end: "ok", delay: 0, uninterruptible: false, closeDelay: 0, closeDies: false }
 const take = { do: "take", by: "use", hold: undefined, fails: false } as const
+const join = { do: "take", by: "sharing", hold: undefined, again: 0 } as const
 const advance = (millis: number): Command => ({ do: "advance", millis })
 const resize = (maxsize: number, more: number) => ({ do: "resize", maxsize, more, isInterrupted: false }) as const
 /** A fiber that yields at each of its first operations. */
@@ -409,6 +410,17 @@ const found: { readonly [whatWasWrong: string]: ReadonlyArray<Schedule> } = {
       [take, 0],
       [{ do: "evict", over: 250 }, Infinity],
       [advance(1000), 0]
+    ],
+    ending: "calm"
+  }],
+  "the newer one that stood by for one that is shared was not kept, and was opened again at once, for ever": [{
+    options: { ...base, share: 2, maxoverflow: 4, maxwait: 200, warm: 1 },
+    commands: [
+      [{ ...join, again: 1 }, Infinity],
+      [join, Infinity],
+      [join, Infinity],
+      [advance(4000), Infinity],
+      [{ do: "evict", over: 0 }, Infinity]
     ],
     ending: "calm"
   }]
