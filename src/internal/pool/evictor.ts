@@ -32,6 +32,9 @@ interface Pool<A> {
  *
  * Where no permit is free one of them goes first, and its successor is owed. While connects fail none goes.
  *
+ * One that is shared takes nobody new and runs dry. The next one waits for that, but no longer than `cleanupTimeout` if its
+ * own successor is open.
+ *
  * @internal
  */
 export class Evictor<A> {
