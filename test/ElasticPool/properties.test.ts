@@ -423,6 +423,14 @@ const found: { readonly [whatWasWrong: string]: ReadonlyArray<Schedule> } = {
       [{ do: "evict", over: 0 }, Infinity]
     ],
     ending: "calm"
+  }],
+  "after a shrink the room that an evicted one had made was waited for in vain": [{
+    options: { ...base, share: 2, maxwait: 200, warm: 1 },
+    commands: [[resize(4, 0), Infinity], [take, Infinity], [join, Infinity], [resize(1, 0), Infinity], [
+      { do: "evict", over: 0 },
+      0
+    ]],
+    ending: "calm"
   }]
 }
 

@@ -164,10 +164,17 @@ export class Evictor<A> {
 
   /** No permit is free: if it can, an old one goes before its successor opens. */
   makeRoom(): void {
+    if (this.hasLostRoom) this.owed.delete(this.gone!)
     const old = this.mayMakeRoom ? this.find(isIdle) ?? this.runsDryFirst() : undefined
     if (old === undefined) return
     this.owed.add(old)
     this.replace(old)
+  }
+
+  /** Whether the permit of the one that has gone is neither free nor in use for a connect: after a shrink. */
+  private get hasLostRoom(): boolean {
+    const { all, opening } = this.connections
+    return this.gone !== undefined && !all.has(this.gone) && opening.size === 0 && this.pool.lacksRoom()
   }
 
   private get mayMakeRoom(): boolean {
