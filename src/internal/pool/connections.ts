@@ -1,7 +1,7 @@
 /** @internal */
 import * as Predicate from "effect/Predicate"
+import { LinkedList } from "./linkedList.js"
 import type { Slot } from "./slot.js"
-import { SlotList } from "./slotList.js"
 
 /**
  * The pool's books of its connections: all that hold a permit, those that are ready, and which value is whose.
@@ -13,7 +13,7 @@ export class Connections<A> {
   /** Those that are being opened, in the order in which they were begun. */
   readonly opening = new Set<Slot<A>>()
   /** Those that are ready: the last one was used last. */
-  readonly idle = new SlotList<A>()
+  readonly idle = new LinkedList<Slot<A>>()
   private readonly byValue = new Map<A, Slot<A>>()
   /** What was said to be broken before its connect was known to have succeeded. */
   private readonly stillborn = new WeakSet<object>()

@@ -1,8 +1,8 @@
 /** @internal */
 import type { Time } from "./alarm.js"
+import { LinkedList } from "./linkedList.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
-import { SlotList } from "./slotList.js"
 
 /**
  * How long callers wait at `maxsize`, and overflow connections for callers: by the fixed rule, or by a forecast.
@@ -100,7 +100,7 @@ export class Forecast implements Patience {
   private connectTime = 0
   private loanTime: number | undefined = undefined
   /** Connections in use that are expected back, the one from which nothing was heard for longest first. */
-  private readonly young = new SlotList<unknown>()
+  private readonly young = new LinkedList<Slot<unknown>>()
   /** How many loans of theirs are out. */
   private expected = 0
   /** Callers before the latest, who came at `askedAt`: those of the last `window`, weighted by age. */

@@ -6,6 +6,7 @@ import { oneLine } from "../words.js"
 import type { Time } from "./alarm.js"
 import { Alarm } from "./alarm.js"
 import { LineLimit } from "./lineLimit.js"
+import { LinkedList } from "./linkedList.js"
 
 /** The lines about single loans; what they leave out is counted in one line more. */
 const linesPerMinute = 10
@@ -16,8 +17,8 @@ export type Borrower = Fiber.RuntimeFiber<unknown, unknown>
 /** A loan that is watched. @internal */
 export class Held<A> {
   /** Those that began before and after it, of those that are not late. */
-  previous: Held<A> | undefined = undefined
-  next: Held<A> | undefined = undefined
+  earlier: Held<A> | undefined = undefined
+  later: Held<A> | undefined = undefined
   isLate = false
   /** Whether the log has it that it is late. */
   isTold = false
@@ -36,8 +37,8 @@ export class Held<A> {
  * @internal
  */
 export class Leaks<A> {
-  private oldest: Held<A> | undefined = undefined
-  private newest: Held<A> | undefined = undefined
+  /** Those that are not late. */
+  private readonly loans = new LinkedList<Held<A>>()
   private readonly alarm: Alarm
   private readonly limit = new LineLimit(linesPerMinute)
   /** What has got no line. */
@@ -61,17 +62,14 @@ export class Leaks<A> {
   watch(value: A, borrower: Borrower): Held<A> | undefined {
     if (this.hasStopped) return undefined
     const held = new Held(value, borrower, this.time.now())
-    held.previous = this.newest
-    if (this.newest === undefined) this.oldest = held
-    else this.newest.next = held
-    this.newest = held
+    this.loans.push(held)
     this.alarm.arm(held.since + this.threshold)
     return held
   }
 
   /** It ends. */
   end(held: Held<A>): void {
-    if (!held.isLate) return this.remove(held)
+    if (!held.isLate) return this.loans.remove(held)
     if (this.hasStopped) return
     const now = this.time.now()
     if (!held.isTold || !this.limit.take(now)) return this.leaveOut("back", now)
@@ -86,23 +84,16 @@ export class Leaks<A> {
     this.sayLeftOut()
   }
 
-  private remove(held: Held<A>): void {
-    if (held.previous === undefined) this.oldest = held.next
-    else held.previous.next = held.next
-    if (held.next === undefined) this.newest = held.previous
-    else held.next.previous = held.previous
-    held.previous = held.next = undefined
-  }
-
   private ring(): number {
     const now = this.time.now()
     if (now >= this.countDueAt) this.sayLeftOut()
-    while (this.oldest !== undefined && this.oldest.since + this.threshold <= now) this.isLate(this.oldest, now)
-    return Math.min(this.countDueAt, (this.oldest?.since ?? Infinity) + this.threshold)
+    const { loans } = this
+    while (loans.first !== undefined && loans.first.since + this.threshold <= now) this.isLate(loans.first, now)
+    return Math.min(this.countDueAt, (loans.first?.since ?? Infinity) + this.threshold)
   }
 
   private isLate(held: Held<A>, now: number): void {
-    this.remove(held)
+    this.loans.remove(held)
     held.isLate = true
     held.isTold = this.limit.take(now)
     if (!held.isTold) return this.leaveOut("late", now)
