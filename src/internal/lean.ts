@@ -2,9 +2,8 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import * as Predicate from "effect/Predicate"
 import { AsyncResource } from "node:async_hooks"
-import { saysAll } from "./words.js"
+import { isReadable } from "./words.js"
 
 /**
  * The async context of now (`AsyncLocalStorage`, and what tracers keep there): what comes of an event of a socket would
@@ -44,7 +43,7 @@ export const finallyDo = <A, E, R>(self: Effect.Effect<A, E, R>, finalizer: () =
  * @internal
  */
 export const failHere = <E>(cause: Cause.Cause<E>): Effect.Effect<never, E> =>
-  Cause.isFailType(cause) && Predicate.hasProperty(cause.error, saysAll)
+  Cause.isFailType(cause) && isReadable(cause.error)
     ? Effect.fail(cause.error)
     : Effect.failCause(cause)
 

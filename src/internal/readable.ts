@@ -36,9 +36,6 @@ export const readable = <C extends ErrorClass>(Base: C): C => {
   return Readable as unknown as C
 }
 
-/** @internal */
-export const isReadable = (error: unknown): boolean => isError(error) && saysAll in error
-
 /**
  * The same, and the cause is not printed: the headline has its words. `console.log`, Node where it ends, and
  * `Cause.pretty` all look with `in` whether there is one. That is the one thing that they are told otherwise: whoever

@@ -38,6 +38,9 @@ const causeOf = (error: unknown): unknown => readOr(() => (error as { readonly c
 /** Marks an error of ours, whose message has the words of its causes. @internal */
 export const saysAll = Symbol.for("effect-pgpool/saysAll")
 
+/** @internal */
+export const isReadable = (error: unknown): error is Error => isError(error) && readOr(() => saysAll in error, false)
+
 /** What a failure says of itself and of its causes, in a few words, and nothing of it twice. @internal */
 export const wordsOf = (failure: unknown): string => wordsTo(failure, deepestPart)
 
@@ -46,7 +49,7 @@ const deepestPart = 3
 const wordsTo = (failure: unknown, depth: number): string => {
   let said = ownWords(failure, depth)
   for (const error of causes(failure)) {
-    if (!isError(error) || readOr(() => saysAll in error, true)) break
+    if (!isError(error) || isReadable(error)) break
     const cause = causeOf(error)
     const more = cause === undefined ? "" : ownWords(cause, depth)
     if (!said.includes(more)) said += `: ${more}`

@@ -1,7 +1,8 @@
 /** @internal */
 import { SqlError } from "@effect/sql/SqlError"
 import * as Predicate from "effect/Predicate"
-import { headlineOnly, isReadable, readable } from "../readable.js"
+import { headlineOnly, readable } from "../readable.js"
+import { isReadable } from "../words.js"
 
 // A process may have two copies of this package: errors of the other one are known by these.
 const connectFailed = Symbol.for("effect-pgpool/ConnectFailed")

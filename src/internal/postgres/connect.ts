@@ -165,7 +165,6 @@ const prepare = (target: Target, session: Session): Effect.Effect<void, SqlError
     if (target.onConnect === undefined) return
     const lease = new Lease(session)
     yield* Effect.suspend(() => target.onConnect!(lease)).pipe(
-      // It is no failure of the statement that the connection is for.
       Effect.catchAllCause((cause) => Effect.failCause(onConnectFailed(cause))),
       Effect.ensuring(Effect.sync(() => lease.end()))
     )

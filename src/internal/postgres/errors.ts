@@ -32,23 +32,24 @@ export const headline = (message: string): SqlError => {
 }
 
 /** @internal */
-export const connectError = (cause: unknown): SqlError =>
-  new ConnectFailed({ cause, message: `Failed to connect: ${describe(cause)}` })
+export const connectError = (cause: unknown, what = ""): SqlError =>
+  new ConnectFailed({ cause, message: `Failed to connect: ${what}${describe(cause)}` })
+
+/** It is no failure of the statement that the connection is for. */
+const behind = (error: unknown): unknown => error instanceof SqlError ? error.cause : error
 
 /** What ended a connect, whatever that is: also a defect of the user's `onConnect`. @internal */
 export const asConnectError = (cause: Cause.Cause<SqlError>): SqlError => {
   if (Cause.isInterruptedOnly(cause)) return connectError(new Error("its own onConnect, or password, interrupted it"))
   const error = Cause.squash(cause)
-  return error instanceof ConnectFailed ? error : connectError(error instanceof SqlError ? error.cause : error)
+  return error instanceof ConnectFailed ? error : connectError(behind(error))
 }
 
 /** Without its name this would look like a fault of the server, or of the URL. @internal */
-export const onConnectFailed = (cause: Cause.Cause<unknown>): Cause.Cause<SqlError> => {
-  if (Cause.isInterruptedOnly(cause)) return cause as Cause.Cause<never>
-  const error = Cause.squash(cause)
-  const reason = error instanceof SqlError ? error.cause : error
-  return Cause.fail(new ConnectFailed({ cause: reason, message: `Failed to connect: onConnect: ${describe(reason)}` }))
-}
+export const onConnectFailed = (cause: Cause.Cause<unknown>): Cause.Cause<SqlError> =>
+  Cause.isInterruptedOnly(cause)
+    ? cause as Cause.Cause<never>
+    : Cause.fail(connectError(behind(Cause.squash(cause)), "onConnect: "))
 
 /** @internal */
 export const withHint = (error: SqlError, hint: string | undefined): SqlError =>
