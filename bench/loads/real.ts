@@ -13,15 +13,13 @@ import type { Section } from "../report.js"
 import { table } from "../report.js"
 import type { Load, Times } from "../simulate/world.js"
 import { arrivals, chance, constant, timesOf } from "../simulate/world.js"
-import { excess } from "./rule.js"
+import { excess, waits } from "./rule.js"
 
 interface Place {
   readonly name: string
   readonly url: string
   readonly options?: PgPool.PgPoolOptions
 }
-
-const waits = { auto: "auto", fixed: 200, none: 0 } as const
 
 /** How long each statement holds its connection, in milliseconds: so long that two processors can serve all of them. */
 const statement = 20

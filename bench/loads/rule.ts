@@ -1,6 +1,9 @@
 /** The rule: with auto nobody waits longer than with the better of the two by more than a tenth. */
 import type { Times } from "../simulate/world.js"
 
+/** By what each of the three is had. */
+export const waits = { auto: "auto", fixed: 200, none: 0 } as const
+
 export const tenth = 1.1
 
 /** Milliseconds by which more nobody sees, and by which the clock, which has whole ones, may be wrong. */

@@ -5,9 +5,8 @@ import type { Figures } from "../simulate/world.js"
 import { World } from "../simulate/world.js"
 import type { Cell } from "./grid.js"
 import { connects, maxoverflow, shapes, sizes } from "./grid.js"
-import { excess } from "./rule.js"
+import { excess, waits } from "./rule.js"
 
-const waits = { auto: "auto", fixed: 200, none: 0 } as const
 type Wait = keyof typeof waits
 
 type Played = Pick<Cell, "load" | "maxsize" | "options">
