@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigError, ConfigProvider, Context, Effect, Exit, Layer, Redacted, Stream } from "effect"
 import { PgPool, PgPoolLayer } from "effect-pgpool"
 import { inject, vi } from "vitest"
-import { makePool, serverUrl, uniqueName } from "../support/pgPool.js"
+import { makePool, serverUrl, serverVariables, uniqueName } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
 type Options = PgPool.PgPoolOptions
@@ -255,13 +255,6 @@ describe("PgPoolLayer", () => {
       Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(entries))))
     )
   const url = new URL(inject("pgUrl"))
-  const separate = {
-    PGHOST: url.hostname,
-    PGPORT: url.port,
-    PGUSER: url.username,
-    PGPASSWORD: url.password,
-    PGDATABASE: url.pathname.slice(1)
-  }
 
   it.scopedLive("from DATABASE_URL, which wins over PG*", () =>
     Effect.gen(function*() {
@@ -272,7 +265,7 @@ describe("PgPoolLayer", () => {
 
   it.scopedLive("from PG*", () =>
     Effect.gen(function*() {
-      const sql = Context.get(yield* build(separate), PgClient.PgClient)
+      const sql = Context.get(yield* build(serverVariables), PgClient.PgClient)
       assert.deepStrictEqual(yield* sql`SELECT current_user AS name`, [{ name: url.username }])
       assert.deepInclude(sql.config, { host: url.hostname, port: Number(url.port), database: "postgres" })
     }))
@@ -281,7 +274,7 @@ describe("PgPoolLayer", () => {
     Effect.gen(function*() {
       const app = uniqueName()
       const context = yield* build({
-        ...separate,
+        ...serverVariables,
         PGPOOL_MAXSIZE: "1",
         PGPOOL_MAXWAIT: "10 millis",
         PGPOOL_MAXOVERFLOW: "2",
@@ -344,7 +337,7 @@ describe("PgPoolLayer", () => {
   it.scopedLive("PGPOOL_MAXWAIT: by default \"auto\", which opens what is needed at once, and a duration waits", () =>
     Effect.gen(function*() {
       for (const [maxwait, opening] of [[{}, 4], [{ PGPOOL_MAXWAIT: "1 minute" }, 2]] as const) {
-        const context = yield* build({ ...separate, PGPOOL_MAXSIZE: "2", ...maxwait })
+        const context = yield* build({ ...serverVariables, PGPOOL_MAXSIZE: "2", ...maxwait })
         const pool = Context.get(context, PgPool.PgPool)
         yield* Effect.forEach(Array.from({ length: 4 }), () => Effect.forkScoped(pool.use(() => Effect.void)))
         yield* Effect.yieldNow()
@@ -355,7 +348,7 @@ describe("PgPoolLayer", () => {
   it.scopedLive("PGPOOL_WHEN_FULL=fail", () =>
     Effect.gen(function*() {
       const limits = { PGPOOL_MAXSIZE: "1", PGPOOL_MAXOVERFLOW: "1", PGPOOL_MAXWAIT: "10" }
-      const context = yield* build({ ...separate, ...limits, PGPOOL_WHEN_FULL: "fail" })
+      const context = yield* build({ ...serverVariables, ...limits, PGPOOL_WHEN_FULL: "fail" })
       const pool = Context.get(context, PgPool.PgPool)
       yield* pool.get
       assert.deepInclude(yield* Effect.flip(pool.use(() => Effect.void)), { _tag: "PoolExhausted", limit: "maxwait" })

@@ -6,7 +6,7 @@ import { PgPool, PgPoolLayer } from "effect-pgpool"
 import * as Pg from "pg"
 import { afterEach, beforeEach, inject, vi } from "vitest"
 import { decodeTarget } from "../../src/internal/postgres/config.js"
-import { serverUrl, uniqueName } from "../support/pgPool.js"
+import { serverUrl, serverVariables, uniqueName } from "../support/pgPool.js"
 
 type Options = PgPool.PgPoolOptions
 
@@ -284,13 +284,6 @@ describe("PgPool.layerFromEnv(options)", () => {
     Layer.build(PgPool.layerFromEnv(options)).pipe(
       Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(entries))))
     )
-  const separate = {
-    PGHOST: server.hostname,
-    PGPORT: server.port,
-    PGUSER: server.username,
-    PGPASSWORD: server.password,
-    PGDATABASE: server.pathname.slice(1)
-  }
 
   it.scopedLive("a password as an Effect, onConnect and transforms, with all the rest from the environment", () =>
     Effect.gen(function*() {
@@ -306,7 +299,7 @@ describe("PgPool.layerFromEnv(options)", () => {
       }
       const wrong = new URL(server)
       wrong.password = "wrong"
-      for (const place of [{ DATABASE_URL: wrong.href }, { ...separate, PGPASSWORD: "wrong" }]) {
+      for (const place of [{ DATABASE_URL: wrong.href }, { ...serverVariables, PGPASSWORD: "wrong" }]) {
         const context = yield* build(options, { ...place, PGPOOL_MAXSIZE: "3", PGPOOL_APPLICATION_NAME: app })
         const sql = Context.get(context, PgClient.PgClient)
         assert.deepStrictEqual(
@@ -334,13 +327,17 @@ describe("PgPool.layerFromEnv(options)", () => {
       const contexts = [
         yield* build({ url: serverUrl }, elsewhere),
         yield* build({ url: serverUrl }, { DATABASE_URL: "no url", ...elsewhere }),
-        yield* build({ hosts: [`${server.hostname}:${server.port}`] }, { ...separate, PGHOST: "a,b", PGPORT: "1,2" }),
-        yield* build({ host: server.hostname }, { ...separate, PGHOST: "nowhere.invalid" })
+        yield* build({ hosts: [`${server.hostname}:${server.port}`] }, {
+          ...serverVariables,
+          PGHOST: "a,b",
+          PGPORT: "1,2"
+        }),
+        yield* build({ host: server.hostname }, { ...serverVariables, PGHOST: "nowhere.invalid" })
       ]
       for (const context of contexts) {
         assert.deepStrictEqual(yield* Context.get(context, PgClient.PgClient)`SELECT 1 AS one`, [{ one: 1 }])
       }
-      const socket = yield* build({ path: "/run/nowhere/.s.PGSQL.5433" }, separate)
+      const socket = yield* build({ path: "/run/nowhere/.s.PGSQL.5433" }, serverVariables)
       assert.deepInclude(Context.get(socket, PgClient.PgClient).config, { host: "/run/nowhere", port: 5433 })
     }))
 

@@ -13,6 +13,12 @@ export { eventually, pause, uniqueName } from "./server.js"
 
 export const serverUrl = Redacted.make(inject("pgUrl"))
 
+/** The same as variables of the environment, as libpq and everybody else names them. */
+export const serverVariables = (() => {
+  const { hostname, password, pathname, port, username } = new URL(Redacted.value(serverUrl))
+  return { PGHOST: hostname, PGPORT: port, PGUSER: username, PGPASSWORD: password, PGDATABASE: pathname.slice(1) }
+})()
+
 /** A session of one's own on a server, by default that of the run. */
 export const watch = (url: Redacted.Redacted = serverUrl): Effect.Effect<Server, never, Scope.Scope> => watchServer(url)
 
