@@ -9,9 +9,9 @@
 import * as Data from "effect/Data"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import type { ServerError } from "./internal/postgres/codes.js"
-import { ConnectFailed, isHeldBack, isServerError, leavesOutcomeOpen } from "./internal/postgres/codes.js"
-import { isPermanent } from "./internal/postgres/permanent.js"
+import type { ServerError } from "./internal/postgres/errors/codes.js"
+import { ConnectFailed, isHeldBack, isServerError, leavesOutcomeOpen } from "./internal/postgres/errors/codes.js"
+import { isPermanent } from "./internal/postgres/errors/permanent.js"
 import { readable } from "./internal/readable.js"
 import { causes, wordsOf } from "./internal/words.js"
 

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Data, Effect, Option } from "effect"
 import { PgError, PoolError } from "effect-pgpool"
 import type { PoolStats } from "effect-pgpool/PoolStats"
-import { connectError } from "../src/internal/postgres/errors.js"
+import { connectError } from "../src/internal/postgres/errors/errors.js"
 import { eventually, makePool, makeTable, makeWarmPool, serverUrl } from "./support/pgPool.js"
 import * as Proxy from "./support/proxy.js"
 

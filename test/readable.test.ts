@@ -5,7 +5,7 @@ import type { Scope } from "effect"
 import { ElasticPool, PgError, PoolError } from "effect-pgpool"
 import { inspect } from "node:util"
 import * as Pg from "pg"
-import { connectError, noHost, noPassword, withHint } from "../src/internal/postgres/errors.js"
+import { connectError, noHost, noPassword, withHint } from "../src/internal/postgres/errors/errors.js"
 import { makePool, makeTable, serverUrl } from "./support/pgPool.js"
 import { freePort } from "./support/program.js"
 

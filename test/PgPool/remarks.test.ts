@@ -5,7 +5,7 @@ import { Cause, Config, ConfigError, ConfigProvider, Context, Effect, Either, La
 import { PgPool, PgPoolLayer } from "effect-pgpool"
 import * as Pg from "pg"
 import { afterEach, beforeEach, inject, vi } from "vitest"
-import { decodeTarget } from "../../src/internal/postgres/config.js"
+import { decodeTarget } from "../../src/internal/postgres/config/target.js"
 import { serverUrl, serverVariables, uniqueName } from "../support/pgPool.js"
 
 type Options = PgPool.PgPoolOptions

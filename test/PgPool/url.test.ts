@@ -8,7 +8,7 @@ import { join } from "node:path"
 import * as Pg from "pg"
 import * as ConnectionString from "pg-connection-string"
 import { vi } from "vitest"
-import { decodeTarget } from "../../src/internal/postgres/config.js"
+import { decodeTarget } from "../../src/internal/postgres/config/target.js"
 import { makePool, serverUrl, uniqueName, watch } from "../support/pgPool.js"
 import { makeFolder } from "../support/program.js"
 

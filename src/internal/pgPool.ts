@@ -1,0 +1,144 @@
+/** @internal */
+import type * as Reactivity from "@effect/experimental/Reactivity"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Scope from "effect/Scope"
+import type * as Api from "../PgPool.js"
+import { fromState, makeDrain, makeState, orDie, use } from "./elasticPool.js"
+import { ioClock } from "./ioClock.js"
+import type { BadOption } from "./options.js"
+import { decodePool } from "./options.js"
+import { lease, makeClient } from "./postgres/client/client.js"
+import type { Pool } from "./postgres/client/pooled.js"
+import * as Env from "./postgres/config/env.js"
+import type { Origin } from "./postgres/config/remarks.js"
+import { fromEnvironment } from "./postgres/config/remarks.js"
+import type { Target } from "./postgres/config/target.js"
+import { decodeTarget } from "./postgres/config/target.js"
+import { connect, reset, stillRuns } from "./postgres/connect/connect.js"
+import { asSqlError, connectError } from "./postgres/errors/errors.js"
+import { isPermanent } from "./postgres/errors/permanent.js"
+import { Lease } from "./postgres/lease/lease.js"
+import type { Session } from "./postgres/session/session.js"
+import { Strays } from "./postgres/session/strays.js"
+import { warnOfUnits } from "./units.js"
+
+/** @internal */
+export const TypeId: Api.TypeId = Symbol.for("effect-pgpool/PgPool") as Api.TypeId
+
+/** @internal */
+export const make = (
+  options: Api.PgPoolOptions
+): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.flatMap(orDie(decode(options)), (target) => open(options, target))
+
+/** @internal */
+export const makeConfig = (
+  config: Config.Config.Wrap<Api.PgPoolOptions>
+): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.flatMap(Config.unwrap(config), (options) => makeOrFail(options, (option) => option))
+
+/** @internal */
+export const makeFromEnv = (
+  given: Api.PgPoolOptions
+): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> => {
+  const nameOf = (option: string) => given[option as keyof Api.PgPoolOptions] === undefined ? Env.keyOf(option) : option
+  return Effect.flatMap(Env.options(given), (options) => makeOrFail(options, nameOf, fromEnvironment(given)))
+}
+
+const makeOrFail = (
+  options: Api.PgPoolOptions,
+  nameOf: (option: string) => string,
+  origin?: Origin
+): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> => {
+  const target = decode(options, origin)
+  return Either.isRight(target)
+    ? open(options, target.right, nameOf)
+    : Effect.fail(ConfigError.InvalidData([nameOf(target.left.option)], target.left.message))
+}
+
+/** The options of the connections; those of the pool have been looked at too, before anything is built. */
+type Decoded = Omit<Target, "clock" | "strays">
+
+const decode = (options: Api.PgPoolOptions, origin?: Origin): Either.Either<Decoded, BadOption> =>
+  Either.flatMap(decodeTarget(options, origin), (target) =>
+    Either.map(
+      decodePool({ ...options, connectTimeout: target.connectTimeout }),
+      ({ acquireTimeout }) => ({ ...target, turnTimeout: acquireTimeout })
+    ))
+
+/** Fails with the last connect error, or for want of any, once `connectTimeout` has passed. */
+const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<void, SqlError> => {
+  const onTimeout = () => {
+    const failure = state.outage.reason ??
+      new Cause.TimeoutException(`no connection within connectTimeout (${connectTimeout} ms)`)
+    return failure instanceof SqlError ? failure : connectError(failure)
+  }
+  return Effect.asVoid(Effect.scoped(lease(state))).pipe(
+    Effect.mapError(asSqlError),
+    Effect.interruptible,
+    Effect.timeoutFail({ duration: connectTimeout, onTimeout }),
+    Effect.withClock(ioClock)
+  )
+}
+
+const open = (
+  options: Api.PgPoolOptions,
+  decoded: Decoded,
+  nameOf?: (option: string) => string
+): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.gen(function*() {
+    const strays = new Strays(() => state.settings.maxoverflow, (session) => stillRuns(target, session))
+    const target: Target = { ...decoded, clock: yield* Effect.clock, strays }
+    yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(warning), { discard: true })
+    yield* warnOfUnits(options, nameOf)
+    const state: Pool = yield* makeState<Session, SqlError, never>({
+      ...options,
+      connectTimeout: target.connectTimeout,
+      acquire: Effect.tap(connect(target, (session) => state.lost(session)), (session) =>
+        Effect.sync(() => {
+          session.onShareable = () => state.shareable(session)
+        })),
+      check: (session) => session.ping,
+      reset: (session) => reset(target, session),
+      needsReset: (session) => target.reset === "session" || !session.isClean,
+      isTransient: (error) => !isPermanent(error),
+      isPermanent,
+      ioClock
+    }, {
+      share: target.multiplex,
+      canShare: (session) => session.canShare,
+      released: (session) => session.released,
+      describe: ({ processId }) => `server process ${processId === 0 ? "unknown" : processId}`,
+      reach: target.reach
+    })
+    const { closeListen, ...face } = yield* makeClient(state, target, options)
+    if (options.eager === true) yield* connectOnce(state, target)
+    const { evict, resize, resume, stats, suspend } = fromState(state)
+    const get = lease(state)
+    return {
+      [TypeId]: TypeId,
+      ...face,
+      get,
+      use: (f) =>
+        use(state, (session, loan) => {
+          const connection = new Lease(session)
+          loan.onEnd = () => connection.end()
+          return f(connection)
+        }),
+      invalidate: (connection) =>
+        Effect.sync(() => {
+          if (connection instanceof Lease) state.invalidate(connection.session)
+        }),
+      resize,
+      evict,
+      drain: makeDrain(state, closeListen),
+      suspend,
+      resume,
+      stats
+    }
+  })

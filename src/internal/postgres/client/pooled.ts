@@ -1,0 +1,131 @@
+/** @internal */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import type { AsyncResource } from "node:async_hooks"
+import { awaiting } from "../../effects.js"
+import { borrowerOf, Loan } from "../../elasticPool.js"
+import { ioClock } from "../../ioClock.js"
+import type { ElasticPoolState } from "../../pool/pool.js"
+import type { Slot } from "../../pool/slot.js"
+import type { Query } from "../driver/query.js"
+import { asSqlError, isNotSent, mostRetries, queryTimedOut } from "../errors/errors.js"
+import type { Session } from "../session/session.js"
+
+/** @internal */
+export type Pool = ElasticPoolState<Session, SqlError>
+
+/**
+ * Runs one statement on a connection of the pool. Its fiber is suspended once, for the wait and for the answer: the
+ * statement is sent in the moment that it is handed a connection, and the connection given back with the answer, so
+ * that the next one's statement is on its way before this caller has even seen its own rows.
+ *
+ * @internal
+ */
+export const pooled = <A>(pool: Pool, query: Query): Effect.Effect<A, SqlError> =>
+  awaiting<A, SqlError>((resume, context) => {
+    const run = new PooledStatement<A>(pool, query, resume, context)
+    run.take()
+    return () => run.interrupt()
+  })
+
+class PooledStatement<A> {
+  /** Ends what is under way: the wait, or the statement. */
+  private leave = (): void => {}
+  private deadline: Fiber.RuntimeFiber<void> | undefined = undefined
+  private isOver = false
+  private retries = mostRetries
+  private readonly shares: boolean
+  private readonly borrower: ReturnType<typeof borrowerOf>
+
+  constructor(
+    private readonly pool: Pool,
+    private readonly query: Query,
+    private readonly resume: (exit: Exit.Exit<A, SqlError>) => void,
+    /** In which it is sent too: what instruments `pg` looks there for whose statement it is. */
+    private readonly context: AsyncResource
+  ) {
+    this.shares = pool.settings.share > 1 && isShareable(query)
+    this.borrower = borrowerOf(pool)
+  }
+
+  take(): void {
+    const waiter = this.pool.request(this.shares, (taken) => {
+      if (Exit.isSuccess(taken)) this.context.runInAsyncScope(this.send, this, taken.value)
+      else this.end(Exit.failCause(Cause.map(taken.cause, asSqlError)))
+    })
+    if (waiter?.queued === true) this.leave = () => this.pool.leave(waiter)
+  }
+
+  private send(slot: Slot<Session>): void {
+    const session = slot.value
+    // Lost after it was handed over: that is as good as none.
+    if (!session.isAlive) {
+      this.pool.release(slot)
+      return this.take()
+    }
+    const loan = new Loan(this.pool, slot, this.borrower)
+    const request = session.send<A>(
+      session.prepared(this.query),
+      { onInterrupt: "cancel", isShared: this.shares, isWrite: this.shares && !reads.test(this.query.text) },
+      (answer) => {
+        loan.end()
+        this.answered(answer)
+      }
+    )
+    this.leave = () => {
+      request.abandon()
+      // The connection's own fiber sees to what is still in flight (R16); but others may be behind it on a shared one.
+      if (!this.shares) loan.end()
+    }
+    const { queryTimeout } = session.target
+    if (queryTimeout < Infinity) this.watch(queryTimeout)
+  }
+
+  private answered(answer: Exit.Exit<A, SqlError>): void {
+    if (this.isOver) return
+    // It has done nothing yet, so another session may have it.
+    if (this.retries > 0 && Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause))) {
+      this.retries--
+      this.deadline?.unsafeInterruptAsFork(FiberId.none)
+      return this.take()
+    }
+    this.end(answer)
+  }
+
+  /** R24. */
+  private watch(queryTimeout: number): void {
+    const timedOut = Effect.sync(() => {
+      this.leave()
+      this.end(Exit.fail(queryTimedOut(queryTimeout)))
+    })
+    this.deadline = Effect.runFork(Effect.withClock(Effect.delay(timedOut, queryTimeout), ioClock))
+  }
+
+  interrupt(): void {
+    this.leave()
+    this.end(Exit.interrupt(FiberId.none))
+  }
+
+  private end(exit: Exit.Exit<A, SqlError>): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.deadline?.unsafeInterruptAsFork(FiberId.none)
+    this.resume(exit)
+  }
+}
+
+/**
+ * Whether others may have their statements on the same session. What could change the session, or has several statements
+ * in one, may not: somebody else's would run in its transaction, or with its settings.
+ */
+const isShareable = ({ text, values }: Query): boolean =>
+  shareable.test(text) && (values.length > 0 || !/;\s*\S/.test(text))
+
+const shareable = /^\s*(select|insert|update|delete|merge|with|values|table)\b/i
+
+/** What does no harm if it begins after its caller has gone. */
+const reads = /^\s*(select|values|table)\b/i

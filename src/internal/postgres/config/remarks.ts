@@ -1,0 +1,94 @@
+/** @internal */
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import { isDeepStrictEqual } from "node:util"
+import * as Pg from "pg"
+import type { PgPoolOptions } from "../../../PgPool.js"
+import type { Host } from "./hosts.js"
+import { labelOf } from "./hosts.js"
+import type { FromUrl } from "./url.js"
+
+/** How the options came here, for what is said about them. @internal */
+export interface Origin {
+  /** What nobody has said who has not said where the server is. */
+  readonly unsaid: string
+  /** Whether an option was given in order to win over the URL. */
+  readonly isMeantToWin: (option: string) => boolean
+}
+
+/** @internal */
+export const fromProgram: Origin = {
+  unsaid: "Neither url nor host is given, nor is PGHOST set (DATABASE_URL is read by PgPoolLayer only)",
+  isMeantToWin: () => false
+}
+
+/** @internal */
+export const fromEnvironment = (given: PgPoolOptions): Origin => ({
+  unsaid: "Neither DATABASE_URL nor PGHOST is set",
+  isMeantToWin: (option) => given.url === undefined && given[option as keyof PgPoolOptions] !== undefined
+})
+
+interface Place {
+  readonly host: Host
+  readonly database: string | undefined
+  readonly username: string | undefined
+}
+
+/**
+ * Says where the server is looked for, if nobody has said where it is: mostly a variable was not set then, and all that
+ * there would be is an outage.
+ *
+ * @internal
+ */
+export const unsaidPlace = (
+  options: PgPoolOptions,
+  { database, host, username }: Place,
+  { unsaid }: Origin
+): string | undefined => {
+  const isSaid = (["url", "host", "hosts", "port", "path", "stream", "database"] as const)
+    .some((option) => Boolean(options[option]))
+  const isSet = ["PGHOST", "PGPORT", "PGDATABASE"].some((key) => Boolean(process.env[key]))
+  if (isSaid || isSet || Pg.defaults.host !== "localhost") return undefined
+  const user = username || process.env["PGUSER"] || Pg.defaults.user || "none"
+  const name = database || Pg.defaults.database || user
+  return `${unsaid}: the pool looks for the server at ${labelOf(host.name, host.port)}, database ${name}, user ${user}`
+}
+
+/**
+ * Names the options beside which a URL says something else. With `PgClient.layer` they have no effect, and nobody could
+ * tell. No value is shown: one is a password.
+ *
+ * @internal
+ */
+export const besideUrl = (
+  options: PgPoolOptions,
+  url: FromUrl,
+  socket: string | undefined,
+  { isMeantToWin }: Origin
+): ReadonlyArray<string> => {
+  const { applicationName, database, host, password, port, ssl, username } = options
+  const pairs: { readonly [K in keyof PgPoolOptions]: readonly [option: unknown, url: unknown] } = {
+    host: [host, url.host],
+    port: [port?.toString(), url.port?.toString()],
+    path: [socket, url.host],
+    database: [database, url.database],
+    username: [username, url.user],
+    // An Effect is there to win.
+    password: [Redacted.isRedacted(password) ? Redacted.value(password) : undefined, url.password],
+    ssl: [tlsOf(ssl), tlsOf(url.ssl)],
+    applicationName: [applicationName, url.applicationName]
+  }
+  const names = Object.entries(pairs).flatMap(([name, [option, url]]) =>
+    option === undefined || url === undefined || isDeepStrictEqual(option, url) || isMeantToWin(name) ? [] : name
+  )
+  return names.length === 0 ? [] : [
+    `The URL says something else than ${list.format(names)} beside it: here the options win, with PgClient.layer the ` +
+    "URL does"
+  ]
+}
+
+const list = new Intl.ListFormat("en", { type: "conjunction" })
+
+/** In full, so that two that mean the same are the same. */
+const tlsOf = (ssl: unknown): unknown =>
+  ssl === true || Predicate.isRecord(ssl) ? { rejectUnauthorized: true, ...(ssl === true ? {} : ssl) } : ssl

@@ -1,0 +1,41 @@
+/** @internal */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import type * as Pg from "pg"
+import { ioClock } from "../../ioClock.js"
+import type { Target } from "../config/target.js"
+import { isFatal, isServerError } from "../errors/codes.js"
+
+/** What is asked of a session. */
+interface Session {
+  readonly client: { readonly connection: Pg.Connection }
+  readonly target: Target
+  /** Calls back when the server is ready again, or the session has ended. */
+  onceReady(listener: () => void): void
+  destroy(): void
+}
+
+/**
+ * Gives a session up that stays open after the server has said its last words: a statement would wait for more of them
+ * for ever. Not at once, as some poolers say FATAL of a statement, and go on with the session.
+ *
+ * @internal
+ */
+export const endAfterLastWords = (session: Session): void => {
+  session.client.connection.on("errorMessage", (message: unknown) => {
+    if (!isServerError(message) || !isFatal(message)) return
+    const answered = Deferred.unsafeMake<void>(FiberId.none)
+    session.onceReady(() => Deferred.unsafeDone(answered, Exit.void))
+    Deferred.await(answered).pipe(
+      Effect.timeoutTo({
+        duration: session.target.reach.cleanupTimeout,
+        onSuccess: () => {},
+        onTimeout: () => session.destroy()
+      }),
+      Effect.withClock(ioClock),
+      Effect.runFork
+    )
+  })
+}

@@ -1,0 +1,210 @@
+/** @internal */
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Stream from "effect/Stream"
+import type * as Pg from "pg"
+import { LeaseEnded, TransactionDoomed } from "../../../PgError.js"
+import type { PgConnection } from "../../../PgPool.js"
+import type { Query } from "../driver/query.js"
+import { sqlFailure } from "../errors/codes.js"
+import { statementError, transformedRows } from "../errors/errors.js"
+import type { Sender } from "../session/request.js"
+import type { Session } from "../session/session.js"
+import { LeasedClient } from "./leasedClient.js"
+import * as SessionStream from "./stream.js"
+import type { Holder, Restore } from "./turn.js"
+import { Turn } from "./turn.js"
+
+type Params = ReadonlyArray<unknown>
+type Rows = ReadonlyArray<any>
+type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
+type OneOrMany = Pg.QueryResult | Array<Pg.QueryResult>
+
+/** Statements without parameters go by the simple protocol, others by the extended one. */
+const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((one) => one.rows) : result.rows
+
+const transformed = (result: Effect.Effect<OneOrMany, SqlError>, transformRows: TransformRows) => {
+  const rows = Effect.map(result, rowsOf)
+  return transformRows === undefined ? rows : Effect.flatMap(rows, (rows) => transformedRows(rows, transformRows))
+}
+
+/**
+ * The statements of a `SqlConnection`, given a way to run one.
+ *
+ * @internal
+ */
+export abstract class Statements implements Connection {
+  abstract run<A>(statement: Query): Effect.Effect<A, SqlError>
+
+  abstract executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError>
+
+  execute(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
+    return transformed(this.run({ text: sql, values: params }), transformRows)
+  }
+
+  executeRaw(sql: string, params: Params): Effect.Effect<unknown, SqlError> {
+    return this.run({ text: sql, values: params })
+  }
+
+  executeValues(sql: string, params: Params): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
+    return Effect.map(this.run<OneOrMany>({ text: sql, values: params, rowMode: "array" }), rowsOf)
+  }
+
+  executeUnprepared(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
+    return transformed(this.run({ text: sql, values: params, isUnprepared: true }), transformRows)
+  }
+}
+
+/**
+ * The right to use one session, until it is ended: a reserved connection, or one transaction on it. Statements of
+ * several fibers run one after the other. What comes after the end fails and never touches the session's next borrower
+ * (R15).
+ *
+ * @internal
+ */
+export class Lease extends Statements implements PgConnection, Sender {
+  /** Its own user is done, whatever has become of what is around it. */
+  hasEnded = false
+  private doom: TransactionDoomed | undefined = undefined
+  private readonly turn: Turn
+  /** Made when somebody asks for it. */
+  private leased: LeasedClient | undefined = undefined
+
+  constructor(
+    readonly session: Session,
+    /** What a transaction was begun on: a connection, or the transaction around it. */
+    protected readonly outer?: Lease
+  ) {
+    super()
+    this.turn = new Turn(session.target)
+  }
+
+  /** Dead afterwards as all the rest, also where it was taken before. */
+  get pg(): Pg.Client {
+    if (!this.isAlive) throw new LeaseEnded()
+    this.leased ??= new LeasedClient(this.session.client)
+    return this.leased.client
+  }
+
+  get processId(): number {
+    return this.session.processId
+  }
+
+  get isAlive(): boolean {
+    return !this.hasEnded && this.outer?.isAlive !== false
+  }
+
+  /** Why nothing may be sent any more. */
+  get refusal(): SqlError | undefined {
+    if (this.hasEnded) return statementError(new LeaseEnded())
+    return this.endedByHand ?? this.doomed ?? this.outer?.refusal
+  }
+
+  /** A statement of the transaction itself has ended it: what follows would not be in it. */
+  get endedByHand(): SqlError | undefined {
+    if (this.outer === undefined || !this.session.isOutside) return undefined
+    this.doom ??= new TransactionDoomed({ reason: "EndedByHand" })
+    return this.doomed
+  }
+
+  end(): void {
+    // The transaction inside would go on without what is around it.
+    if (this.outer !== undefined && this.turn.holder === "nested transaction") {
+      this.doom ??= new TransactionDoomed({ reason: "NestedTransactionOpen" })
+    }
+    this.hasEnded = true
+    this.leased?.end()
+  }
+
+  /** Why a transaction whose body went well can't be committed. */
+  get doomed(): SqlError | undefined {
+    return this.doom === undefined ? undefined : sqlFailure({ cause: this.doom, message: this.doom.message })
+  }
+
+  /**
+   * Has the connection for `holder` alone from the moment that it is its turn until `release`. It takes it on the spot if
+   * it can. Must run uninterruptibly: only the wait is restored.
+   */
+  take(holder: Holder, restore: Restore): Effect.Effect<void, SqlError> {
+    return this.turn.takeNow(holder)
+      ? this.begin()
+      : Effect.flatMap(this.turn.wait(holder, restore), () => this.begin())
+  }
+
+  private begin(): Exit.Exit<void, SqlError> {
+    const { refusal } = this
+    if (refusal === undefined) return Exit.void
+    this.release()
+    return Exit.fail(refusal)
+  }
+
+  release(): void {
+    this.turn.release()
+  }
+
+  /** Who had its turn has ended, and what it did is being undone until the release. */
+  beginUndo(): void {
+    this.turn.holder = "rollback"
+  }
+
+  get isUndoing(): boolean {
+    return this.turn.holder === "rollback"
+  }
+
+  private inTurn<A>(effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.zipRight(
+        this.take("statement", restore),
+        Effect.matchCauseEffect(restore(effect), {
+          onFailure: (cause) => {
+            this.release()
+            this.failed(cause)
+            return Effect.failCause(cause)
+          },
+          onSuccess: (a) => {
+            this.release()
+            return Effect.succeed(a)
+          }
+        })
+      )
+    )
+  }
+
+  /** Told how what was sent has failed. */
+  failed(_cause: Cause.Cause<unknown>): void {}
+
+  /** Told what is to be sent. */
+  protected sends(_text: string): void {}
+
+  run<A>(statement: Query): Effect.Effect<A, SqlError> {
+    this.sends(statement.text)
+    // Between its turn and the moment of sending a statement may have to wait for a cancel to settle.
+    return this.inTurn(this.session.statement<A>(statement, this))
+  }
+
+  /** A statement was interrupted after it was sent: nobody knows what it did. */
+  onCutOff(): void {
+    if (this.outer !== undefined) this.doom ??= new TransactionDoomed({ reason: "StatementInterrupted" })
+  }
+
+  executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
+    this.sends(sql)
+    const rows = { session: this.session, sql, params, transformRows, sender: this }
+    const portal = SessionStream.portal({ ...rows, inTurn: (page) => this.inTurn(page) })
+    if (this.outer !== undefined) return portal
+    const cursor = SessionStream.cursor({ ...rows, inTurn: (page) => Effect.suspend(() => this.refusal ?? page) })
+    return Stream.unwrapScoped(
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(this.take("stream", restore), () =>
+          // A transaction that the user began by hand.
+          this.session.isInTransaction
+            ? Effect.sync(() => (this.release(), portal))
+            // Outside a transaction a portal ends with its request, so nothing may come in between.
+            : Effect.as(Effect.addFinalizer(() => Effect.sync(() => this.release())), cursor))
+      )
+    )
+  }
+}

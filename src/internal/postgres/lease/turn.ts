@@ -1,0 +1,87 @@
+/** @internal */
+import type { SqlError } from "@effect/sql/SqlError"
+import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import { ConnectionBusy } from "../../../PgError.js"
+import { sqlFailure } from "../errors/codes.js"
+
+/** Who can have a connection for itself. All but a statement and a rollback may in turn wait for somebody else. @internal */
+export type Holder = "statement" | "rollback" | ConnectionBusy["holder"]
+
+/** @internal */
+export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** How long one waits for the others. @internal */
+export interface Patience {
+  /** In milliseconds of `clock`, the policy clock of the pool (R14). */
+  readonly turnTimeout: number
+  readonly clock: Clock.Clock
+}
+
+/**
+ * The turn of the fibers that share a connection: first come, first served (R23).
+ *
+ * Not a `Semaphore`: a newcomer could pass those who wait there, and one that is interrupted just when it was served
+ * would keep the permit for ever.
+ *
+ * @internal
+ */
+export class Turn {
+  holder: Holder | undefined = undefined
+  /** Made when somebody waits: most leases have one fiber only. */
+  private waiters: Map<Deferred.Deferred<void>, Holder> | undefined = undefined
+
+  constructor(private readonly patience: Patience) {}
+
+  takeNow(holder: Holder): boolean {
+    if (this.holder !== undefined) return false
+    this.holder = holder
+    return true
+  }
+
+  /**
+   * For who could not take it. Must run uninterruptibly: only the wait is restored, and a turn that came all the same is
+   * given back.
+   */
+  wait(holder: Holder, restore: Restore): Effect.Effect<void, SqlError> {
+    const turn = Deferred.unsafeMake<void>(FiberId.none)
+    this.waiters ??= new Map()
+    this.waiters.set(turn, holder)
+    return Effect.onError(restore(this.await(turn)), () => Effect.sync(() => this.leave(turn)))
+  }
+
+  release(): void {
+    const next = this.waiters?.entries().next().value
+    this.holder = next?.[1]
+    if (next === undefined) return
+    this.waiters?.delete(next[0])
+    Deferred.unsafeDone(next[0], Exit.void)
+  }
+
+  private leave(turn: Deferred.Deferred<void>): void {
+    if (this.waiters?.delete(turn) !== true) this.release()
+  }
+
+  private await(turn: Deferred.Deferred<void>, waited = 0): Effect.Effect<void, SqlError> {
+    const { clock, turnTimeout } = this.patience
+    return Effect.interruptible(Deferred.await(turn)).pipe(
+      // It ends also where the caller can't be interrupted.
+      Effect.timeoutOption(turnTimeout),
+      Effect.withClock(clock),
+      Effect.flatMap((came) => {
+        if (Option.isSome(came) || this.waiters?.has(turn) !== true) return Effect.void
+        const { holder } = this
+        // These end by themselves: one may wait for many.
+        if (holder === undefined || holder === "statement" || holder === "rollback") {
+          return this.await(turn, waited + turnTimeout)
+        }
+        const cause = new ConnectionBusy({ holder, waited: waited + turnTimeout, limitMillis: turnTimeout })
+        return Effect.fail(sqlFailure({ cause, message: cause.message }))
+      })
+    )
+  }
+}

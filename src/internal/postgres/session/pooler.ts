@@ -1,0 +1,68 @@
+/** @internal */
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import type { Target } from "../config/target.js"
+import { ask } from "./ask.js"
+import type { Session } from "./session.js"
+
+/**
+ * The server process that answers now. A server itself begins a session by naming the one that will serve it; where
+ * another one answers, there is a pooler in between, which may give each transaction another session of the server.
+ *
+ * @internal
+ */
+export const servingProcess = (session: Session): Effect.Effect<number, SqlError> =>
+  Effect.map(ask(session, "SELECT pg_backend_pid()"), Number)
+
+/** Pools behind a pooler that has last said that it can't reach the server. */
+const unreached = new WeakSet<Target>()
+
+/** @internal */
+export const heldBack = (target: Target): void => void unreached.add(target)
+
+/**
+ * PgBouncer lets clients in while it can't reach the server, and fails what they ask for. Then a session is of no use
+ * before something was answered: so a connect fails, and is tried again as in any outage (R18).
+ *
+ * @internal
+ */
+export const reachServer = (target: Target, session: Session): Effect.Effect<void, SqlError> =>
+  Effect.suspend(() =>
+    unreached.has(target) ? Effect.map(session.ping, () => void unreached.delete(target)) : Effect.void
+  )
+
+/** Whose first session has been looked at: one is enough. */
+const checked = new WeakSet<Target>()
+
+/**
+ * Says in the log, once for each pool, that there is a pooler, if an option was given that it may break. Nothing is
+ * asked where there is none.
+ *
+ * @internal
+ */
+export const warnOfPooler = (target: Target, session: Session): Effect.Effect<void, SqlError> =>
+  Effect.suspend(() => {
+    const options = sessionOptions(target)
+    if (options.length === 0 || checked.has(target)) return Effect.void
+    checked.add(target)
+    return servingProcess(session).pipe(
+      Effect.flatMap((process) => process === session.processId ? Effect.void : warning(options.join(", "))),
+      // What is no PostgreSQL may not know that function.
+      Effect.catchIf(() => session.isAlive, () => Effect.void)
+    )
+  })
+
+/** @internal */
+export const warning = (what: string): Effect.Effect<void> =>
+  Effect.logWarning(
+    `There is a pooler between this pool and the server. Its mode can't be seen from here: ${what} needs one that ` +
+      `gives each client a session of the server for itself (PgBouncer: pool_mode = session).`
+  )
+
+/** Options that are about the session, and not about a transaction. */
+const sessionOptions = ({ onConnect, prepare, reset, settings }: Target): ReadonlyArray<string> => [
+  ...(settings === undefined ? [] : ["statementTimeout, lockTimeout or idleInTransactionTimeout"]),
+  ...(reset === "session" ? ["reset: \"session\""] : []),
+  ...(prepare === 0 ? [] : ["prepare (or PgBouncer 1.21 with max_prepared_statements)"]),
+  ...(onConnect === undefined ? [] : ["what onConnect sets"])
+]
