@@ -8,8 +8,8 @@ import * as Schedule from "effect/Schedule"
 import { wordsOf } from "../words.js"
 import type { Time } from "./alarm.js"
 import { Incidents } from "./incidents.js"
+import { ConnectTimedOut } from "./life.js"
 import type { Resource } from "./settings.js"
-import { ConnectTimedOut } from "./slot.js"
 
 /** In milliseconds: no more than two logins a second that are refused for good (R18). */
 const perRefusedLogin = 500

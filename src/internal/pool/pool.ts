@@ -14,14 +14,16 @@ import { Evictor } from "./evictor.js"
 import type { Patience } from "./forecast.js"
 import { makePatience } from "./forecast.js"
 import { Leaks } from "./leaks.js"
+import type { Owner } from "./life.js"
+import { connectBrokenOff, life } from "./life.js"
 import { Lifecycle } from "./lifecycle.js"
 import type { Refusal } from "./limits.js"
 import { classify, Outage } from "./outage.js"
 import { Permits } from "./permits.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import { Sharing } from "./sharing.js"
-import type { Order, Owner, State } from "./slot.js"
-import { connectBrokenOff, life, Slot } from "./slot.js"
+import type { Command, State } from "./slot.js"
+import { Slot } from "./slot.js"
 import { Sweeper } from "./sweeper.js"
 import { Tally } from "./tally.js"
 import { Timekeeper } from "./timekeeper.js"
@@ -360,9 +362,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.sweeper.watch(slot)
   }
 
-  private instruct(slot: Slot<A>, order: Exclude<Order, "retire">): void {
+  private instruct(slot: Slot<A>, command: Exclude<Command, "retire">): void {
     this.enter(slot, "checking")
-    slot.give(order)
+    slot.give(command)
   }
 
   // --- retire ----------------------------------------------------------------------------------------------------

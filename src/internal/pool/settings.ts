@@ -1,9 +1,9 @@
 /** @internal */
 import type * as Schedule from "effect/Schedule"
 import type { Time } from "./alarm.js"
+import type { Actions } from "./life.js"
 import type { WaitLimits } from "./limits.js"
 import type { Reach } from "./reach.js"
-import type { Actions } from "./slot.js"
 
 /**
  * The decoded options of the generic pool. Durations are in milliseconds, and `Infinity` is off.

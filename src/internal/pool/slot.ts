@@ -1,16 +1,10 @@
 /** @internal */
-import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
 import type { CloseReason } from "../../PoolStats.js"
-import { awaitAtMost, leaveAfter } from "./deadlines.js"
-import type { Reach } from "./reach.js"
 import type { Waiter } from "./waiters.js"
 
 /** The part of a connection's life after which a successor is opened (R9). */
@@ -20,7 +14,7 @@ const renewedAfter = 0.975
 export type State = "opening" | "idle" | "busy" | "checking" | "closing"
 
 /** What a connection's own fiber can be told to do. @internal */
-export type Order = "check" | "reset" | "retire"
+export type Command = "check" | "reset" | "retire"
 
 /**
  * The pool's record of one connection, from the moment a connect is due until its permit is back.
@@ -66,9 +60,10 @@ export class Slot<A> {
   /** Those before and after it in its list. */
   earlier: Slot<A> | undefined = undefined
   later: Slot<A> | undefined = undefined
-  private timedOut: ConnectTimedOut | undefined = undefined
-  private endOfWait: ((why: ConnectTimedOut) => void) | undefined = undefined
-  private order = Deferred.unsafeMake<Order>(FiberId.none)
+  /** The `connectTimeout` that its connect has taken. */
+  private timedOutAfter: number | undefined = undefined
+  private endOfWait: ((connectTimeout: number) => void) | undefined = undefined
+  private command = Deferred.unsafeMake<Command>(FiberId.none)
 
   constructor(
     /** The connection that this one was opened to renew. */
@@ -115,167 +110,24 @@ export class Slot<A> {
 
   /** Its connect has taken as long as it may: nobody waits for that any longer. */
   timeOut(connectTimeout: number): void {
-    this.timedOut = new ConnectTimedOut(connectTimeout)
-    this.endOfWait?.(this.timedOut)
+    this.timedOutAfter = connectTimeout
+    this.endOfWait?.(connectTimeout)
   }
 
   /** Calls `end` when that happens, or has happened. */
-  onTimeOut(end: (why: ConnectTimedOut) => void): void {
+  onTimeOut(end: (connectTimeout: number) => void): void {
     this.endOfWait = end
-    if (this.timedOut !== undefined) end(this.timedOut)
+    if (this.timedOutAfter !== undefined) end(this.timedOutAfter)
   }
 
-  give(order: Order): void {
-    Deferred.unsafeDone(this.order, Exit.succeed(order))
+  give(command: Command): void {
+    Deferred.unsafeDone(this.command, Exit.succeed(command))
   }
 
-  readonly nextOrder: Effect.Effect<Order> = Effect.suspend(() =>
-    Effect.map(Deferred.await(this.order), (order) => {
-      this.order = Deferred.unsafeMake(FiberId.none)
-      return order
+  readonly nextCommand: Effect.Effect<Command> = Effect.suspend(() =>
+    Effect.map(Deferred.await(this.command), (command) => {
+      this.command = Deferred.unsafeMake(FiberId.none)
+      return command
     })
   )
 }
-
-/**
- * What a connection's fiber does to the connection. The effects need nothing: their services are provided.
- *
- * @internal
- */
-export interface Actions<A, E> {
-  readonly acquire: Effect.Effect<A, E, Scope.Scope>
-  readonly check: (a: A) => Effect.Effect<unknown, unknown>
-  readonly reset: (a: A) => Effect.Effect<unknown, unknown>
-  /**
-   * Waits until the other side has let go of what was closed, or as long as is right: until then its permit is in use.
-   * Where the pool closes, what of it can be interrupted is.
-   */
-  readonly released: (a: A) => Effect.Effect<unknown, unknown>
-}
-
-/**
- * What a connection's fiber tells the pool.
- *
- * @internal
- */
-export interface Owner<A, E> {
-  readonly opened: (slot: Slot<A>, value: A) => void
-  readonly openFailed: (slot: Slot<A>, cause: Cause.Cause<E>) => void
-  /** A check or a reset has succeeded. */
-  readonly ready: (slot: Slot<A>) => void
-  /** It was found dead or silent: others may be so too (R19). */
-  readonly lost: (value: A) => void
-  /** Always told, once, before it is closed. */
-  readonly closing: (slot: Slot<A>) => void
-}
-
-/** What the life of a connection needs of its pool. @internal */
-export interface Surroundings {
-  readonly ioClock: Clock.Clock
-  readonly reach: Reach
-}
-
-/** A connect took as long as it may. @internal */
-export class ConnectTimedOut extends Cause.TimeoutException {
-  constructor(connectTimeout: number) {
-    super(`the connect took longer than connectTimeout (${connectTimeout} ms)`)
-  }
-}
-
-/** @internal */
-export const connectBrokenOff: Cause.Cause<never> = Cause.die(
-  new Cause.RuntimeException("the fiber of a connection ended before it was open")
-)
-
-/**
- * The life of one connection: open it, follow the pool's orders, close it. It runs in a fiber of its own, which holds
- * the permit, so that a permit is in use exactly as long as its connection. An interrupt or a defect ends it as an order
- * to retire would, wherever it has come to: it is closed.
- *
- * What the user gave us runs in fibers below. They are waited for with a deadline, so that effects which can't be
- * interrupted hold up neither an answer nor the permit: `cleanupTimeout` after their end was asked for they are left
- * behind (R13, R14).
- *
- * @internal
- */
-export const life = <A, E>(
-  slot: Slot<A>,
-  actions: Actions<A, E>,
-  surroundings: Surroundings,
-  owner: Owner<A, E>
-): Effect.Effect<void> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Scope.make(), (scope) => {
-      let connect: Fiber.RuntimeFiber<A, E> | undefined = undefined
-      const service = Effect.gen(function*() {
-        connect = yield* Effect.forkDaemon(restore(Scope.extend(actions.acquire, scope)))
-        const opened = yield* restore(awaitConnect(slot, connect))
-        if (Exit.isFailure(opened)) return owner.openFailed(slot, opened.cause)
-        // Between its end and this step the pool may have given it up.
-        if (slot.state !== "opening") return
-        owner.opened(slot, opened.value)
-        yield* restore(follow(slot, actions, surroundings, owner))
-      })
-      return service.pipe(
-        Effect.ensuring(Effect.sync(() => owner.closing(slot))),
-        Effect.ensuring(Effect.suspend(() => close(slot, scope, connect, actions, surroundings)))
-      )
-    })
-  )
-
-const close = <A, E>(
-  slot: Slot<A>,
-  scope: Scope.CloseableScope,
-  connect: Fiber.RuntimeFiber<A, E> | undefined,
-  actions: Actions<A, E>,
-  { ioClock, reach: { cleanupTimeout } }: Surroundings
-): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const close = Scope.close(scope, Exit.void)
-    const end = connect?.unsafePoll() === null ? Fiber.interrupt(connect) : Effect.void
-    const closed = yield* leaveAfter(Effect.zipRight(end, close), cleanupTimeout, ioClock)
-    const exit = connect?.unsafePoll()
-    // A step of `acquire` that hangs may have opened something before: that goes, whatever becomes of the step.
-    if (exit === null) yield* leaveAfter(close, cleanupTimeout, ioClock)
-    else if (exit?._tag === "Success") yield* Effect.exit(actions.released(exit.value))
-    if (Option.isNone(closed)) yield* leftBehind(slot, cleanupTimeout)
-  })
-
-const leftBehind = <A>({ closeReason }: Slot<A>, cleanupTimeout: number): Effect.Effect<void> =>
-  Effect.logWarning(
-    `A connection (${closeReason}) could not be closed within cleanupTimeout (${Math.round(cleanupTimeout)} ms) ` +
-      "and was left behind"
-  )
-
-/** How it ended. What ends the wait itself does not. */
-const awaitConnect = <A, E>(slot: Slot<A>, connect: Fiber.RuntimeFiber<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
-  Effect.async((resume) => {
-    slot.onTimeOut((why) => resume(Effect.succeed(Exit.die(why))))
-    connect.addObserver((exit) => resume(Effect.succeed(exit)))
-  })
-
-/** Ends when the connection is to be closed. */
-const follow = <A, E>(
-  slot: Slot<A>,
-  actions: Actions<A, E>,
-  { ioClock, reach }: Surroundings,
-  owner: Owner<A, E>
-): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    while (true) {
-      const order = yield* slot.nextOrder
-      if (order === "retire") return
-      const work = yield* Effect.forkDaemon(actions[order](slot.value))
-      const exit = yield* Effect.onError(
-        awaitAtMost(work, reach.cleanupTimeout, ioClock),
-        () => Fiber.interruptFork(work)
-      )
-      const isInTime = Option.isSome(exit)
-      if (isInTime && Exit.isSuccess(exit.value)) owner.ready(slot)
-      else {
-        // A reset that fails may be due to what its borrower did.
-        if (!isInTime || order === "check") owner.lost(slot.value)
-        return yield* Fiber.interruptFork(work)
-      }
-    }
-  })
