@@ -63,6 +63,18 @@ export interface Shareable<A> {
   readonly describe?: (a: A) => string
 }
 
+/**
+ * Starts fibers on the spot with all that is in force here. A pool may be made where nothing can be interrupted, but its
+ * fibers must be.
+ *
+ * @internal
+ */
+export const forkHere = <R>(): Effect.Effect<Fork, never, R> =>
+  Effect.map(Effect.runtime<R>(), (runtime): Fork => {
+    const runFork = Runtime.runFork(runtime)
+    return (effect) => runFork(Effect.interruptible(effect))
+  })
+
 /** @internal */
 export const makeState = <A, E, R>(
   options: Api.ResourceOptions<A, E, R>,
@@ -72,14 +84,11 @@ export const makeState = <A, E, R>(
     const decoded = yield* orDie(decodePool(options))
     // No more can use one at the same time than may use it at all.
     const settings = { ...decoded, share: Math.min(share, decoded.maxUses) }
-    const runtime = yield* Effect.runtime<Exclude<R, Scope.Scope>>()
+    const fork = yield* forkHere<Exclude<R, Scope.Scope>>()
     const clock = yield* Effect.clock
     const random = yield* Effect.random
-    // The runtime that starts the connections' fibers has all that R asks for.
+    // `fork`, which starts the connections' fibers, has all that R asks for.
     const { acquire, check, isPermanent, isTransient, needsReset, reset } = options as Api.ResourceOptions<A, E, never>
-    const runFork = Runtime.runFork(runtime)
-    // The pool may be made where nothing can be interrupted, but its fibers must be.
-    const fork: Fork = (effect) => runFork(Effect.interruptible(effect))
     const timeOf = (clock: Clock.Clock): Time => {
       const steady = monotonic(clock)
       return { clock: steady, now: () => steady.unsafeCurrentTimeMillis(), fork }

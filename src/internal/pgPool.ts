@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../PgPool.js"
-import { fromState, makeDrain, makeState, orDie, use } from "./elasticPool.js"
+import { forkHere, fromState, makeDrain, makeState, orDie, use } from "./elasticPool.js"
 import { ioClock } from "./ioClock.js"
 import type { BadOption } from "./options.js"
 import { decodePool } from "./options.js"
@@ -62,7 +62,7 @@ const makeOrFail = (
 }
 
 /** The options of the connections; those of the pool have been looked at too, before anything is built. */
-type Decoded = Omit<Target, "clock" | "strays">
+type Decoded = Omit<Target, "clock" | "fork">
 
 const decode = (options: Api.PgPoolOptions, origin?: Origin): Either.Either<Decoded, BadOption> =>
   Either.flatMap(decodeTarget(options, origin), (target) =>
@@ -93,7 +93,7 @@ const open = (
 ): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
     const strays = new Strays(() => state.settings.maxoverflow, (session) => stillRuns(target, session))
-    const target: Target = { ...decoded, clock: yield* Effect.clock, strays }
+    const target: Target = { ...decoded, clock: yield* Effect.clock, fork: yield* forkHere<never>() }
     yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(warning), { discard: true })
     yield* warnOfUnits(options, nameOf)
     const state: Pool = yield* makeState<Session, SqlError, never>({
@@ -112,7 +112,7 @@ const open = (
     }, {
       share: target.multiplex,
       canShare: (session) => session.canShare,
-      released: (session) => session.released,
+      released: (session) => session.released(strays),
       describe: ({ processId }) => `server process ${processId === 0 ? "unknown" : processId}`,
       reach: target.reach
     })

@@ -8,9 +8,8 @@ import * as Pg from "pg"
 import type { PgPoolOptions } from "../../../PgPool.js"
 import type { BadOption as BadOptionType } from "../../options.js"
 import { attempt, BadOption, duration, ofType, wholeNumber } from "../../options.js"
+import type { Fork } from "../../pool/alarm.js"
 import { Reach } from "../../pool/reach.js"
-import type { Patience } from "../lease/turn.js"
-import type { Strays } from "../session/strays.js"
 import type { Hosts } from "./hosts.js"
 import { decodeHosts } from "./hosts.js"
 import type { Requirement } from "./loginGuard.js"
@@ -21,6 +20,7 @@ import { decodePassword } from "./password.js"
 import type { Origin } from "./remarks.js"
 import { besideUrl, fromProgram, unsaidPlace } from "./remarks.js"
 import { decodeTls, withoutSecrets } from "./tls.js"
+import type { TurnLimits } from "./turnLimits.js"
 import type { FromUrl, Timeout } from "./url.js"
 import { numberOf, parseUrl } from "./url.js"
 
@@ -29,7 +29,7 @@ import { numberOf, parseUrl } from "./url.js"
  *
  * @internal
  */
-export interface Target extends Patience {
+export interface Target extends TurnLimits {
   readonly hosts: Hosts
   /** What may help whoever can't connect, such as that nobody has said where the server is. */
   readonly hint?: string | undefined
@@ -53,7 +53,8 @@ export interface Target extends Patience {
   readonly reach: Reach
   /** In milliseconds. `Infinity`: off. */
   readonly queryTimeout: number
-  readonly strays: Strays
+  /** Starts a fiber on the spot, in the runtime that the pool was made in: with its logger, say. */
+  readonly fork: Fork
   /** What `PgClient.config` shows: the URL taken apart. */
   readonly config: PgClientConfig
 }
@@ -75,7 +76,7 @@ const plain = {
 } as const
 
 /** All but what comes from the pool. @internal */
-export type DecodedTarget = Omit<Target, keyof Patience | "strays">
+export type DecodedTarget = Omit<Target, keyof TurnLimits | "fork">
 
 /** @internal */
 export const decodeTarget = (

@@ -94,7 +94,7 @@ const open = (
       return Effect.sync(() => session.destroy())
     })
     target.reach.connected(ioClock.unsafeCurrentTimeMillis() - began)
-    session.listen()
+    session.watchReady()
     return session
   })
 

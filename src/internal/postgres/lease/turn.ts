@@ -1,12 +1,12 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
-import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import { ConnectionBusy } from "../../../PgError.js"
+import type { TurnLimits } from "../config/turnLimits.js"
 import { sqlFailure } from "../errors/codes.js"
 
 /** Who can have a connection for itself. All but a statement and a rollback may in turn wait for somebody else. @internal */
@@ -14,13 +14,6 @@ export type Holder = "statement" | "rollback" | ConnectionBusy["holder"]
 
 /** @internal */
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
-/** How long one waits for the others. @internal */
-export interface Patience {
-  /** In milliseconds of `clock`, the policy clock of the pool (R14). */
-  readonly turnTimeout: number
-  readonly clock: Clock.Clock
-}
 
 /**
  * The turn of the fibers that share a connection: first come, first served (R23).
@@ -35,7 +28,7 @@ export class Turn {
   /** Made when somebody waits: most leases have one fiber only. */
   private waiters: Map<Deferred.Deferred<void>, Holder> | undefined = undefined
 
-  constructor(private readonly patience: Patience) {}
+  constructor(private readonly limits: TurnLimits) {}
 
   takeNow(holder: Holder): boolean {
     if (this.holder !== undefined) return false
@@ -67,7 +60,7 @@ export class Turn {
   }
 
   private await(turn: Deferred.Deferred<void>, waited = 0): Effect.Effect<void, SqlError> {
-    const { clock, turnTimeout } = this.patience
+    const { clock, turnTimeout } = this.limits
     return Effect.interruptible(Deferred.await(turn)).pipe(
       // It ends also where the caller can't be interrupted.
       Effect.timeoutOption(turnTimeout),

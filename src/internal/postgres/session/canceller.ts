@@ -59,7 +59,7 @@ export class Canceller {
     this.isAtWork = true
     this.hasReached = this.session.cancellable.processID === null
     const work = this.session.hasUnbegunWrites ? this.cutOff : this.run
-    this.fiber = Effect.runFork(Effect.withClock(work, ioClock))
+    this.fiber = this.session.target.fork(Effect.withClock(work, ioClock))
   }
 
   giveUp(): void {

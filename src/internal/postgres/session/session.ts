@@ -14,7 +14,6 @@ import type { Cancellable } from "../driver/cancel.js"
 import { cancellable } from "../driver/cancel.js"
 import type { OwnQuery } from "../driver/handOver.js"
 import { HandOver, Supplanted } from "../driver/handOver.js"
-import { endAfterLastWords } from "../driver/lastWords.js"
 import type { Client } from "../driver/pgClient.js"
 import { inOnePiece } from "../driver/portal.js"
 import { NamedQuery, PreparedStatements } from "../driver/prepared.js"
@@ -32,11 +31,13 @@ import {
 } from "../errors/codes.js"
 import { lostAnswer, queryTimedOut, statementError } from "../errors/errors.js"
 import { Canceller } from "./canceller.js"
+import { endAfterLastWords } from "./lastWords.js"
 import { heldBack } from "./pooler.js"
 import type { Manner, OnInterrupt, Request, Sender } from "./request.js"
 import { Sent } from "./request.js"
 import type { Reported } from "./roles.js"
 import { askRole, isForReading, isForWriting, roleOf, watchRole } from "./roles.js"
+import type { Strays } from "./strays.js"
 
 /** Terminate. */
 const goodBye = Buffer.from([0x58, 0, 0, 0, 4])
@@ -114,8 +115,8 @@ export class Session {
     endAfterLastWords(this)
   }
 
-  /** The server has said that it is ready. */
-  listen(): void {
+  /** The server is ready for the first time: from now on each ReadyForQuery is noted. */
+  watchReady(): void {
     this.readies++
     this.cancellable = cancellable(this.client)
     this.client.connection.prependListener("readyForQuery", () => this.readies++)
@@ -386,16 +387,18 @@ export class Session {
   })
 
   /** Ends when the server has let go of it as well, or need not be waited for. */
-  readonly released: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.zipRight(
-      this.isCut ? this.canceller.rested : Effect.void,
-      Effect.suspend(() =>
-        this.mayRunOn || (this.isCut && this.canceller.hasReached)
-          ? Effect.interruptible(this.target.strays.leave(this, this.gone))
-          : Effect.void
+  released(strays: Strays): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      Effect.zipRight(
+        this.isCut ? this.canceller.rested : Effect.void,
+        Effect.suspend(() =>
+          this.mayRunOn || (this.isCut && this.canceller.hasReached)
+            ? Effect.interruptible(strays.leave(this, this.gone))
+            : Effect.void
+        )
       )
-    )
-  ).pipe(Effect.uninterruptible, Effect.withClock(ioClock), Effect.ensuring(Effect.sync(() => this.destroy())))
+    ).pipe(Effect.uninterruptible, Effect.withClock(ioClock), Effect.ensuring(Effect.sync(() => this.destroy())))
+  }
 
   /** The server has closed it. Of a socket that was closed here nobody hears that. */
   private readonly gone = Effect.async<void>((resume) => {

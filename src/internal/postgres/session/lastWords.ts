@@ -35,7 +35,7 @@ export const endAfterLastWords = (session: Session): void => {
         onTimeout: () => session.destroy()
       }),
       Effect.withClock(ioClock),
-      Effect.runFork
+      session.target.fork
     )
   })
 }
