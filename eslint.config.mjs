@@ -54,7 +54,13 @@ export default defineConfig(
       "no-restricted-properties": [
         "error",
         { object: "Date", property: "now" },
-        { object: "Math", property: "random" }
+        { object: "Math", property: "random" },
+        // The pool has a runtime: the one that it was made in, with its loggers and its tracer.
+        ...["runFork", "runCallback", "runPromise", "runPromiseExit", "runSync", "runSyncExit"].map((property) => ({
+          object: "Effect",
+          property,
+          message: "Use the pool's own fork (time/time.ts)."
+        }))
       ]
     }
   },

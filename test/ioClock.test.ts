@@ -3,7 +3,7 @@ import { Duration, Effect, Fiber } from "effect"
 import { once } from "node:events"
 import type { AddressInfo } from "node:net"
 import { connect, createServer } from "node:net"
-import { IoClock } from "../src/internal/ioClock.js"
+import { IoClock } from "../src/internal/time/ioClock.js"
 import { pause } from "./support/server.js"
 import { standStill } from "./support/standStill.js"
 

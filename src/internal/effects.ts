@@ -6,9 +6,9 @@ import { AsyncResource } from "node:async_hooks"
 import { isReadable } from "./words.js"
 
 /**
- * The async context of now (`AsyncLocalStorage`, and what tracers keep there): what comes of an event of a socket would
- * else go on in that of whoever opened the socket, or of the last one that used it. It costs a quarter of a microsecond;
- * `AsyncResource.bind` costs 45.
+ * The async context of now (`AsyncLocalStorage`, and what tracers keep there). Without it, the code that follows an event
+ * of a socket would run in the context of the caller that opened the socket, or that used it last. It costs a quarter of a
+ * microsecond; `AsyncResource.bind` costs 45.
  *
  * @internal
  */
@@ -19,8 +19,8 @@ export const resumeHere = <A>(resume: (answer: A) => void, context = contextOfNo
   context.runInAsyncScope(resume, undefined, answer)
 
 /**
- * What `Effect.ensuring` does, for what can't be interrupted but in a part that is restored, and a finaliser that is no
- * effect: without a mask of its own, and the steps that go with it.
+ * `Effect.ensuring` for an effect that can be interrupted only in a part that is restored, with a finaliser that is a
+ * function. It needs no mask of its own, nor the steps that go with one.
  *
  * @internal
  */
@@ -37,8 +37,8 @@ export const finallyDo = <A, E, R>(self: Effect.Effect<A, E, R>, finalizer: () =
   })
 
 /**
- * `Effect.failCause` which notes the span that its fiber is in, as `Effect.fail` does: the pool and the socket tell of a
- * failure from elsewhere.
+ * `Effect.failCause` which notes the span that its fiber is in, as `Effect.fail` does: the failure was made elsewhere, by
+ * the pool or by the socket.
  *
  * @internal
  */
@@ -48,8 +48,13 @@ export const failHere = <E>(cause: Cause.Cause<E>): Effect.Effect<never, E> =>
     : Effect.failCause(cause)
 
 /**
- * `Effect.async` whose canceler is no effect, in half as many steps. Whoever is interrupted before it begins does not
- * begin it; nor is there anything to cancel then.
+ * The one way to wait for a callback if the wait can be cancelled. `register` gives what cancels it.
+ *
+ * `Effect.async` forgets its canceller where the fiber yields just after `register` has run: an interrupt that comes then
+ * replaces the step that would have installed the canceller. This one stands in a mask, and its canceller is known from the
+ * step in which `register` runs. An interrupt that comes before that step begins nothing, and there is nothing to cancel.
+ *
+ * The fiber goes on in the async context in which it began to wait. It takes half as many steps as `Effect.async` does.
  *
  * @internal
  */
@@ -69,8 +74,8 @@ export const awaiting = <A, E>(
   })
 
 /**
- * A `Deferred` of which one fiber waits. Effect's is an object literal with a prototype spread into it: many that wait
- * for long are made among the garbage collector's old objects, and cost more than all the rest of the wait.
+ * A `Deferred` for which one fiber waits. Effect's is an object literal with a prototype spread into it: where many wait
+ * for long, these are allocated among the garbage collector's old objects, and cost more than all the rest of the wait.
  *
  * @internal
  */

@@ -15,18 +15,17 @@ import type * as Api from "../ElasticPool.js"
 import type { PoolError } from "../PoolError.js"
 import { callable } from "./callable.js"
 import { finallyDo } from "./effects.js"
-import { ioClock } from "./ioClock.js"
-import { monotonic } from "./monotonic.js"
 import type { BadOption } from "./options.js"
 import { decodeEvict, decodeLimits, decodePool, decodeWithin } from "./options.js"
-import type { Fork, Time } from "./pool/alarm.js"
-import { interruptibleWait } from "./pool/deadlines.js"
 import type { Borrower, Held } from "./pool/leaks.js"
 import { ElasticPoolState } from "./pool/pool.js"
 import { Reach } from "./pool/reach.js"
 import type { Settings } from "./pool/settings.js"
 import type { Slot } from "./pool/slot.js"
 import { readable } from "./readable.js"
+import { interruptibleWait } from "./time/deadline.js"
+import { ioClock } from "./time/ioClock.js"
+import { timeOf } from "./time/time.js"
 import { warnOfUnits } from "./units.js"
 
 /** @internal */
@@ -63,18 +62,6 @@ export interface Shareable<A> {
   readonly describe?: (a: A) => string
 }
 
-/**
- * Starts fibers on the spot with all that is in force here. A pool may be made where nothing can be interrupted, but its
- * fibers must be.
- *
- * @internal
- */
-export const forkHere = <R>(): Effect.Effect<Fork, never, R> =>
-  Effect.map(Effect.runtime<R>(), (runtime): Fork => {
-    const runFork = Runtime.runFork(runtime)
-    return (effect) => runFork(Effect.interruptible(effect))
-  })
-
 /** @internal */
 export const makeState = <A, E, R>(
   options: Api.ResourceOptions<A, E, R>,
@@ -84,15 +71,11 @@ export const makeState = <A, E, R>(
     const decoded = yield* orDie(decodePool(options))
     // No more can use one at the same time than may use it at all.
     const settings = { ...decoded, share: Math.min(share, decoded.maxUses) }
-    const fork = yield* forkHere<Exclude<R, Scope.Scope>>()
+    const runtime = yield* Effect.runtime<Exclude<R, Scope.Scope>>()
     const clock = yield* Effect.clock
     const random = yield* Effect.random
-    // `fork`, which starts the connections' fibers, has all that R asks for.
+    // The runtime that starts the connections' fibers has all that R asks for.
     const { acquire, check, isPermanent, isTransient, needsReset, reset } = options as Api.ResourceOptions<A, E, never>
-    const timeOf = (clock: Clock.Clock): Time => {
-      const steady = monotonic(clock)
-      return { clock: steady, now: () => steady.unsafeCurrentTimeMillis(), fork }
-    }
     // Where that can't be known it is closed after the reset.
     const orInvalidate = (needsReset: (a: A) => boolean) => (a: A) => {
       try {
@@ -114,10 +97,10 @@ export const makeState = <A, E, R>(
       isTransient: isTransient ?? (() => false),
       isPermanent: isPermanent ?? (() => false)
     }, {
-      ...timeOf(clock),
-      io: timeOf(options.ioClock ?? (clock === liveClock ? ioClock : clock)),
+      ...timeOf(runtime, clock),
+      io: timeOf(runtime, options.ioClock ?? (clock === liveClock ? ioClock : clock)),
       // Where none can be had, nobody is worse off than without jitter.
-      chance: () => Exit.getOrElse(Effect.runSyncExit(random.next), () => 0),
+      chance: () => Exit.getOrElse(Runtime.runSyncExit(runtime)(random.next), () => 0),
       reach: reach ?? new Reach({ millis: settings.cleanupTimeout, isSet: options.cleanupTimeout !== undefined })
     })
     yield* Effect.addFinalizer(() => Effect.zipRight(Effect.sync(() => state.lifecycle.close()), state.lifecycle.ended))

@@ -8,8 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../PgPool.js"
-import { forkHere, fromState, makeDrain, makeState, orDie, use } from "./elasticPool.js"
-import { ioClock } from "./ioClock.js"
+import { fromState, makeDrain, makeState, orDie, use } from "./elasticPool.js"
 import type { BadOption } from "./options.js"
 import { decodePool } from "./options.js"
 import { lease, makeClient } from "./postgres/client/client.js"
@@ -25,6 +24,9 @@ import { isPermanent } from "./postgres/errors/permanent.js"
 import { Lease } from "./postgres/lease/lease.js"
 import type { Session } from "./postgres/session/session.js"
 import { Strays } from "./postgres/session/strays.js"
+import { within } from "./time/deadline.js"
+import { ioClock } from "./time/ioClock.js"
+import { timeOf } from "./time/time.js"
 import { warnOfUnits } from "./units.js"
 
 /** @internal */
@@ -62,7 +64,7 @@ const makeOrFail = (
 }
 
 /** The options of the connections; those of the pool have been looked at too, before anything is built. */
-type Decoded = Omit<Target, "clock" | "fork">
+type Decoded = Omit<Target, "clock" | "io">
 
 const decode = (options: Api.PgPoolOptions, origin?: Origin): Either.Either<Decoded, BadOption> =>
   Either.flatMap(decodeTarget(options, origin), (target) =>
@@ -80,9 +82,7 @@ const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<voi
   }
   return Effect.asVoid(Effect.scoped(lease(state))).pipe(
     Effect.mapError(asSqlError),
-    Effect.interruptible,
-    Effect.timeoutFail({ duration: connectTimeout, onTimeout }),
-    Effect.withClock(ioClock)
+    (once) => within(once, { millis: connectTimeout, clock: ioClock, onTimeout })
   )
 }
 
@@ -93,7 +93,8 @@ const open = (
 ): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
     const strays = new Strays(() => state.settings.maxoverflow, (session) => stillRuns(target, session))
-    const target: Target = { ...decoded, clock: yield* Effect.clock, fork: yield* forkHere<never>() }
+    const io = timeOf(yield* Effect.runtime<never>(), ioClock)
+    const target: Target = { ...decoded, clock: yield* Effect.clock, io }
     yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(warning), { discard: true })
     yield* warnOfUnits(options, nameOf)
     const state: Pool = yield* makeState<Session, SqlError, never>({

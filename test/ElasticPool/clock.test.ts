@@ -3,7 +3,7 @@ import { Effect, Exit, Fiber, Schedule } from "effect"
 import type { Scope } from "effect"
 import { ElasticPool } from "effect-pgpool"
 import { describe } from "vitest"
-import { ioClock } from "../../src/internal/ioClock.js"
+import { ioClock } from "../../src/internal/time/ioClock.js"
 import { Caller, failTransiently, FakeResource, hang, ok, settle } from "../support/fakeResource.js"
 
 const hour = 3_600_000

@@ -1,20 +1,9 @@
 /** @internal */
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Schedule from "effect/Schedule"
-
-/** Starts a fiber on the spot. @internal */
-export type Fork = <A>(effect: Effect.Effect<A>) => Fiber.RuntimeFiber<A>
-
-/** What it takes to wait for a time. @internal */
-export interface Time {
-  readonly clock: Clock.Clock
-  /** The time of `clock` in milliseconds. */
-  readonly now: () => number
-  readonly fork: Fork
-}
+import type { Time } from "../time/time.js"
 
 /** Past 2^31 ms a timer of JavaScript does not wait at all; it is enough to look again then. */
 const longestTimer = 2 ** 31 - 1

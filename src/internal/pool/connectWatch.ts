@@ -1,5 +1,5 @@
 /** @internal */
-import type { Time } from "./alarm.js"
+import type { Time } from "../time/time.js"
 import { Alarm } from "./alarm.js"
 import type { Slot } from "./slot.js"
 

@@ -1,5 +1,5 @@
 /** @internal */
-import type { Time } from "./alarm.js"
+import type { Time } from "../time/time.js"
 import { LinkedList } from "./linkedList.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"

@@ -1,8 +1,8 @@
 /** @internal */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { Time } from "../time/time.js"
 import { oneLine } from "../words.js"
-import type { Time } from "./alarm.js"
 import { Alarm } from "./alarm.js"
 import { LineLimit } from "./lineLimit.js"
 

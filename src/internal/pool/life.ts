@@ -6,7 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import { awaitAtMost, leaveAfter } from "./deadlines.js"
+import { awaitAtMost, leaveAfter } from "../time/deadline.js"
 import type { Reach } from "./reach.js"
 import type { Slot } from "./slot.js"
 

@@ -4,8 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type { PoolStats } from "../../PoolStats.js"
+import { interruptibleWait } from "../time/deadline.js"
 import { Alarm } from "./alarm.js"
-import { interruptibleWait } from "./deadlines.js"
 import type { Environment, Settings } from "./settings.js"
 
 /** What the life cycle asks of the pool. */

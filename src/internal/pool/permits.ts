@@ -27,6 +27,7 @@ export class Permits {
 
   /** Permits in use stay in use. At once, as nothing may come between the pool's limits and its permits. */
   resize(maxsize: number, maxoverflow: number): void {
+    // eslint-disable-next-line no-restricted-properties -- it never waits
     Effect.runSync(Effect.zipRight(this.kept.resize(maxsize), this.overflow.resize(maxoverflow - maxsize)))
   }
 }

@@ -1,6 +1,6 @@
 /** @internal */
 import type * as Schedule from "effect/Schedule"
-import type { Time } from "./alarm.js"
+import type { Time } from "../time/time.js"
 import type { Actions } from "./life.js"
 import type { WaitLimits } from "./limits.js"
 import type { Reach } from "./reach.js"

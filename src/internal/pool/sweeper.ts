@@ -1,6 +1,6 @@
 /** @internal */
 import type { CloseReason } from "../../PoolStats.js"
-import type { Time } from "./alarm.js"
+import type { Time } from "../time/time.js"
 import { Alarm } from "./alarm.js"
 import type { Connections } from "./connections.js"
 import type { Evictor } from "./evictor.js"

@@ -16,11 +16,11 @@ import type * as StreamEmit from "effect/StreamEmit"
 import * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
 import type { ListenEvent } from "../../PgPool.js"
-import { ioClock } from "../ioClock.js"
-import type { Time } from "../pool/alarm.js"
-import { leaveAfter } from "../pool/deadlines.js"
 import { Incidents } from "../pool/incidents.js"
 import type { Settings } from "../pool/settings.js"
+import { leaveAfter, within } from "../time/deadline.js"
+import { ioClock } from "../time/ioClock.js"
+import type { Time } from "../time/time.js"
 import { wordsOf } from "../words.js"
 import type { Target } from "./config/target.js"
 import { connectInTime } from "./connect/connect.js"
@@ -52,8 +52,8 @@ const inTheLog = {
   worksAgain: "LISTEN works again"
 }
 
-/** How long nothing may be heard of the server before it is asked, as its silence would not be noticed otherwise. */
-const heartbeat = "5 seconds"
+/** In milliseconds: how long nothing may be heard of the server before it is asked, as its silence would not be noticed otherwise. */
+const heartbeat = 5000
 
 /** Who reconnects after that long begins with the first delay of `connectRetry` again. */
 const healthyAfter = "10 seconds"
@@ -135,10 +135,12 @@ class Switchboard {
       (channel) => Effect.sync(() => this.remove(name, channel, listener))
     ).pipe(
       Effect.flatMap(({ ready }) =>
-        Effect.timeoutOption(Effect.interruptible(Deferred.await(ready)), this.settings.limits.outage.limitMillis)
-      ),
-      Effect.withClock(this.target.clock),
-      Effect.flatMap((ready) => Option.isSome(ready) ? Effect.void : Effect.fail(this.lastFailure ?? listenerLost()))
+        within(Deferred.await(ready), {
+          millis: this.settings.limits.outage.limitMillis,
+          clock: this.target.clock,
+          onTimeout: () => this.lastFailure ?? listenerLost()
+        })
+      )
     )
   }
 
@@ -219,8 +221,9 @@ class Switchboard {
         yield* self.update(session, listening)
         self.hasListened = true
         self.incidents.worked()
-        const woken = yield* Effect.timeoutOption(Deferred.await(self.wake), heartbeat)
-        if (Option.isSome(woken)) continue
+        const isQuiet = Effect.succeed(true)
+        const wake = Effect.as(Deferred.await(self.wake), false)
+        if (!(yield* within(wake, { millis: heartbeat, clock: ioClock, onTimeout: () => isQuiet }))) continue
         yield* self.command(session, session.ping)
         if ((yield* self.inTime(session, servingProcess(session))) !== process) return yield* notOurs
       }

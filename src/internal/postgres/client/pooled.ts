@@ -1,16 +1,15 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type { AsyncResource } from "node:async_hooks"
 import { awaiting } from "../../effects.js"
 import { borrowerOf, Loan } from "../../elasticPool.js"
-import { ioClock } from "../../ioClock.js"
 import type { ElasticPoolState } from "../../pool/pool.js"
 import type { Slot } from "../../pool/slot.js"
+import { after } from "../../time/time.js"
 import type { Query } from "../driver/query.js"
 import { asSqlError, isNotSent, mostRetries, queryTimedOut } from "../errors/errors.js"
 import type { Session } from "../session/session.js"
@@ -35,7 +34,7 @@ export const pooled = <A>(pool: Pool, query: Query): Effect.Effect<A, SqlError> 
 class PooledStatement<A> {
   /** Ends what is under way: the wait, or the statement. */
   private leave = (): void => {}
-  private deadline: Fiber.RuntimeFiber<void> | undefined = undefined
+  private callOffDeadline: (() => void) | undefined = undefined
   private isOver = false
   private retries = mostRetries
   private readonly shares: boolean
@@ -81,8 +80,9 @@ class PooledStatement<A> {
       // The connection's own fiber sees to what is still in flight (R16); but others may be behind it on a shared one.
       if (!this.shares) loan.end()
     }
-    const { queryTimeout } = session.target
-    if (queryTimeout < Infinity) this.watch(queryTimeout)
+    const { io, queryTimeout } = session.target
+    // R24.
+    if (queryTimeout < Infinity) this.callOffDeadline = after(io, queryTimeout, () => this.timedOut(queryTimeout))
   }
 
   private answered(answer: Exit.Exit<A, SqlError>): void {
@@ -90,19 +90,15 @@ class PooledStatement<A> {
     // It has done nothing yet, so another session may have it.
     if (this.retries > 0 && Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause))) {
       this.retries--
-      this.deadline?.unsafeInterruptAsFork(FiberId.none)
+      this.callOffDeadline?.()
       return this.take()
     }
     this.end(answer)
   }
 
-  /** R24. */
-  private watch(queryTimeout: number): void {
-    const timedOut = Effect.sync(() => {
-      this.leave()
-      this.end(Exit.fail(queryTimedOut(queryTimeout)))
-    })
-    this.deadline = Effect.runFork(Effect.withClock(Effect.delay(timedOut, queryTimeout), ioClock))
+  private timedOut(queryTimeout: number): void {
+    this.leave()
+    this.end(Exit.fail(queryTimedOut(queryTimeout)))
   }
 
   interrupt(): void {
@@ -113,7 +109,7 @@ class PooledStatement<A> {
   private end(exit: Exit.Exit<A, SqlError>): void {
     if (this.isOver) return
     this.isOver = true
-    this.deadline?.unsafeInterruptAsFork(FiberId.none)
+    this.callOffDeadline?.()
     this.resume(exit)
   }
 }

@@ -8,8 +8,8 @@ import * as Pg from "pg"
 import type { PgPoolOptions } from "../../../PgPool.js"
 import type { BadOption as BadOptionType } from "../../options.js"
 import { attempt, BadOption, duration, ofType, wholeNumber } from "../../options.js"
-import type { Fork } from "../../pool/alarm.js"
 import { Reach } from "../../pool/reach.js"
+import type { Time } from "../../time/time.js"
 import type { Hosts } from "./hosts.js"
 import { decodeHosts } from "./hosts.js"
 import type { Requirement } from "./loginGuard.js"
@@ -53,8 +53,8 @@ export interface Target extends TurnLimits {
   readonly reach: Reach
   /** In milliseconds. `Infinity`: off. */
   readonly queryTimeout: number
-  /** Starts a fiber on the spot, in the runtime that the pool was made in: with its logger, say. */
-  readonly fork: Fork
+  /** The time of deadlines on I/O (R14), with fibers in the runtime that the pool was made in. */
+  readonly io: Time
   /** What `PgClient.config` shows: the URL taken apart. */
   readonly config: PgClientConfig
 }
@@ -76,7 +76,7 @@ const plain = {
 } as const
 
 /** All but what comes from the pool. @internal */
-export type DecodedTarget = Omit<Target, keyof TurnLimits | "fork">
+export type DecodedTarget = Omit<Target, keyof TurnLimits | "io">
 
 /** @internal */
 export const decodeTarget = (

@@ -7,8 +7,10 @@ import type * as Scope from "effect/Scope"
 import type { TcpSocketConnectOpts } from "node:net"
 import { isIP, Socket } from "node:net"
 import type * as Pg from "pg"
-import { ioClock } from "../../ioClock.js"
+import { awaiting } from "../../effects.js"
 import { ConnectTimedOut } from "../../pool/life.js"
+import { within } from "../../time/deadline.js"
+import { ioClock } from "../../time/ioClock.js"
 import { causes } from "../../words.js"
 import { withFresh } from "../config/password.js"
 import type { Target } from "../config/target.js"
@@ -77,7 +79,7 @@ const open = (
       (session) => session.close
     )
     const began = ioClock.unsafeCurrentTimeMillis()
-    yield* Effect.async<void, SqlError>((resume) => {
+    yield* awaiting<void, SqlError>((resume) => {
       const failed = (error: unknown) => {
         // Before there is another dial.
         session.destroy()
@@ -91,7 +93,7 @@ const open = (
         session.client.off("error", failed)
         resume(Effect.void)
       })
-      return Effect.sync(() => session.destroy())
+      return () => session.destroy()
     })
     target.reach.connected(ioClock.unsafeCurrentTimeMillis() - began)
     session.watchReady()
@@ -116,16 +118,11 @@ const settingsOf = ({ address, host: { name, port } }: Place): Pg.ClientConfig =
  * @internal
  */
 export const connectInTime = (target: Target, onLost: (session: Session) => void): ReturnType<typeof connect> =>
-  Effect.clockWith((own) =>
-    Effect.withClock(connect(target, onLost), own).pipe(
-      Effect.interruptible,
-      Effect.timeoutFail({
-        duration: target.connectTimeout,
-        onTimeout: () => connectError(new ConnectTimedOut(target.connectTimeout))
-      }),
-      Effect.withClock(ioClock)
-    )
-  )
+  within(connect(target, onLost), {
+    millis: target.connectTimeout,
+    clock: ioClock,
+    onTimeout: () => connectError(new ConnectTimedOut(target.connectTimeout))
+  })
 
 /**
  * Whether the server still runs something in a session that can't be asked itself: a session of its own asks, at the
@@ -140,19 +137,16 @@ export const stillRuns = (target: Target, { cancellable, processId }: Session): 
   const place = { host: { name, port }, address: isNamed ? remoteAddress : undefined }
   const question =
     `SELECT count(*) FROM pg_stat_activity WHERE pid = ${processId} AND coalesce(state, '') NOT LIKE 'idle%'`
-  const answer = Effect.withClock(target.password, target.clock).pipe(
+  const runs = Effect.withClock(target.password, target.clock).pipe(
     Effect.flatMap((password) => open(target, password, place, () => {})),
     Effect.flatMap((session) => ask(session, question)),
     Effect.scoped,
-    Effect.timeout(target.reach.youngFor),
-    Effect.withClock(ioClock)
+    Effect.map((count) => count !== "0"),
+    Effect.catchAllCause((cause) => Effect.succeed(causes(Cause.squash(cause)).some(isServerError)))
   )
   return processId === 0
     ? Effect.succeed(true)
-    : Effect.matchCause(answer, {
-      onFailure: (cause) => causes(Cause.squash(cause)).some(isServerError),
-      onSuccess: (n) => n !== "0"
-    })
+    : within(runs, { millis: target.reach.youngFor, clock: ioClock, onTimeout: () => Effect.succeed(false) })
 }
 
 /** What each session gets before its first use, and again after all was discarded. */

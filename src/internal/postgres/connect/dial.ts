@@ -11,8 +11,9 @@ import * as Scope from "effect/Scope"
 import Dns from "node:dns"
 import { isIP } from "node:net"
 import { WrongRole } from "../../../PgError.js"
-import { ioClock } from "../../ioClock.js"
 import type { Reach } from "../../pool/reach.js"
+import { within } from "../../time/deadline.js"
+import { ioClock } from "../../time/ioClock.js"
 import type { Host, Hosts } from "../config/hosts.js"
 import { labelOf } from "../config/hosts.js"
 import { connectError, noAnswer, noHost } from "../errors/errors.js"
@@ -182,14 +183,8 @@ const partOf = (until: number, left: number, { youngFor }: Reach): number =>
   left === 1 ? until : now() + Math.min((until - now()) / left, youngFor - aLittle)
 
 const inTime = (until: number) => <A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> => {
-  if (until === Infinity) return effect
-  const duration = Math.max(0, until - now())
-  return Effect.clockWith((own) =>
-    Effect.withClock(effect, own).pipe(
-      Effect.timeoutFail({ duration, onTimeout: () => noAnswer(duration) }),
-      Effect.withClock(ioClock)
-    )
-  )
+  const millis = Math.max(0, until - now())
+  return within(effect, { millis, clock: ioClock, onTimeout: () => noAnswer(millis) })
 }
 
 /**

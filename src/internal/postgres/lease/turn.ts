@@ -4,8 +4,8 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
 import { ConnectionBusy } from "../../../PgError.js"
+import { within } from "../../time/deadline.js"
 import type { TurnLimits } from "../config/turnLimits.js"
 import { sqlFailure } from "../errors/codes.js"
 
@@ -61,20 +61,16 @@ export class Turn {
 
   private await(turn: Deferred.Deferred<void>, waited = 0): Effect.Effect<void, SqlError> {
     const { clock, turnTimeout } = this.limits
-    return Effect.interruptible(Deferred.await(turn)).pipe(
-      // It ends also where the caller can't be interrupted.
-      Effect.timeoutOption(turnTimeout),
-      Effect.withClock(clock),
-      Effect.flatMap((came) => {
-        if (Option.isSome(came) || this.waiters?.has(turn) !== true) return Effect.void
-        const { holder } = this
-        // These end by themselves: one may wait for many.
-        if (holder === undefined || holder === "statement" || holder === "rollback") {
-          return this.await(turn, waited + turnTimeout)
-        }
-        const cause = new ConnectionBusy({ holder, waited: waited + turnTimeout, limitMillis: turnTimeout })
-        return Effect.fail(sqlFailure({ cause, message: cause.message }))
-      })
-    )
+    const onTimeout = (): Effect.Effect<void, SqlError> => {
+      if (this.waiters?.has(turn) !== true) return Effect.void
+      const { holder } = this
+      // These end by themselves: one may wait for many.
+      if (holder === undefined || holder === "statement" || holder === "rollback") {
+        return this.await(turn, waited + turnTimeout)
+      }
+      const cause = new ConnectionBusy({ holder, waited: waited + turnTimeout, limitMillis: turnTimeout })
+      return Effect.fail(sqlFailure({ cause, message: cause.message }))
+    }
+    return within(Deferred.await(turn), { millis: turnTimeout, clock, onTimeout })
   }
 }

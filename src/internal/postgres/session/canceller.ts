@@ -2,7 +2,8 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import { ioClock } from "../../ioClock.js"
+import { within } from "../../time/deadline.js"
+import { ioClock } from "../../time/ioClock.js"
 import type { Target } from "../config/target.js"
 import type { Cancellable } from "../driver/cancel.js"
 import { cancelRequest } from "../driver/cancel.js"
@@ -59,7 +60,7 @@ export class Canceller {
     this.isAtWork = true
     this.hasReached = this.session.cancellable.processID === null
     const work = this.session.hasUnbegunWrites ? this.cutOff : this.run
-    this.fiber = this.session.target.fork(Effect.withClock(work, ioClock))
+    this.fiber = this.session.target.io.fork(work)
   }
 
   giveUp(): void {
@@ -94,11 +95,11 @@ export class Canceller {
     this.isSending = cancellable.processID !== null
     return Effect.zipRight(
       this.request,
-      Effect.flatten(Effect.timeoutTo(this.readyAfter(readies), {
-        duration: reach.cleanupTimeout * patience,
-        onSuccess: () => Effect.void,
+      within(this.readyAfter(readies), {
+        millis: reach.cleanupTimeout * patience,
+        clock: ioClock,
         onTimeout: () => this.stop
-      }))
+      })
     )
   })
 
@@ -113,10 +114,8 @@ export class Canceller {
 
   private inTime(work: Effect.Effect<void, string>): Effect.Effect<void, string> {
     const { cleanupTimeout } = this.session.target.reach
-    return Effect.timeoutFail(work, {
-      duration: cleanupTimeout,
-      onTimeout: () => `what ran was not cancelled within cleanupTimeout (${Math.round(cleanupTimeout)} ms)`
-    })
+    const late = `what ran was not cancelled within cleanupTimeout (${Math.round(cleanupTimeout)} ms)`
+    return within(work, { millis: cleanupTimeout, clock: ioClock, onTimeout: () => Effect.fail(late) })
   }
 
   /** Ends when the request can hit nothing any more. Servers that gave no key for it have to end by themselves. */

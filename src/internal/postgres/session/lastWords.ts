@@ -1,10 +1,6 @@
 /** @internal */
-import * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import type * as Pg from "pg"
-import { ioClock } from "../../ioClock.js"
+import { after } from "../../time/time.js"
 import type { Target } from "../config/target.js"
 import { isFatal, isServerError } from "../errors/codes.js"
 
@@ -26,16 +22,7 @@ interface Session {
 export const endAfterLastWords = (session: Session): void => {
   session.client.connection.on("errorMessage", (message: unknown) => {
     if (!isServerError(message) || !isFatal(message)) return
-    const answered = Deferred.unsafeMake<void>(FiberId.none)
-    session.onceReady(() => Deferred.unsafeDone(answered, Exit.void))
-    Deferred.await(answered).pipe(
-      Effect.timeoutTo({
-        duration: session.target.reach.cleanupTimeout,
-        onSuccess: () => {},
-        onTimeout: () => session.destroy()
-      }),
-      Effect.withClock(ioClock),
-      session.target.fork
-    )
+    const { io, reach } = session.target
+    session.onceReady(after(io, reach.cleanupTimeout, () => session.destroy()))
   })
 }

@@ -7,8 +7,8 @@ import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { NotSent } from "../../../PgError.js"
 import { awaiting } from "../../effects.js"
-import { ioClock } from "../../ioClock.js"
-import { leaveAfter } from "../../pool/deadlines.js"
+import { leaveAfter, within } from "../../time/deadline.js"
+import { ioClock } from "../../time/ioClock.js"
 import type { Target } from "../config/target.js"
 import type { Cancellable } from "../driver/cancel.js"
 import { cancellable } from "../driver/cancel.js"
@@ -183,13 +183,8 @@ export class Session {
     asError: (timeout: SqlError) => SqlError = identity
   ): Effect.Effect<A, SqlError> {
     const { queryTimeout } = this.target
-    return queryTimeout === Infinity
-      ? answer
-      : Effect.interruptible(answer).pipe(
-        // What can't be interrupted, as a finaliser, is waited for no longer either.
-        Effect.timeoutFail({ duration: queryTimeout, onTimeout: () => asError(queryTimedOut(queryTimeout)) }),
-        Effect.withClock(ioClock)
-      )
+    const onTimeout = () => asError(queryTimedOut(queryTimeout))
+    return within(answer, { millis: queryTimeout, clock: ioClock, onTimeout })
   }
 
   /** Sends one query and gives its result, once the session is settled again. */

@@ -1,7 +1,8 @@
 /** @internal */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import { within } from "../../time/deadline.js"
+import { ioClock } from "../../time/ioClock.js"
 import type { Session } from "./session.js"
 
 /** In milliseconds: after that long a stray is taken to have ended. */
@@ -31,20 +32,19 @@ export class Strays {
   ) {}
 
   /** Ends when the server has ended a session (`gone`) or its work, or when it may be left to itself. */
-  leave(session: Session, gone: Effect.Effect<void>): Effect.Effect<void> {
-    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+  leave(session: Session, gone: Effect.Effect<void>): Effect.Effect<unknown> {
+    return Effect.suspend((): Effect.Effect<unknown> => {
+      const now = ioClock.unsafeCurrentTimeMillis()
       this.forgottenAt = this.forgottenAt.filter((at) => at > now)
       if (this.forgottenAt.length < Math.max(1, this.maxoverflow() - 1)) {
         this.forgottenAt = [...this.forgottenAt, now + rememberedFor]
         return Effect.void
       }
-      return Effect.flatten(
-        Effect.timeoutTo(Effect.raceFirst(gone, this.idle(session)), {
-          duration: this.forgottenAt[0] - now,
-          onSuccess: () => Effect.void,
-          onTimeout: () => this.leave(session, gone)
-        })
-      )
+      return within(Effect.raceFirst(gone, this.idle(session)), {
+        millis: this.forgottenAt[0] - now,
+        clock: ioClock,
+        onTimeout: () => this.leave(session, gone)
+      })
     })
   }
 

@@ -4,11 +4,11 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 /**
- * The clock with milliseconds that are those of its nanoseconds: whoever sets the system's clock, forward or back, changes
- * the milliseconds of Effect's own clock, but no wait is longer or shorter for that. Not for the time of day, then.
+ * The clock, with milliseconds that come from its nanoseconds. The milliseconds of Effect's own clock jump when somebody
+ * sets the system's clock, and waits would become longer or shorter. It does not tell the time of day.
  *
- * The pool can rely on it even where it is given a clock that is not right: one that goes back, or fails, stands still at
- * worst. A sleep that fails is made up for by one in real time.
+ * The pool can rely on it even if it is given a bad clock: one that goes back, or fails, stands still at worst. A sleep
+ * that fails is replaced by one in real time.
  *
  * @internal
  */
@@ -29,7 +29,7 @@ class MonotonicClock implements Clock.Clock {
       if (time < this.latest) this.offset += this.latest - time
       else this.latest = time
     } catch {
-      // It goes on with the next reading.
+      // The next reading may be better.
     }
     return this.latest
   }
@@ -49,5 +49,5 @@ class MonotonicClock implements Clock.Clock {
 
 const systemClock = Clock.make()
 
-/** Whole ones: sums and differences of others are not exact, and a deadline might never quite be reached. */
+/** Whole milliseconds: sums of fractions are not exact, and a deadline might never quite be reached. */
 const millisOf = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos() / 1_000_000n)

@@ -2,26 +2,27 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { awaiting } from "../effects.js"
 
-/** In milliseconds: a process that does nothing for longer has stood still. */
+/** In milliseconds. A process that has not looked at the time for longer has stood still. */
 const perLook = 100
 
 const nanosPerMilli = 1_000_000n
 
 /**
- * Real time for what waits for a socket (R14). It stands still while the process does: whoever had no processor, or was
- * busy with something else, has no right to say that the other side was silent. Its answer may be in the socket, or what
- * it answers to was never sent.
+ * Real time for deadlines on sockets (R14). It stands still while the process does: a process that had no processor, or
+ * was busy with something else, can't know that the other side was silent. The answer may be in the socket, or the
+ * question was never sent.
  *
- * And timers ring before sockets are read. So who sleeps here wakes when both have been looked at once more, and what was
- * closed then has told so.
+ * Node's timers ring before it reads sockets. So a sleep ends only after the sockets have been read once more, and after
+ * those that were closed have said so.
  *
  * @internal
  */
 export class IoClock implements Clock.Clock {
   readonly [Clock.ClockTypeId]: Clock.ClockTypeId = Clock.ClockTypeId
   private readonly real = Clock.make()
-  /** Of the time that has passed, what doesn't count. Nanoseconds. */
+  /** The part of the time that does not count. Nanoseconds. */
   private stoodStill = 0n
   private lookedAt = 0n
   private sleepers = 0
@@ -56,7 +57,7 @@ export class IoClock implements Clock.Clock {
     })
   }
 
-  /** Somebody sleeps, so somebody has to look at the time. That keeps no process alive. */
+  /** While a fiber sleeps, something has to look at the time. That does not keep the process alive. */
   private begin(): void {
     if (this.sleepers++ > 0) return
     this.lookedAt = this.real.unsafeCurrentTimeNanos()
@@ -69,7 +70,7 @@ export class IoClock implements Clock.Clock {
     this.watch = undefined
   }
 
-  /** Whoever looks first after a standstill notices it. */
+  /** The first look after a standstill notices it. */
   private look(): bigint {
     const now = this.real.unsafeCurrentTimeNanos()
     const missed = now - this.lookedAt - BigInt(perLook) * nanosPerMilli
@@ -79,16 +80,16 @@ export class IoClock implements Clock.Clock {
   }
 }
 
-/** Rounded up, as a timer does not know parts of one, and no more than it can wait. */
+/** Rounded up, since a timer waits for whole milliseconds, and no more than a timer can wait. */
 const wholeMillis = (nanos: bigint): Duration.Duration =>
   Duration.millis(Math.min(Number((nanos + nanosPerMilli - 1n) / nanosPerMilli), 2 ** 31 - 1))
 
-/** The event loop reads sockets, then tells what waits here, then what was closed, and then comes round again. */
-const immediate = Effect.async<void>((resume) => {
+/** The event loop reads sockets, then runs what waits here, then says which sockets were closed, and begins again. */
+const immediate = awaiting<void, never>((resume) => {
   const handle = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(handle))
+  return () => clearImmediate(handle)
 })
 const turn = Effect.zipRight(immediate, immediate)
 
-/** The one of this process: it stands still as a whole. @internal */
+/** The process has one, since it stands still as a whole. @internal */
 export const ioClock: Clock.Clock = new IoClock()
