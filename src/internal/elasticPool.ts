@@ -14,12 +14,14 @@ import type * as Scope from "effect/Scope"
 import type * as Api from "../ElasticPool.js"
 import type { PoolError } from "../PoolError.js"
 import { callable } from "./callable.js"
-import { finallyDo } from "./effects.js"
+import { failHere, finallyDo, LeanDeferred } from "./effects.js"
 import type { BadOption } from "./options.js"
 import { decodeEvict, decodeLimits, decodePool, decodeWithin } from "./options.js"
-import type { Borrower, Held } from "./pool/leaks.js"
+import type { Held } from "./pool/leaks.js"
 import { ElasticPoolState } from "./pool/pool.js"
 import { Reach } from "./pool/reach.js"
+import type { Borrower } from "./pool/runtime.js"
+import { makeRuntime } from "./pool/runtime.js"
 import type { Settings } from "./pool/settings.js"
 import type { Slot } from "./pool/slot.js"
 import { readable } from "./readable.js"
@@ -97,14 +99,16 @@ export const makeState = <A, E, R>(
       isTransient: isTransient ?? (() => false),
       isPermanent: isPermanent ?? (() => false)
     }, {
-      ...timeOf(runtime, clock),
-      io: timeOf(runtime, options.ioClock ?? (clock === liveClock ? ioClock : clock)),
-      // Where none can be had, nobody is worse off than without jitter.
-      chance: () => Exit.getOrElse(Runtime.runSyncExit(runtime)(random.next), () => 0),
+      ...makeRuntime(
+        timeOf(runtime, clock),
+        timeOf(runtime, options.ioClock ?? (clock === liveClock ? ioClock : clock)),
+        // Where none can be had, nobody is worse off than without jitter.
+        () => Exit.getOrElse(Runtime.runSyncExit(runtime)(random.next), () => 0)
+      ),
       reach: reach ?? new Reach({ millis: settings.cleanupTimeout, isSet: options.cleanupTimeout !== undefined })
     })
     yield* Effect.addFinalizer(() => Effect.zipRight(Effect.sync(() => state.lifecycle.close()), state.lifecycle.ended))
-    state.serve()
+    state.start()
     return state
   })
 
@@ -163,10 +167,29 @@ export const makeDrain = <A, E>(
   )
 }
 
+/**
+ * Lends a connection, at once where one is ready (R2), else by a place in the queue. Must run uninterruptibly: only the
+ * wait is restored, and what was handed over is given back if the wait was interrupted all the same (R12).
+ */
+const take = <A, E>(
+  state: ElasticPoolState<A, E>,
+  restore: <B, E2>(effect: Effect.Effect<B, E2>) => Effect.Effect<B, E2>
+): Effect.Effect<Slot<A>, E | PoolError> => {
+  const taken = state.take()
+  if (taken !== undefined) return taken
+  const outcome = new LeanDeferred<Slot<A>, E | PoolError>()
+  const waiter = state.wait((exit) => outcome.done(exit))
+  // What `Effect.onError` does, without a mask of its own: ten thousand may wait here.
+  return Effect.catchAllCause(restore(outcome.await), (cause) => {
+    state.leave(waiter)
+    return failHere(cause)
+  })
+}
+
 /** @internal */
 export const get = <A, E>(state: ElasticPoolState<A, E>): Effect.Effect<A, E | PoolError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(state.take(restore), (slot) => {
+    Effect.flatMap(take(state, restore), (slot) => {
       const loan = new Loan(state, slot, borrowerOf(state))
       return Effect.as(Effect.addFinalizer(() => Effect.sync(() => loan.end())), slot.value)
     })
@@ -188,7 +211,7 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
       const loan = new Loan(state, slot, borrowerOf(state))
       return finallyDo(restore(Effect.suspend(() => f(slot.value, loan))), () => loan.end())
     }
-    const taken = state.take(restore)
+    const taken = take(state, restore)
     // What is there at once is lent at once (R2).
     if (Exit.isExit(taken) && Exit.isSuccess(taken)) return lend(taken.value as Slot<A>)
     return Effect.flatMap(

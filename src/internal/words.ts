@@ -1,4 +1,5 @@
 /** @internal */
+import * as Duration from "effect/Duration"
 import { isNativeError } from "node:util/types"
 
 /**
@@ -74,3 +75,6 @@ const mostParts = 10
 /** In one line: a line of a log is read, searched and counted as one. @internal */
 export const oneLine = (words: string): string =>
   words.split("\n").map((line) => line.trim()).filter((line) => line !== "").join(" ")
+
+/** @internal */
+export const formatMillis = (millis: number): string => Duration.format(Duration.millis(millis))

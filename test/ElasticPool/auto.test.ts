@@ -3,9 +3,9 @@ import { Effect, TestClock } from "effect"
 import type { ElasticPool } from "effect-pgpool"
 import { describe } from "vitest"
 import { Forecast } from "../../src/internal/pool/forecast.js"
+import type { Timers } from "../../src/internal/pool/runtime.js"
 import type { Settings } from "../../src/internal/pool/settings.js"
 import { Slot } from "../../src/internal/pool/slot.js"
-import type { Time } from "../../src/internal/time/time.js"
 import { Caller, FakeResource, hang, settle, slow } from "../support/fakeResource.js"
 import { makePool } from "../support/testPool.js"
 
@@ -222,7 +222,7 @@ describe("maxwait \"auto\": what it measures", () => {
 
   it("R4 of borrowers who share a connection each has the time of its own loan", () => {
     let now = 0
-    const time = { now: () => now } as Time
+    const time = { now: () => now } as Timers
     const forecast = new Forecast({ maxoverflow: 2 } as Settings, time)
     const slot = new Slot<unknown>(undefined, 800, 0)
     forecast.dialled(slot)

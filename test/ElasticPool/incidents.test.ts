@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Runtime, Schedule, TestClock } from "effect"
 import type { YieldWrap } from "effect/Utils"
 import { Incidents } from "../../src/internal/pool/incidents.js"
+import { makeRuntime } from "../../src/internal/pool/runtime.js"
 import { Caller, failTransiently, FakeResource, ok, settle } from "../support/fakeResource.js"
 import { makeClosable, makePool, WatchedClock, withLogs } from "../support/testPool.js"
 
@@ -10,7 +11,9 @@ const words = { fails: "It fails", stillFails: "It still fails", worksAgain: "It
 const makeIncidents = Effect.gen(function*() {
   const clock = yield* WatchedClock.make
   const fork = Runtime.runFork(yield* Effect.runtime())
-  const incidents = new Incidents(words, { clock, fork, now: () => clock.unsafeCurrentTimeMillis() })
+  const time = { clock, fork, now: () => clock.unsafeCurrentTimeMillis() }
+  const { io, log } = makeRuntime(time, time, () => 0)
+  const incidents = new Incidents(words, io, log)
   yield* Effect.addFinalizer(() => Effect.sync(() => incidents.stop()))
   return { incidents, clock }
 })

@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, TestClock } from "effect"
 import { describe } from "vitest"
+import { Outbox } from "../../src/internal/pool/outbox.js"
 import { Waiter, Waiters } from "../../src/internal/pool/waiters.js"
 import { Caller, fail, FakeResource, hang, slow } from "../support/fakeResource.js"
 import { fill, makePool } from "../support/testPool.js"
@@ -386,7 +387,7 @@ describe("R11 nobody barges", () => {
 })
 
 it("who has left the queue keeps nobody else in memory", () => {
-  const queue = new Waiters<object, never>(1)
+  const queue = new Waiters<object, never>(1, new Outbox())
   const [first, second, third] = [1, 2, 3].map((since) => new Waiter<object, never>(since, false, () => {}))
   for (const waiter of [first, second, third]) queue.push(waiter)
   queue.remove(second)

@@ -1,12 +1,5 @@
 /** @internal */
-import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
-import * as Schedule from "effect/Schedule"
-import type { Time } from "../time/time.js"
-
-/** Past 2^31 ms a timer of JavaScript does not wait at all; it is enough to look again then. */
-const longestTimer = 2 ** 31 - 1
+import type { Running, Timers } from "./runtime.js"
 
 /**
  * One fiber that sleeps until something is due, whatever the number of things that can become due. It isn't woken when
@@ -18,39 +11,39 @@ const longestTimer = 2 ** 31 - 1
  */
 export class Alarm {
   private at = Infinity
-  private fiber: Fiber.RuntimeFiber<unknown> | undefined = undefined
-  private readonly sleeper: Effect.Effect<unknown>
+  private sleeper: Running | undefined = undefined
+  private isSet = false
 
   constructor(
-    private readonly time: Time,
-    ring: () => number
-  ) {
-    const untilDue = Schedule.forever.pipe(
-      Schedule.delayed(() => {
-        // Whole milliseconds, rounded up: a timer that rings too early would ring again and again until it is time.
-        const delay = Math.ceil(this.at - time.now())
-        return Math.min(Math.max(0, delay), longestTimer)
-      }),
-      Schedule.whileOutput(() => this.at < Infinity)
-    )
-    this.sleeper = Effect.sync(() => {
-      // What is armed while it rings is part of what `ring` returns.
-      this.at = -Infinity
-      this.at = ring()
-    }).pipe(Effect.schedule(untilDue), Effect.withClock(time.clock))
-  }
+    private readonly timers: Timers,
+    private readonly ring: () => number
+  ) {}
 
   /** Makes sure that it rings at `at` or before. */
   arm(at: number): void {
     if (at >= this.at) return
     this.stop()
     this.at = at
-    this.fiber = this.time.fork(this.sleeper)
+    this.isSet = true
+    const { outbox, repeat } = this.timers
+    outbox.post(() => this.sleeper = repeat(this.delay, this.rung))
   }
 
   stop(): void {
     this.at = Infinity
-    this.fiber?.unsafeInterruptAsFork(FiberId.none)
-    this.fiber = undefined
+    if (!this.isSet) return
+    this.isSet = false
+    this.timers.outbox.post(() => {
+      if (this.sleeper !== undefined) this.timers.interrupt(this.sleeper)
+      this.sleeper = undefined
+    })
+  }
+
+  private readonly delay = (): number => this.at - this.timers.now()
+
+  private readonly rung = (): void => {
+    // What is armed while it rings is part of what `ring` returns.
+    this.at = -Infinity
+    this.at = this.ring()
   }
 }

@@ -1,6 +1,6 @@
 /** @internal */
-import type { Time } from "../time/time.js"
 import { Alarm } from "./alarm.js"
+import type { Timers } from "./runtime.js"
 import type { Slot } from "./slot.js"
 
 /**
@@ -16,11 +16,11 @@ export class ConnectWatch<A> {
   constructor(
     private readonly connectTimeout: number,
     /** That of I/O (R14). */
-    private readonly time: Time,
+    private readonly timers: Timers,
     private readonly opening: Iterable<Slot<A>>,
     private readonly stale: (slots: ReadonlyArray<Slot<A>>) => void
   ) {
-    this.alarm = new Alarm(time, () => this.ring())
+    this.alarm = new Alarm(timers, () => this.ring())
   }
 
   /** A connect has begun. */
@@ -33,11 +33,11 @@ export class ConnectWatch<A> {
   }
 
   private ring(): number {
-    const now = this.time.now()
+    const now = this.timers.now()
     const stale: Array<Slot<A>> = []
     for (const slot of this.opening) {
       const age = now - slot.dialledAt
-      if (age >= this.connectTimeout) slot.timeOut(this.connectTimeout)
+      if (age >= this.connectTimeout) this.timers.outbox.post(() => slot.timeOut(this.connectTimeout))
       else if (age >= slot.youngFor) stale.push(slot)
     }
     if (stale.length > 0) this.stale(stale)

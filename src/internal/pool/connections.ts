@@ -1,5 +1,4 @@
 /** @internal */
-import * as Predicate from "effect/Predicate"
 import { LinkedList } from "./linkedList.js"
 import type { Slot } from "./slot.js"
 
@@ -32,7 +31,7 @@ export class Connections<A> {
     this.success = { dialledAt: slot.dialledAt, took }
     slot.value = value
     slot.cause = undefined
-    slot.invalid = Predicate.isObject(value) && this.stillborn.delete(value)
+    slot.invalid = isObject(value) && this.stillborn.delete(value)
     this.byValue.set(value, slot)
   }
 
@@ -48,7 +47,7 @@ export class Connections<A> {
   /** Marks a connection as broken, and gives it if it was not known to be. */
   invalidate(value: A, isOpening: boolean): Slot<A> | undefined {
     const slot = this.byValue.get(value)
-    if (slot === undefined && isOpening && Predicate.isObject(value)) this.stillborn.add(value)
+    if (slot === undefined && isOpening && isObject(value)) this.stillborn.add(value)
     if (slot === undefined || slot.invalid) return undefined
     slot.invalid = true
     return slot
@@ -82,3 +81,7 @@ export class Connections<A> {
     slot.suspicions = this.suspicions
   }
 }
+
+/** Whether it can be told apart from all others. */
+const isObject = (value: unknown): value is object =>
+  typeof value === "function" || (typeof value === "object" && value !== null)

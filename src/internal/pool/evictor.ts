@@ -1,5 +1,4 @@
 /** @internal */
-import * as Effect from "effect/Effect"
 import type { CloseReason } from "../../PoolStats.js"
 import { oneLine, wordsOf } from "../words.js"
 import { Alarm } from "./alarm.js"
@@ -310,9 +309,7 @@ export class Evictor<A> {
     const n = this.olds.size
     const serve = n === 1 ? "1 connection of before it goes" : `${n} connections of before it go`
     const reason = oneLine(wordsOf(this.pool.outage.reason))
-    this.env.io.fork(
-      Effect.logWarning(`evict has stopped: connects fail (${reason}). ${serve} on serving until connects succeed`)
-    )
+    this.env.log.warn(`evict has stopped: connects fail (${reason}). ${serve} on serving until connects succeed`)
   }
 }
 

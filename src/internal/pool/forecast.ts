@@ -1,6 +1,6 @@
 /** @internal */
-import type { Time } from "../time/time.js"
 import { LinkedList } from "./linkedList.js"
+import type { Timers } from "./runtime.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
 
@@ -28,8 +28,8 @@ export interface Patience {
 }
 
 /** @internal */
-export const makePatience = (settings: Settings, time: Time): Patience =>
-  settings.maxwait === "auto" ? new Forecast(settings, time) : fixed(settings.maxwait)
+export const makePatience = (settings: Settings, timers: Timers): Patience =>
+  settings.maxwait === "auto" ? new Forecast(settings, timers) : fixed(settings.maxwait)
 
 const nothing = () => {}
 
@@ -107,7 +107,7 @@ export class Forecast implements Patience {
   private callers = 0
   private askedAt = -Infinity
 
-  constructor(private readonly settings: Settings, private readonly time: Time) {}
+  constructor(private readonly settings: Settings, private readonly timers: Timers) {}
 
   get maxwait(): number {
     return this.connectTime
@@ -170,7 +170,7 @@ export class Forecast implements Patience {
   }
 
   dialled(slot: Slot<unknown>): void {
-    slot.since = this.time.now()
+    slot.since = this.timers.now()
   }
 
   opened(slot: Slot<unknown>, now: number): void {
@@ -182,7 +182,7 @@ export class Forecast implements Patience {
   }
 
   lent(slot: Slot<unknown>): void {
-    this.heard(slot, slot.borrowers - 1, this.time.now())
+    this.heard(slot, slot.borrowers - 1, this.timers.now())
   }
 
   returned(slot: Slot<unknown>, now: number): void {

@@ -1,10 +1,8 @@
 /** @internal */
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import type { Time } from "../time/time.js"
-import { oneLine } from "../words.js"
+import { formatMillis, oneLine } from "../words.js"
 import { Alarm } from "./alarm.js"
 import { LineLimit } from "./lineLimit.js"
+import type { Log, Timers } from "./runtime.js"
 
 /** Of the warnings. */
 const linesPerMinute = 5
@@ -53,12 +51,12 @@ export class Incidents {
   private readonly alarm: Alarm
   private hasStopped = false
 
-  constructor(private readonly words: Words, private readonly time: Time) {
-    this.alarm = new Alarm(time, () => this.look())
+  constructor(private readonly words: Words, private readonly timers: Timers, private readonly log: Log) {
+    this.alarm = new Alarm(timers, () => this.look())
   }
 
   failed(reason: string): void {
-    const now = this.time.now()
+    const now = this.timers.now()
     if (this.failures === 0) this.begin(now)
     this.failures++
     this.untold++
@@ -75,12 +73,12 @@ export class Incidents {
     this.told.add(kind)
     this.toldAt = now
     this.untold = 0
-    this.time.fork(Effect.logWarning(line))
+    this.log.warn(line)
   }
 
   worked(): void {
     if (this.failures === 0 || this.wellSince !== undefined || this.hasStopped) return
-    this.wellSince = this.time.now()
+    this.wellSince = this.timers.now()
     this.alarm.arm(this.wellSince + this.steadyFor)
   }
 
@@ -98,7 +96,7 @@ export class Incidents {
   /** Whether it is over, and when that is to be asked again. */
   private look(): number {
     if (this.wellSince === undefined) return Infinity
-    const now = this.time.now()
+    const now = this.timers.now()
     const over = this.wellSince + this.steadyFor
     if (now < over) return over
     this.end(this.wellSince, now)
@@ -109,7 +107,7 @@ export class Incidents {
     // What the log knows nothing of is told with the next one.
     if (this.told.size > 0) {
       const line = `${this.words.worksAgain}: ${this.failures} had failed in ${lasted(wellSince - this.since)}`
-      this.time.fork(Effect.logInfo(line))
+      this.log.info(line)
       this.untold = 0
     }
     this.overAt = now
@@ -119,5 +117,4 @@ export class Incidents {
   }
 }
 
-const lasted = (millis: number): string =>
-  Duration.format(Duration.millis(millis < 1000 ? millis : Math.round(millis / 1000) * 1000))
+const lasted = (millis: number): string => formatMillis(millis < 1000 ? millis : Math.round(millis / 1000) * 1000)

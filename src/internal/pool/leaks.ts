@@ -1,18 +1,13 @@
 /** @internal */
-import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
-import type { Time } from "../time/time.js"
 import { oneLine } from "../words.js"
 import { Alarm } from "./alarm.js"
 import { LineLimit } from "./lineLimit.js"
 import { LinkedList } from "./linkedList.js"
+import type { Borrower, Log, Span, Timers } from "./runtime.js"
+import { nameOf, spanOf } from "./runtime.js"
 
 /** The lines about single loans; what they leave out is counted in one line more. */
 const linesPerMinute = 10
-
-/** Who has a resource in hand. @internal */
-export type Borrower = Fiber.RuntimeFiber<unknown, unknown>
 
 /** A loan that is watched. @internal */
 export class Held<A> {
@@ -23,10 +18,10 @@ export class Held<A> {
   /** Whether the log has it that it is late. */
   isTold = false
   /** In which it began: its borrower may be in another one when it is late. */
-  readonly span: Borrower["currentSpan"]
+  readonly span: Span
 
   constructor(readonly value: A, readonly borrower: Borrower, readonly since: number) {
-    this.span = borrower.currentSpan
+    this.span = spanOf(borrower)
   }
 }
 
@@ -51,17 +46,18 @@ export class Leaks<A> {
   constructor(
     /** `leakThreshold`, in milliseconds. */
     private readonly threshold: number,
-    private readonly time: Time,
+    private readonly timers: Timers,
+    private readonly log: Log,
     /** A name by which its user can find a resource. */
     private readonly describe: ((value: A) => string) | undefined
   ) {
-    this.alarm = new Alarm(time, () => this.ring())
+    this.alarm = new Alarm(timers, () => this.ring())
   }
 
   /** A loan begins. */
   watch(value: A, borrower: Borrower): Held<A> | undefined {
     if (this.hasStopped) return undefined
-    const held = new Held(value, borrower, this.time.now())
+    const held = new Held(value, borrower, this.timers.now())
     this.loans.push(held)
     this.alarm.arm(held.since + this.threshold)
     return held
@@ -71,10 +67,10 @@ export class Leaks<A> {
   end(held: Held<A>): void {
     if (!held.isLate) return this.loans.remove(held)
     if (this.hasStopped) return
-    const now = this.time.now()
+    const now = this.timers.now()
     if (!held.isTold || !this.limit.take(now)) return this.leaveOut("back", now)
     const line = `that was held for more than ${this.threshold} ms came back after ${now - held.since} ms`
-    this.say(held, Effect.logInfo(`${this.nameOf(held)} ${line}. ${origin(held)}`))
+    this.log.info(`${this.nameOf(held)} ${line}. ${origin(held)}`, held.borrower)
   }
 
   /** Whoever still holds one has it closed under him. */
@@ -85,7 +81,7 @@ export class Leaks<A> {
   }
 
   private ring(): number {
-    const now = this.time.now()
+    const now = this.timers.now()
     if (now >= this.countDueAt) this.sayLeftOut()
     const { loans } = this
     while (loans.first !== undefined && loans.first.since + this.threshold <= now) this.isLate(loans.first, now)
@@ -98,16 +94,11 @@ export class Leaks<A> {
     held.isTold = this.limit.take(now)
     if (!held.isTold) return this.leaveOut("late", now)
     const line = `has been held for more than ${this.threshold} ms`
-    this.say(held, Effect.logWarning(`${this.nameOf(held)} ${line}. ${origin(held)}`))
+    this.log.warn(`${this.nameOf(held)} ${line}. ${origin(held)}`, held.borrower)
   }
 
   private nameOf({ value }: Held<A>): string {
     return this.describe === undefined ? "A connection" : `A connection (${this.describe(value)})`
-  }
-
-  /** With the loggers, the level and the annotations of its borrower. */
-  private say({ borrower }: Held<A>, line: Effect.Effect<void>): void {
-    this.time.fork(Effect.zipRight(Effect.setFiberRefs(borrower.getFiberRefs()), line))
   }
 
   private leaveOut(what: "back" | "late", now: number): void {
@@ -126,11 +117,11 @@ export class Leaks<A> {
       ...back > 0 ? [`${back} that had been held for so long came back`] : []
     ]
     const line = `Beyond ${linesPerMinute} lines a minute: ${counts.join(", ")}.`
-    this.time.fork(late > 0 ? Effect.logWarning(line) : Effect.logInfo(line))
+    this.log[late > 0 ? "warn" : "info"](line)
   }
 }
 
 const origin = <A>({ borrower, span }: Held<A>): string => {
   const place = span?._tag === "Span" ? `in span ${oneLine(span.name)} (${span.spanId})` : "outside any span"
-  return `It was taken ${place} by fiber ${FiberId.threadName(borrower.id())}.`
+  return `It was taken ${place} by fiber ${nameOf(borrower)}.`
 }

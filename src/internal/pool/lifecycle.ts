@@ -127,7 +127,7 @@ export class Lifecycle {
   /** What is still in use has had its time. */
   private cutOff(): void {
     const { busy, waiting } = this.pool.stats()
-    if (!this.isClosing && busy + waiting > 0) this.env.fork(this.report(busy, waiting))
+    if (!this.isClosing && busy + waiting > 0) this.report(busy, waiting)
     this.end()
     this.cutOffs += busy
     this.pool.closeBusy()
@@ -139,9 +139,9 @@ export class Lifecycle {
     this.pool.close()
   }
 
-  private report(busy: number, waiting: number): Effect.Effect<void> {
+  private report(busy: number, waiting: number): void {
     const after = Math.round(this.env.io.now() - this.drainedAt)
-    return Effect.logWarning(
+    this.env.log.warn(
       `The drain has not ended by itself within ${after} ms. Connections still in use, now closed under their ` +
         `borrowers: ${busy}. Callers still in the queue, now refused: ${waiting}.`
     )

@@ -17,12 +17,13 @@ export class Permits {
     this.overflow = Effect.unsafeMakeSemaphore(maxoverflow - maxsize)
   }
 
-  /** Runs the life of a connection while it holds a permit. */
-  hold(connection: Effect.Effect<void>): Effect.Effect<unknown> {
-    return Effect.flatMap(
+  /** Runs the life of a connection while it holds a permit, and calls `back` when the permit is back. */
+  hold(connection: Effect.Effect<void>, back: () => void): Effect.Effect<unknown> {
+    const held = Effect.flatMap(
       this.kept.withPermitsIfAvailable(1)(connection),
       (held) => Option.isSome(held) ? Effect.void : this.overflow.withPermitsIfAvailable(1)(connection)
     )
+    return Effect.ensuring(held, Effect.sync(back))
   }
 
   /** Permits in use stay in use. At once, as nothing may come between the pool's limits and its permits. */

@@ -1,12 +1,7 @@
 /** @internal */
-import * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
 import type { CloseReason, PoolStats } from "../../PoolStats.js"
-import { failHere, LeanDeferred } from "../effects.js"
 import { Connections } from "./connections.js"
 import { ConnectWatch } from "./connectWatch.js"
 import { Demand } from "./demand.js"
@@ -19,7 +14,10 @@ import { connectBrokenOff, life } from "./life.js"
 import { Lifecycle } from "./lifecycle.js"
 import type { Refusal } from "./limits.js"
 import { classify, Outage } from "./outage.js"
+import type { Outbox } from "./outbox.js"
 import { Permits } from "./permits.js"
+import type { Failure, Outcome } from "./runtime.js"
+import { failed, failure, succeeded } from "./runtime.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import { Sharing } from "./sharing.js"
 import type { Command, State } from "./slot.js"
@@ -27,16 +25,27 @@ import { Slot } from "./slot.js"
 import { Sweeper } from "./sweeper.js"
 import { Tally } from "./tally.js"
 import { Timekeeper } from "./timekeeper.js"
+import type { End } from "./waiters.js"
 import { Waiter, Waiters } from "./waiters.js"
 
 /**
- * The state machine. Every method runs to its end without suspending, so each is a critical section. They stand in the
- * order of a request's life: take, wait, connect, hand over, release, retire; then what time does: waiters' deadlines,
- * the sweep; then what its owner does: resize, drain and the like.
+ * The state machine. Every method runs to its end without suspending, so each is a critical section; what it has to tell
+ * the outside waits in the outbox until it has ended. They stand in the order of a request's life: take, wait, connect,
+ * hand over, release, retire; then what time does: waiters' deadlines, the sweep; then what its owner does: resize, drain
+ * and the like.
  *
  * @internal
  */
 export class ElasticPoolState<A, E> implements Owner<A, E> {
+  /** The fiber of a connection calls from outside. */
+  private readonly owner: Owner<A, E> = {
+    opened: (slot, value) => this.outbox.section(() => this.opened(slot, value)),
+    openFailed: (slot, failure) => this.outbox.section(() => this.openFailed(slot, failure)),
+    ready: (slot) => this.outbox.section(() => this.ready(slot)),
+    lost: (value) => this.outbox.section(() => this.lost(value)),
+    closing: (slot) => this.outbox.section(() => this.closing(slot))
+  }
+  private readonly outbox: Outbox
   private readonly connections = new Connections<A>()
   private readonly idle = this.connections.idle
   private readonly waiters: Waiters<A, E | PoolError>
@@ -59,11 +68,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     private readonly resource: Resource<A, E>,
     readonly env: Environment
   ) {
-    this.waiters = new Waiters(settings.share)
+    this.outbox = env.outbox
+    this.waiters = new Waiters(settings.share, this.outbox)
     const canShare = (slot: Slot<A>) => !this.connections.isSuspect(slot) && resource.canShare(slot.value)
     this.sharing = new Sharing(settings, this.waiters, canShare, () => this.demand.surplus)
     this.permits = new Permits(settings.maxsize, settings.maxoverflow)
-    this.outage = new Outage(settings.connectRetry, env.io, () => this.serve(), () => this.giveUp())
+    this.outage = new Outage(settings.connectRetry, env.io, env.log, () => this.serve(), () => this.giveUp())
     this.demand = new Demand(settings, this.waiters, this.tally, this.outage)
     this.patience = makePatience(settings, env)
     this.timekeeper = new Timekeeper(this.waiters, this.outage, this.patience, settings, env, {
@@ -96,7 +106,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       for (const slot of slots) this.demand.uncover(slot)
       this.serve()
     })
-    this.leaks = new Leaks(settings.leakThreshold, env, resource.describe)
+    this.leaks = new Leaks(settings.leakThreshold, env, env.log, resource.describe)
     const timers = [this.timekeeper, this.sweeper, this.connectWatch, this.outage, this.leaks]
     this.lifecycle = new Lifecycle(settings, env, {
       stats: () => this.stats(),
@@ -111,47 +121,50 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   // --- take ------------------------------------------------------------------------------------------------------
 
-  /**
-   * Lends a connection, at once where one is ready (R2), else by a place in the queue. Must run uninterruptibly:
-   * only the wait is restored, and what was handed over is given back if the wait was interrupted all the same (R12).
-   */
-  take(restore: <B, E2>(effect: Effect.Effect<B, E2>) => Effect.Effect<B, E2>): Effect.Effect<Slot<A>, E | PoolError> {
-    const now = this.env.now()
-    const taken = this.takeNow(now, false)
-    if (taken !== undefined) return taken
-    const outcome = new LeanDeferred<Slot<A>, E | PoolError>()
-    const waiter = this.enqueue(now, false, (exit) => outcome.done(exit))
-    // What `Effect.onError` does, without a mask of its own: ten thousand may wait here.
-    const gaveUp = (cause: Cause.Cause<E | PoolError>) => (this.leave(waiter), failHere(cause))
-    return Effect.catchAllCause(restore(outcome.await), gaveUp)
+  /** Lends a connection that is ready (R2), or refuses; else nothing: then its caller is to `wait`. */
+  take(): Outcome<Slot<A>, PoolError> | undefined {
+    return this.outbox.section(() => {
+      const ready = this.takeNow(this.env.now(), false)
+      if (ready !== undefined) return succeeded(ready)
+      const refusal = this.refusal()
+      return refusal === undefined ? undefined : failed(refusal)
+    })
   }
 
   /**
-   * The same for a borrower that is no fiber: it is told by `end`, maybe on the spot, so that it can use a connection in
-   * the moment that this is handed over. A waiter is to `leave` if it gives up. One that `shares` makes do with a
-   * connection that others use as well, of the kind.
+   * The same for a caller that is no fiber, and so can use a connection in the moment in which it is handed over: `end` is
+   * called as soon as no section runs, which is before this returns, unless the caller is being told something itself. A
+   * caller that `shares` makes do with a connection that others use as well, of the kind.
    */
-  request(shares: boolean, end: Waiter<A, E | PoolError>["end"]): Waiter<A, E | PoolError> | undefined {
-    const now = this.env.now()
-    const taken = this.takeNow(now, shares)
-    if (taken === undefined) return this.enqueue(now, shares, end)
-    end(taken)
+  request(shares: boolean, end: End<A, E | PoolError>): Waiter<A, E | PoolError> {
+    return this.outbox.section(() => {
+      const now = this.env.now()
+      const waiter = new Waiter(now, shares, end)
+      const ready = this.takeNow(now, shares)
+      const refusal = ready === undefined ? this.refusal() : undefined
+      if (ready !== undefined) this.waiters.serve(waiter, ready)
+      else if (refusal !== undefined) this.waiters.fail(waiter, refusal)
+      else this.enqueue(waiter, now)
+      return waiter
+    })
   }
 
-  /** A ready connection, a refusal, or nothing: then one has to wait. */
-  private takeNow(now: number, shares: boolean): Exit.Exit<Slot<A>, PoolError> | undefined {
-    if (!this.lifecycle.admits) return Exit.fail(new PoolClosed({ stats: this.stats() }))
+  private takeNow(now: number, shares: boolean): Slot<A> | undefined {
+    if (!this.lifecycle.admits) return undefined
     this.patience.asked(now)
     // What others share is of no use to those who wait for one of their own: they are not passed (R11).
     const mayJoin = shares && this.waiters.sharer === undefined
     const ready = (mayJoin ? this.sharing.find(now) : undefined) ?? this.takeReady(now)
-    if (ready !== undefined) {
-      this.lend(ready, shares)
-      return Exit.succeed(ready)
-    }
-    if (this.demand.unserved(this.demand.room(this.settings.maxsize)) >= this.settings.maxWaiting) {
-      return Exit.fail(new PoolQueueFull({ stats: this.stats(), maxWaiting: this.settings.maxWaiting }))
-    }
+    if (ready !== undefined) this.lend(ready, shares)
+    return ready
+  }
+
+  /** Why a caller for whom nothing is ready may not wait. */
+  private refusal(): Failure<PoolError> | undefined {
+    const { maxWaiting, maxsize } = this.settings
+    if (!this.lifecycle.admits) return failure(new PoolClosed({ stats: this.stats() }))
+    if (this.demand.unserved(this.demand.room(maxsize)) < maxWaiting) return undefined
+    return failure(new PoolQueueFull({ stats: this.stats(), maxWaiting }))
   }
 
   /** The idle connection that was used last and needs no check. Expired ones met on the way are retired. */
@@ -181,26 +194,38 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   // --- wait ------------------------------------------------------------------------------------------------------
 
-  private enqueue(now: number, shares: boolean, end: Waiter<A, E | PoolError>["end"]): Waiter<A, E | PoolError> {
-    const waiter = new Waiter(now, shares, end)
+  /** A place in the queue. `end` tells how the wait has ended; a caller that gives up before that is to `leave`. */
+  wait(end: End<A, E | PoolError>): Waiter<A, E | PoolError> {
+    return this.outbox.section(() => {
+      const now = this.env.now()
+      const waiter = new Waiter(now, false, end)
+      this.enqueue(waiter, now)
+      return waiter
+    })
+  }
+
+  private enqueue(waiter: Waiter<A, E | PoolError>, now: number): void {
     this.waiters.push(waiter)
     this.serve(now)
     if (waiter.queued && this.lifecycle.serves) this.timekeeper.watch(waiter)
-    return waiter
   }
 
-  /** Ends a wait that was interrupted or failed. What it was handed meanwhile goes back. */
+  /** Ends a wait that was interrupted or failed. A connection that it was handed meanwhile goes back (R12). */
   leave(waiter: Waiter<A, E | PoolError>): void {
-    this.waiters.leave(waiter)
-    if (waiter.slot !== undefined) this.release(waiter.slot)
-    this.serve()
+    this.outbox.section(() => {
+      this.waiters.leave(waiter)
+      if (waiter.slot !== undefined) this.release(waiter.slot)
+      this.serve()
+    })
   }
 
-  /**
-   * Whatever changes supply or demand ends here, and so does the making of the pool: `warm` is demand. Gives the waiters
-   * what there is, and only then tells those whose wait has ended.
-   */
-  serve(now = this.env.now()): void {
+  /** The pool is made: `warm` is demand. */
+  start(): void {
+    this.outbox.section(() => this.serve())
+  }
+
+  /** Whatever changes supply or demand ends here. Gives the waiters what there is. */
+  private serve(now = this.env.now()): void {
     if (this.lifecycle.serves) {
       do {
         this.share(now)
@@ -210,7 +235,6 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       if (this.lifecycle.state === "open") this.sweeper.renew()
     }
     this.lifecycle.look()
-    this.waiters.tell()
   }
 
   /** Places on connections that others use. */
@@ -244,8 +268,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private handTo(waiter: Waiter<A, E | PoolError>, slot: Slot<A>): void {
     this.lend(slot, waiter.shares)
-    waiter.slot = slot
-    this.waiters.end(waiter, Exit.succeed(slot))
+    this.waiters.serve(waiter, slot)
   }
 
   // --- connect ---------------------------------------------------------------------------------------------------
@@ -260,8 +283,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.connectWatch.watch(slot)
     this.demand.dialled()
     this.patience.dialled(slot)
-    const connection = this.permits.hold(life(slot, this.resource, { ioClock: io.clock, reach }, this))
-    slot.fiber = this.env.fork(Effect.ensuring(connection, Effect.sync(() => this.gone(slot))))
+    const connection = life(slot, this.resource, { ioClock: io.clock, reach }, this.owner)
+    const held = this.permits.hold(connection, () => this.outbox.section(() => this.gone(slot)))
+    this.outbox.post(() => slot.fiber = this.env.fork(held))
     return slot
   }
 
@@ -282,7 +306,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.demand.opened()
   }
 
-  openFailed(slot: Slot<A>, cause: Cause.Cause<E>): void {
+  openFailed(slot: Slot<A>, cause: Failure<E>): void {
     this.demand.uncover(slot)
     if (slot.state === "closing" || this.lifecycle.isClosing) return
     const { failure, kind } = classify(cause, this.resource)
@@ -301,7 +325,11 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const slot = this.connections.hopeless(this.env.io.now())
     if (slot === undefined) return
     this.enter(slot, "closing")
-    slot.fiber?.unsafeInterruptAsFork(FiberId.none)
+    this.interrupt(slot)
+  }
+
+  private interrupt(slot: Slot<A>): void {
+    this.outbox.post(() => slot.fiber === undefined ? undefined : this.env.interrupt(slot.fiber))
   }
 
   // --- release ---------------------------------------------------------------------------------------------------
@@ -310,10 +338,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   release(slot: Slot<A>): void {
     // It was closed under its borrower (R13).
     if (slot.state !== "busy") return
-    const now = this.env.now()
-    const isAwaited = this.waiters.size > 0
-    this.giveBack(slot, now)
-    if (isAwaited) this.serve(now)
+    this.outbox.section(() => {
+      const now = this.env.now()
+      const isAwaited = this.waiters.size > 0
+      this.giveBack(slot, now)
+      if (isAwaited) this.serve(now)
+    })
   }
 
   private giveBack(slot: Slot<A>, now: number): void {
@@ -364,24 +394,28 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private instruct(slot: Slot<A>, command: Exclude<Command, "retire">): void {
     this.enter(slot, "checking")
-    slot.give(command)
+    this.outbox.post(() => slot.give(command))
   }
 
   // --- retire ----------------------------------------------------------------------------------------------------
 
   /** Gives whether it was thought to be well. */
   invalidate(value: A): boolean {
-    const slot = this.connections.invalidate(value, this.count.opening > 0)
-    if (slot?.state === "idle") this.retire(slot, "invalidated")
-    return slot !== undefined
+    return this.outbox.section(() => {
+      const slot = this.connections.invalidate(value, this.count.opening > 0)
+      if (slot?.state === "idle") this.retire(slot, "invalidated")
+      return slot !== undefined
+    })
   }
 
   /** `canShare` would be true again. */
   shareable(value: A): void {
     const slot = this.connections.of(value)
     if (slot?.isShared !== true) return
-    this.sharing.changed(slot)
-    this.serve()
+    this.outbox.section(() => {
+      this.sharing.changed(slot)
+      this.serve()
+    })
   }
 
   /** A connection was lost: what ended it may have ended others (R19). */
@@ -392,9 +426,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private retire(slot: Slot<A>, reason: CloseReason): void {
     slot.closeReason = reason
     this.enter(slot, "closing")
-    slot.give("retire")
+    this.outbox.post(() => slot.give("retire"))
     // The other side is not waited for: nobody needs its permit.
-    if (this.lifecycle.isClosing) slot.fiber?.unsafeInterruptAsFork(FiberId.none)
+    if (this.lifecycle.isClosing) this.interrupt(slot)
   }
 
   /** Whatever has ended its fiber. */
@@ -435,7 +469,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** A waiter has waited for as long as it may. */
   private refuse(waiter: Waiter<A, E | PoolError>, now: number, why: Refusal): void {
     const refusal = { stats: this.stats(), waited: now - waiter.since, cause: this.outage.reason, ...why }
-    this.waiters.fail(waiter, Cause.fail(new PoolExhausted(refusal)))
+    this.waiters.fail(waiter, failure(new PoolExhausted(refusal)))
   }
 
   /** `connectRetry` has come to its end: nobody is made to wait for another try. */
@@ -453,14 +487,17 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   /** Growing serves waiters at once; shrinking retires what is idle and lets the busy ones finish. */
   resize(maxsize: number, maxoverflow: number): void {
-    this.settings.maxsize = maxsize
-    this.settings.maxoverflow = maxoverflow
-    this.permits.resize(maxsize, maxoverflow)
-    while (this.idle.first !== undefined && (this.idle.size > maxsize || this.demand.surplus > 0)) {
-      this.retire(this.idle.first, "surplus")
-    }
-    this.timekeeper.lookAgain()
-    this.serve()
+    this.outbox.section(() => {
+      this.settings.maxsize = maxsize
+      this.settings.maxoverflow = maxoverflow
+      // A connection that is to begin has its permit before that, and one that this makes room for has it after that.
+      this.outbox.post(() => this.permits.resize(maxsize, maxoverflow))
+      while (this.idle.first !== undefined && (this.idle.size > maxsize || this.demand.surplus > 0)) {
+        this.retire(this.idle.first, "surplus")
+      }
+      this.timekeeper.lookAgain()
+      this.serve()
+    })
   }
 
   private suspend(): void {
@@ -482,10 +519,10 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private close(): void {
-    this.waiters.failAll(Cause.fail(new PoolClosed({ stats: this.stats() })))
+    this.waiters.failAll(failure(new PoolClosed({ stats: this.stats() })))
     for (const slot of this.connections.all) {
       if (slot.state === "idle") this.retire(slot, "closed")
-      else if (slot.state !== "busy") slot.fiber?.unsafeInterruptAsFork(FiberId.none)
+      else if (slot.state !== "busy") this.interrupt(slot)
     }
     this.serve()
   }

@@ -1,9 +1,8 @@
 /** @internal */
-import type * as Schedule from "effect/Schedule"
-import type { Time } from "../time/time.js"
 import type { Actions } from "./life.js"
 import type { WaitLimits } from "./limits.js"
 import type { Reach } from "./reach.js"
+import type { RetryPolicy, Runtime } from "./runtime.js"
 
 /**
  * The decoded options of the generic pool. Durations are in milliseconds, and `Infinity` is off.
@@ -26,7 +25,7 @@ export interface Settings {
   readonly maxWaiting: number
   readonly connectTimeout: number
   readonly connectConcurrency: number
-  readonly connectRetry: Schedule.Schedule<unknown, unknown>
+  readonly connectRetry: RetryPolicy
   readonly validateAfterIdle: number
   readonly cleanupTimeout: number
   readonly closeTimeout: number
@@ -38,11 +37,7 @@ export interface Settings {
 }
 
 /** What the pool is given by the place where it is built. @internal */
-export interface Environment extends Time {
-  /** The time of deadlines on I/O (R14). */
-  readonly io: Time
-  /** A number from 0 to 1. */
-  readonly chance: () => number
+export interface Environment extends Runtime {
   readonly reach: Reach
 }
 

@@ -1,10 +1,10 @@
 /** @internal */
 import type { CloseReason } from "../../PoolStats.js"
-import type { Time } from "../time/time.js"
 import { Alarm } from "./alarm.js"
 import type { Connections } from "./connections.js"
 import type { Evictor } from "./evictor.js"
 import type { Patience } from "./forecast.js"
+import type { Timers } from "./runtime.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
 
@@ -45,12 +45,12 @@ export class Sweeper<A> {
   constructor(
     private readonly settings: Settings,
     private readonly patience: Patience,
-    private readonly time: Time,
+    private readonly timers: Timers,
     private readonly connections: Connections<A>,
     private readonly evictor: Evictor<A>,
     private readonly pool: Pool<A>
   ) {
-    this.alarm = new Alarm(time, () => this.sweep())
+    this.alarm = new Alarm(timers, () => this.sweep())
   }
 
   /** A connection has become idle. */
@@ -75,7 +75,7 @@ export class Sweeper<A> {
   }
 
   private sweep(): number {
-    const now = this.time.now()
+    const now = this.timers.now()
     const { due, renewing } = this
     this.eachIdle(now, (slot, rank, isKept) => {
       if (isKept && slot.renewAt <= now && !renewing.has(slot)) due.add(slot)
@@ -147,7 +147,7 @@ export class Sweeper<A> {
   /** It is lent no more, and goes as soon as nobody uses it. */
   retireLater(slot: Slot<A>): void {
     if (slot.isOpen) this.leaves(slot)
-    slot.evict(this.time.now())
+    slot.evict(this.timers.now())
     if (slot.isOpen) this.joins(slot)
   }
 

@@ -1,9 +1,9 @@
 /** @internal */
-import type { Time } from "../time/time.js"
 import { Alarm } from "./alarm.js"
 import type { Patience } from "./forecast.js"
 import type { Refusal } from "./limits.js"
 import type { Outage } from "./outage.js"
+import type { Timers } from "./runtime.js"
 import type { Settings } from "./settings.js"
 import type { Waiter, Waiters } from "./waiters.js"
 
@@ -32,10 +32,10 @@ export class Timekeeper<A, E> {
     private readonly outage: Outage<unknown>,
     private readonly patience: Patience,
     private readonly settings: Settings,
-    private readonly time: Time,
+    private readonly timers: Timers,
     private readonly pool: Pool<A, E>
   ) {
-    this.alarm = new Alarm(time, () => this.ring())
+    this.alarm = new Alarm(timers, () => this.ring())
   }
 
   /** Watches over a new waiter. */
@@ -65,7 +65,7 @@ export class Timekeeper<A, E> {
   }
 
   private ring(): number {
-    const now = this.time.now()
+    const now = this.timers.now()
     while (this.nextDueAt <= now) this.waiters.makeNextDue()
     this.pool.serve(now)
     return Math.min(this.nextLateAt, this.nextLook)
@@ -75,7 +75,7 @@ export class Timekeeper<A, E> {
   private get nextLook(): number {
     return this.waiters.patient === undefined
       ? Infinity
-      : Math.min(this.nextDueAt, this.patience.dueAt(this.time.now()))
+      : Math.min(this.nextDueAt, this.patience.dueAt(this.timers.now()))
   }
 
   private get nextDueAt(): number {

@@ -1,7 +1,11 @@
 /** @internal */
-import type * as Cause from "effect/Cause"
-import * as Exit from "effect/Exit"
+import type { Outbox } from "./outbox.js"
+import type { Failure, Outcome } from "./runtime.js"
+import { failed, succeeded } from "./runtime.js"
 import type { Slot } from "./slot.js"
+
+/** Tells a caller how its wait has ended. It may call the pool at once. @internal */
+export type End<A, E> = (outcome: Outcome<Slot<A>, E>) => void
 
 /**
  * A caller in the queue.
@@ -15,11 +19,11 @@ export class Waiter<A, E> {
   connect: Slot<A> | undefined = undefined
   /** Whether the pool owes it a connect (R3, R4). */
   due = false
-  queued = true
+  queued = false
   /** It wants a connection for itself, and has come before all that share. */
   isAhead = false
   /** How its wait has ended, as long as it has not been told. */
-  outcome: Exit.Exit<Slot<A>, E> | undefined = undefined
+  outcome: Outcome<Slot<A>, E> | undefined = undefined
   next: Waiter<A, E> | undefined = undefined
   previous: Waiter<A, E> | undefined = undefined
 
@@ -28,9 +32,20 @@ export class Waiter<A, E> {
     public since: number,
     /** Whether it will do with a part of a connection. */
     readonly shares: boolean,
-    /** Tells it how its wait has ended. */
-    readonly end: (exit: Exit.Exit<Slot<A>, E>) => void
+    private readonly end: End<A, E>
   ) {}
+
+  /** Whether it may still leave: its wait has not ended, or it has not been told so. */
+  get isUntold(): boolean {
+    return this.queued || this.outcome !== undefined
+  }
+
+  /** Tells it how its wait has ended, unless it has left. */
+  tell(): void {
+    const { outcome } = this
+    this.outcome = undefined
+    if (outcome !== undefined) this.end(outcome)
+  }
 }
 
 /**
@@ -54,14 +69,15 @@ export class Waiters<A, E> {
   private readonly uncovered = new Set<Waiter<A, E>>()
   /** How many want a connection for themselves and have come before the oldest that shares. */
   ahead = 0
-  /** Those that are to be told how their wait has ended; the first `told` of them have been. */
-  private ended: Array<Waiter<A, E>> = []
-  private told = 0
 
-  /** `share`: how many sharers one connection has room for. */
-  constructor(private readonly share: number) {}
+  constructor(
+    /** How many sharers one connection has room for. */
+    private readonly share: number,
+    private readonly outbox: Outbox
+  ) {}
 
   push(waiter: Waiter<A, E>): void {
+    waiter.queued = true
     waiter.previous = this.tail
     if (this.tail === undefined) this.head = waiter
     else this.tail.next = waiter
@@ -74,7 +90,7 @@ export class Waiters<A, E> {
     } else if (this.sharer === undefined) this.moveAhead(waiter)
   }
 
-  /** Out of the queue, or of those that are to be told. */
+  /** It leaves the queue, or is told no more how its wait has ended. */
   leave(waiter: Waiter<A, E>): void {
     this.remove(waiter)
     waiter.outcome = undefined
@@ -85,33 +101,24 @@ export class Waiters<A, E> {
     this.ahead++
   }
 
-  /** Ends a wait. Its waiter hears of it from `tell`. */
-  end(waiter: Waiter<A, E>, outcome: Exit.Exit<Slot<A>, E>): void {
+  serve(waiter: Waiter<A, E>, slot: Slot<A>): void {
+    waiter.slot = slot
+    this.end(waiter, succeeded(slot))
+  }
+
+  /** Ends a wait. Its waiter hears of it after the section. */
+  private end(waiter: Waiter<A, E>, outcome: Outcome<Slot<A>, E>): void {
     this.remove(waiter)
     waiter.outcome = outcome
-    this.ended.push(waiter)
+    this.outbox.post(() => waiter.tell())
   }
 
-  fail(waiter: Waiter<A, E>, cause: Cause.Cause<E>): void {
-    this.end(waiter, Exit.failCause(cause))
+  fail(waiter: Waiter<A, E>, failure: Failure<E>): void {
+    this.end(waiter, failed(failure))
   }
 
-  failAll(cause: Cause.Cause<E>): void {
-    while (this.head !== undefined) this.fail(this.head, cause)
-  }
-
-  /** Who is told may do what it likes with the pool on the spot, so this comes after all else. */
-  tell(): void {
-    while (this.told < this.ended.length) {
-      const waiter = this.ended[this.told++]
-      const { outcome } = waiter
-      waiter.outcome = undefined
-      // It has left if there is none.
-      if (outcome !== undefined) waiter.end(outcome)
-    }
-    if (this.told === 0) return
-    this.ended = []
-    this.told = 0
+  failAll(failure: Failure<E>): void {
+    while (this.head !== undefined) this.fail(this.head, failure)
   }
 
   /** Takes a waiter out of the queue, wherever it stands. */

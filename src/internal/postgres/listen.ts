@@ -17,10 +17,10 @@ import * as Pg from "pg"
 import { NotSent } from "../../PgError.js"
 import type { ListenEvent } from "../../PgPool.js"
 import { Incidents } from "../pool/incidents.js"
+import type { Runtime } from "../pool/runtime.js"
 import type { Settings } from "../pool/settings.js"
 import { leaveAfter, within } from "../time/deadline.js"
 import { ioClock } from "../time/ioClock.js"
-import type { Time } from "../time/time.js"
 import { wordsOf } from "../words.js"
 import type { Target } from "./config/target.js"
 import { connectInTime } from "./connect/connect.js"
@@ -67,14 +67,14 @@ const healthyAfter = "10 seconds"
 export const makeListen = (
   target: Target,
   settings: Settings,
-  io: Time,
+  { io, log }: Runtime,
   /** What listeners fail with when the pool closes. */
   poolClosed: () => SqlError
 ): Effect.Effect<Listen, never, Scope.Scope> =>
   Effect.gen(function*() {
     let isClosed = false
     let endSession = Effect.void
-    const incidents = new Incidents(inTheLog, io)
+    const incidents = new Incidents(inTheLog, io, log)
     const open = Effect.gen(function*() {
       const switchboard = new Switchboard(target, settings, incidents)
       const session = yield* Effect.forkScoped(Effect.interruptible(switchboard.run))

@@ -99,7 +99,7 @@ export class Caller {
   }
   isFinished = false
   /** Of one that is no fiber: what it was told to leave with, and what it was handed. */
-  waiter: ReturnType<State["request"]> = undefined
+  waiter: ReturnType<State["request"]> | undefined = undefined
   slot: Slot<Conn> | undefined = undefined
 
   constructor(readonly number: number, readonly since: number, readonly shares = false) {}

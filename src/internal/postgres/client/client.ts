@@ -154,7 +154,7 @@ export const makeClient = (
   Effect.gen(function*() {
     const reactivity = yield* Reactivity.Reactivity
     const closed = () => refused(new PoolClosed({ stats: state.stats() }))
-    const { close: closeListen, listen } = yield* makeListen(target, state.settings, state.env.io, closed)
+    const { close: closeListen, listen } = yield* makeListen(target, state.settings, state.env, closed)
     const { transformJson, transformQueryNames, transformResultNames } = options
     const compiler = makeCompiler(transformQueryNames, transformJson)
     const transformRows = transformResultNames === undefined

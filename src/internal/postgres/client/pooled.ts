@@ -56,7 +56,7 @@ class PooledStatement<A> {
       if (Exit.isSuccess(taken)) this.context.runInAsyncScope(this.send, this, taken.value)
       else this.end(Exit.failCause(Cause.map(taken.cause, asSqlError)))
     })
-    if (waiter?.queued === true) this.leave = () => this.pool.leave(waiter)
+    if (waiter.isUntold) this.leave = () => this.pool.leave(waiter)
   }
 
   private send(slot: Slot<Session>): void {
