@@ -23,7 +23,7 @@ type Rows = ReadonlyArray<any>
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 type OneOrMany = Pg.QueryResult | Array<Pg.QueryResult>
 
-/** Statements without parameters go by the simple protocol, others by the extended one. */
+/** Statements without parameters go by the simple protocol, and a text with several of them has several results. */
 const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((one) => one.rows) : result.rows
 
 const transformed = (result: Effect.Effect<OneOrMany, SqlError>, transformRows: TransformRows) => {
@@ -59,30 +59,30 @@ export abstract class Statements implements Connection {
 }
 
 /**
- * The right to use one session, until it is ended: a reserved connection, or one transaction on it. Statements of
- * several fibers run one after the other. What comes after the end fails and never touches the session's next borrower
- * (R15).
+ * The right to use one session, until the lease is ended: a reserved connection, or one transaction on it. Statements of
+ * several fibers run one after the other. A statement that comes after the end fails, and never touches the session's next
+ * borrower (R15).
  *
  * @internal
  */
 export class Lease extends Statements implements PgConnection, Sender {
-  /** Its own user is done, whatever has become of what is around it. */
+  /** Its borrower is done with it. The lease around it may end before. */
   hasEnded = false
   private doom: TransactionDoomed | undefined = undefined
   private readonly turn: Turn
-  /** Made when somebody asks for it. */
+  /** Made when the borrower asks for it. */
   private leased: LeasedClient | undefined = undefined
 
   constructor(
     readonly session: Session,
-    /** What a transaction was begun on: a connection, or the transaction around it. */
+    /** The lease that a transaction was begun on: a connection, or the transaction around it. */
     protected readonly outer?: Lease
   ) {
     super()
     this.turn = new Turn(session.target)
   }
 
-  /** Dead afterwards as all the rest, also where it was taken before. */
+  /** It is dead after the end as the lease is, also where it was taken before. */
   get pg(): Pg.Client {
     if (!this.isAlive) throw new LeaseEnded()
     this.leased ??= new LeasedClient(this.session.client)
@@ -103,15 +103,16 @@ export class Lease extends Statements implements PgConnection, Sender {
     return this.endedByHand ?? this.doomed ?? this.outer?.refusal
   }
 
-  /** A statement of the transaction itself has ended it: what follows would not be in it. */
+  /** A statement of the transaction's own has ended it: the next one would not be in the transaction. */
   get endedByHand(): SqlError | undefined {
-    if (this.outer === undefined || !this.session.isOutside) return undefined
+    if (this.outer === undefined || !this.session.isClean) return undefined
     this.doom ??= new TransactionDoomed({ reason: "EndedByHand" })
     return this.doomed
   }
 
+  /** From now on nothing can be sent by it. */
   end(): void {
-    // The transaction inside would go on without what is around it.
+    // The transaction inside would go on without the one around it.
     if (this.outer !== undefined && this.turn.holder === "nested transaction") {
       this.doom ??= new TransactionDoomed({ reason: "NestedTransactionOpen" })
     }
@@ -125,8 +126,8 @@ export class Lease extends Statements implements PgConnection, Sender {
   }
 
   /**
-   * Has the connection for `holder` alone from the moment that it is its turn until `release`. It takes it on the spot if
-   * it can. Must run uninterruptibly: only the wait is restored.
+   * Gives `holder` the connection for itself, from its turn until `release`. That is on the spot if nobody else has it.
+   * Must run uninterruptibly: only the wait is restored.
    */
   take(holder: Holder, restore: Restore): Effect.Effect<void, SqlError> {
     return this.turn.takeNow(holder)
@@ -141,11 +142,12 @@ export class Lease extends Statements implements PgConnection, Sender {
     return Exit.fail(refusal)
   }
 
+  /** Ends the turn. The next one's begins. */
   release(): void {
     this.turn.release()
   }
 
-  /** Who had its turn has ended, and what it did is being undone until the release. */
+  /** The holder has ended, and the rest of its turn is for undoing what it did. */
   beginUndo(): void {
     this.turn.holder = "rollback"
   }
@@ -173,10 +175,10 @@ export class Lease extends Statements implements PgConnection, Sender {
     )
   }
 
-  /** Told how what was sent has failed. */
+  /** A statement has failed with this cause. */
   failed(_cause: Cause.Cause<unknown>): void {}
 
-  /** Told what is to be sent. */
+  /** A statement is to be sent. */
   protected sends(_text: string): void {}
 
   run<A>(statement: Query): Effect.Effect<A, SqlError> {
@@ -185,7 +187,7 @@ export class Lease extends Statements implements PgConnection, Sender {
     return this.inTurn(this.session.statement<A>(statement, this))
   }
 
-  /** A statement was interrupted after it was sent: nobody knows what it did. */
+  /** A statement was interrupted after it was sent: nobody knows what it has done. */
   onCutOff(): void {
     if (this.outer !== undefined) this.doom ??= new TransactionDoomed({ reason: "StatementInterrupted" })
   }
@@ -199,7 +201,7 @@ export class Lease extends Statements implements PgConnection, Sender {
     return Stream.unwrapScoped(
       Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(this.take("stream", restore), () =>
-          // A transaction that the user began by hand.
+          // In a transaction that the user began by hand, the connection is free between two pages.
           this.session.isInTransaction
             ? Effect.sync(() => (this.release(), portal))
             // Outside a transaction a portal ends with its request, so nothing may come in between.

@@ -13,9 +13,9 @@ interface Typed {
 }
 
 /**
- * `pg`'s client for as long as a lease lasts: it is the client itself in all but that every use of it throws afterwards,
- * also of a method that was taken from it before, and of the emitters that it is made of, its wire connection and the
- * socket. What was listened to by it is not heard any more then, and its type parsers are those from before (R15).
+ * `pg`'s client for as long as a lease lasts. It behaves as the client itself, but every use after the end throws: also
+ * that of a method that was taken from it before, and of its wire connection and its socket. Listeners that were added by
+ * it are removed at the end, and its type parsers are again those from before (R15).
  *
  * @internal
  */
@@ -24,7 +24,7 @@ export class LeasedClient {
   private hasEnded = false
   private readonly listeners: Array<readonly [emitter: EventEmitter, event: string | symbol, listener: Listener]> = []
   private readonly guards = new Map<object, object>()
-  /** From before its own ones were set. */
+  /** The client's type parsers from before the borrower has set some. */
   private types: Pg.CustomTypesConfig | undefined = undefined
 
   constructor(private readonly live: Client & Partial<Typed>) {
@@ -42,7 +42,7 @@ export class LeasedClient {
     return object
   }
 
-  /** The same one each time, as what it stands for is. */
+  /** One guard for each object: the borrower may compare them. */
   private guarded(object: object): object {
     let guard = this.guards.get(object)
     if (guard === undefined) {
@@ -58,13 +58,13 @@ export class LeasedClient {
   }
 
   private get(object: object, key: string | symbol): unknown {
-    // Those of symbols are asked for by whoever wants to show it.
+    // An inspector asks for members by symbol. It can show the client after the end, too.
     const value = Reflect.get(typeof key === "symbol" ? object : this.inUse(object), key)
     if (typeof value === "function") return key === "constructor" ? value : this.method(object, key, value)
     return value instanceof EventEmitter ? this.guarded(value) : value
   }
 
-  /** `pg` keeps what it is called on, and goes on with that after the lease's end. */
+  /** Calls it on the client itself: `pg` keeps its `this`, and goes on with that after the lease's end. */
   private method(object: object, key: string | symbol, method: Method): Method {
     const call: ProxyHandler<Method>["apply"] = (_, __, args) => {
       this.inUse(object)

@@ -61,7 +61,7 @@ const readPage = (session: Session, cursor: SafeCursor): Page =>
     const resume = resumeHere(answer)
     cursor.read(pageSize, (error, rows) => {
       if (cursor.isLeft) resume(left)
-      else if (error) session.onceSettled(() => resume(Effect.fail(session.failure(cursor.badRow ?? error))))
+      else if (error) session.flight.onceSettled(() => resume(Effect.fail(session.failure(cursor.badRow ?? error))))
       else if (cursor.badRow !== undefined) resume(Effect.fail(statementError(cursor.badRow)))
       else resume(Effect.succeed(rows))
     })
@@ -81,7 +81,7 @@ export const portal = (rows: Rows): Stream.Stream<any, SqlError> => {
   const close = (portal: Portal) =>
     Effect.sync(() => {
       portal.isLeft = true
-      session.onceSettled(() => {
+      session.flight.onceSettled(() => {
         if (portal.isOpen && rows.sender?.refusal === undefined) {
           session.submit(portal.closing, { onInterrupt: "leave" }, () => {})
         }

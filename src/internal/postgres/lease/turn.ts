@@ -9,7 +9,12 @@ import { within } from "../../time/deadline.js"
 import type { TurnLimits } from "../config/turnLimits.js"
 import { sqlFailure } from "../errors/codes.js"
 
-/** Who can have a connection for itself. All but a statement and a rollback may in turn wait for somebody else. @internal */
+/**
+ * What can have a connection for itself. A statement and a rollback end by themselves; the others may in turn wait for
+ * something that another fiber does.
+ *
+ * @internal
+ */
 export type Holder = "statement" | "rollback" | ConnectionBusy["holder"]
 
 /** @internal */
@@ -18,18 +23,19 @@ export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect
 /**
  * The turn of the fibers that share a connection: first come, first served (R23).
  *
- * Not a `Semaphore`: a newcomer could pass those who wait there, and one that is interrupted just when it was served
- * would keep the permit for ever.
+ * Not a `Semaphore`: there a newcomer could pass the fibers that wait, and a fiber that is interrupted just when it was
+ * served would keep the permit for ever.
  *
  * @internal
  */
 export class Turn {
   holder: Holder | undefined = undefined
-  /** Made when somebody waits: most leases have one fiber only. */
+  /** Made when a fiber has to wait: most leases have one fiber only. */
   private waiters: Map<Deferred.Deferred<void>, Holder> | undefined = undefined
 
   constructor(private readonly limits: TurnLimits) {}
 
+  /** Takes the turn if nobody has it. */
   takeNow(holder: Holder): boolean {
     if (this.holder !== undefined) return false
     this.holder = holder
@@ -37,8 +43,8 @@ export class Turn {
   }
 
   /**
-   * For who could not take it. Must run uninterruptibly: only the wait is restored, and a turn that came all the same is
-   * given back.
+   * Waits for the turn, where `takeNow` could not take it. Must run uninterruptibly: only the wait is restored, and a turn
+   * that came all the same is given back.
    */
   wait(holder: Holder, restore: Restore): Effect.Effect<void, SqlError> {
     const turn = Deferred.unsafeMake<void>(FiberId.none)
@@ -64,7 +70,7 @@ export class Turn {
     const onTimeout = (): Effect.Effect<void, SqlError> => {
       if (this.waiters?.has(turn) !== true) return Effect.void
       const { holder } = this
-      // These end by themselves: one may wait for many.
+      // These end by themselves, and many of them may come before this one.
       if (holder === undefined || holder === "statement" || holder === "rollback") {
         return this.await(turn, waited + turnTimeout)
       }

@@ -6,7 +6,8 @@ import { statementError } from "../errors/errors.js"
 import type { Session } from "./session.js"
 
 /**
- * Asks for one value, and gives it as the server has written it: the user's own type parsers may make anything of it.
+ * Asks the server for one value, and gives its text as the server wrote it: the user's type parsers could make anything
+ * of it.
  *
  * @internal
  */

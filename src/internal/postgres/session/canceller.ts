@@ -7,37 +7,26 @@ import { ioClock } from "../../time/ioClock.js"
 import type { Target } from "../config/target.js"
 import type { Cancellable } from "../driver/cancel.js"
 import { cancelRequest } from "../driver/cancel.js"
+import type { Ending } from "./ending.js"
+import type { Flight } from "./flight.js"
 
-/** What a canceller asks of its session. */
+/** The session whose statements are cancelled. */
 interface Session {
   readonly cancellable: Cancellable
   readonly target: Target
-  /** Whether something runs, and nobody waits for anything that runs or is to run. */
-  readonly runsForNobody: boolean
-  /** How often the server has been ready for what comes next. */
-  readonly readies: number
-  /** Whether it has ended, for whatever reason. */
-  readonly ended: boolean
-  /** Whether something waits behind what runs that must not begin, as nobody can tell any more what it would do. */
-  readonly hasUnbegunWrites: boolean
-  /** Calls back when it is ready again, or has ended. */
-  onceReady(listener: () => void): void
-  /** Somebody may wait until it can use the session: no request is on its way, or none will be. */
-  settle(): void
+  readonly flight: Flight
+  readonly ending: Ending
+  /** Nothing is left to cancel. */
   cancelled(): void
-  /** `mayRunOn`: the server is there, so it may well go on with what it was asked for. */
-  giveUp(why: string, mayRunOn: boolean): void
-  /** Ends it so that the server can send nothing more to it. */
-  cut(why: string): void
 }
 
-/** The part of `cleanupTimeout` after which it is asked again. */
+/** The part of `cleanupTimeout` after which the server is asked again. */
 const patience = 0.2
 
 /**
  * Stops what nobody waits for any more, one statement after the other, each by a request of its own: a cancel hits
- * whatever runs when it comes, and nothing that comes after that (R16). Each has `cleanupTimeout`, until the server has
- * closed the request's socket and what it was for has ended; a session that does not keep to that is given up.
+ * whatever runs when it comes, and nothing that comes after that (R16). Within `cleanupTimeout` the server has to close
+ * the request's socket and to end the statement; a session that takes longer is given up.
  *
  * With the end of one statement the next one begins. Where that must not be, the socket is reset before: a server that
  * can't send the answer of what was cancelled ends the session there.
@@ -45,22 +34,22 @@ const patience = 0.2
  * @internal
  */
 export class Canceller {
-  /** A request is on its way: it could hit what is sent now. */
-  isSending = false
   /** It has begun, and there may be more to cancel. */
   isAtWork = false
-  private fiber: Fiber.RuntimeFiber<void> | undefined = undefined
-  /** Whether the server was there to take a request for what runs. */
+  /** The server was there to take a request for what runs. */
   hasReached = false
+  private fiber: Fiber.RuntimeFiber<void> | undefined = undefined
 
   constructor(private readonly session: Session) {}
 
+  /** Begins if nobody waits for anything that is in flight. */
   start(): void {
-    if (this.isAtWork || !this.session.runsForNobody) return
+    const { cancellable, flight, target } = this.session
+    if (this.isAtWork || !flight.runsForNobody) return
     this.isAtWork = true
-    this.hasReached = this.session.cancellable.processID === null
-    const work = this.session.hasUnbegunWrites ? this.cutOff : this.run
-    this.fiber = this.session.target.io.fork(work)
+    this.hasReached = cancellable.processID === null
+    const work = flight.hasUnbegunWrites ? this.cutOff : this.run
+    this.fiber = target.io.fork(work)
   }
 
   giveUp(): void {
@@ -73,29 +62,30 @@ export class Canceller {
   )
 
   private readonly run: Effect.Effect<void> = Effect.suspend(() => {
-    const { session } = this
-    if (!session.runsForNobody) {
-      this.isAtWork = false
-      return Effect.sync(() => session.cancelled())
-    }
-    return Effect.matchEffect(this.inTime(this.stop), {
-      onFailure: (why) => Effect.sync(() => session.giveUp(why, this.hasReached)),
-      onSuccess: () => this.run
-    })
+    if (this.session.flight.runsForNobody) return Effect.matchEffect(this.inTime(this.stop), this.next)
+    this.isAtWork = false
+    return Effect.sync(() => this.session.cancelled())
   })
 
+  private readonly next = {
+    onFailure: (why: string) => this.giveSessionUp(why),
+    onSuccess: () => this.run
+  }
+
   /**
-   * Asks the server to stop what runs. One that has not begun that has ignored the request: after a while it is asked
-   * again. Since somebody has last looked what ran may have ended, and an innocent may have come: in the step in which it
-   * is seen that nobody has, the session is closed to all.
+   * Asks the server to stop what runs. A server that had not begun with it has ignored the request: after a while it is
+   * asked again.
+   *
+   * What ran may have ended since it was last looked at, and somebody else's statement may have come. So the last look and
+   * the step that closes the session to everybody are one.
    */
   private readonly stop: Effect.Effect<void, string> = Effect.suspend(() => {
-    const { cancellable, readies, runsForNobody, target: { reach } } = this.session
-    if (!runsForNobody) return Effect.void
-    this.isSending = cancellable.processID !== null
+    const { cancellable, flight, target: { reach } } = this.session
+    if (!flight.runsForNobody) return Effect.void
+    if (cancellable.processID !== null) flight.cancelSent()
     return Effect.zipRight(
       this.request,
-      within(this.readyAfter(readies), {
+      within(this.readyAfter(flight.readies), {
         millis: reach.cleanupTimeout * patience,
         clock: ioClock,
         onTimeout: () => this.stop
@@ -104,13 +94,14 @@ export class Canceller {
   })
 
   private readonly cutOff: Effect.Effect<void> = Effect.suspend(() => {
-    const { session } = this
-    session.cut("nobody waits for its statements any more")
-    return Effect.catchAll(
-      this.inTime(this.request),
-      (why) => Effect.sync(() => session.giveUp(why, this.hasReached))
-    )
+    this.session.ending.cut("nobody waits for its statements any more")
+    return Effect.catchAll(this.inTime(this.request), (why) => this.giveSessionUp(why))
   })
+
+  /** If the server is there, it may well go on with what it was asked for. */
+  private giveSessionUp(why: string): Effect.Effect<void> {
+    return Effect.sync(() => this.session.ending.giveUp(why, this.hasReached))
+  }
 
   private inTime(work: Effect.Effect<void, string>): Effect.Effect<void, string> {
     const { cleanupTimeout } = this.session.target.reach
@@ -118,26 +109,24 @@ export class Canceller {
     return within(work, { millis: cleanupTimeout, clock: ioClock, onTimeout: () => Effect.fail(late) })
   }
 
-  /** Ends when the request can hit nothing any more. Servers that gave no key for it have to end by themselves. */
+  /** Ends when the request can hit nothing any more. A server that gave no key for it is waited for instead. */
   private readonly request: Effect.Effect<void, string> = Effect.suspend(() => {
-    const { cancellable, target } = this.session
+    const { cancellable, flight, target } = this.session
     if (cancellable.processID === null) return Effect.void
     return cancelRequest(cancellable, target, () => this.hasReached = true).pipe(
       // A user's `stream` may throw.
       Effect.catchAllCause(() => Effect.succeed(false)),
       Effect.filterOrFail((isDone) => isDone, () => "the server did not take the request to cancel what ran"),
-      Effect.andThen(() => {
-        this.isSending = false
-        this.session.settle()
-      })
+      Effect.andThen(() => flight.cancelTaken())
     )
   })
 
   private readyAfter(readies: number): Effect.Effect<void> {
     return Effect.async<void>((resume) => {
+      const { flight } = this.session
       const look = () => {
-        if (this.session.ended || this.session.readies > readies) resume(Effect.void)
-        else this.session.onceReady(look)
+        if (flight.hasEnded || flight.readies > readies) resume(Effect.void)
+        else flight.onceReady(look)
       }
       look()
     })

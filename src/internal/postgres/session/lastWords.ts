@@ -3,19 +3,19 @@ import type * as Pg from "pg"
 import { after } from "../../time/time.js"
 import type { Target } from "../config/target.js"
 import { isFatal, isServerError } from "../errors/codes.js"
+import type { Flight } from "./flight.js"
 
-/** What is asked of a session. */
+/** What is needed of a session. */
 interface Session {
   readonly client: { readonly connection: Pg.Connection }
   readonly target: Target
-  /** Calls back when the server is ready again, or the session has ended. */
-  onceReady(listener: () => void): void
+  readonly flight: Flight
   destroy(): void
 }
 
 /**
- * Gives a session up that stays open after the server has said its last words: a statement would wait for more of them
- * for ever. Not at once, as some poolers say FATAL of a statement, and go on with the session.
+ * Gives up a session that stays open after the server has said its last words: a statement would wait for more of them for
+ * ever. The session has some time, since some poolers say FATAL of a statement and go on with the session.
  *
  * @internal
  */
@@ -23,6 +23,6 @@ export const endAfterLastWords = (session: Session): void => {
   session.client.connection.on("errorMessage", (message: unknown) => {
     if (!isServerError(message) || !isFatal(message)) return
     const { io, reach } = session.target
-    session.onceReady(after(io, reach.cleanupTimeout, () => session.destroy()))
+    session.flight.onceReady(after(io, reach.cleanupTimeout, () => session.destroy()))
   })
 }

@@ -6,23 +6,27 @@ import { ask } from "./ask.js"
 import type { Session } from "./session.js"
 
 /**
- * The server process that answers now. A server itself begins a session by naming the one that will serve it; where
- * another one answers, there is a pooler in between, which may give each transaction another session of the server.
+ * The server process that answers now. A server begins a session with the number of the process that will serve it. Where
+ * another process answers, there is a pooler in between, which may give each transaction another session of the server.
  *
  * @internal
  */
 export const servingProcess = (session: Session): Effect.Effect<number, SqlError> =>
   Effect.map(ask(session, "SELECT pg_backend_pid()"), Number)
 
-/** Pools behind a pooler that has last said that it can't reach the server. */
+/**
+ * Targets behind a pooler that has said, as its latest news, that it can't reach the server. By target, since all sessions
+ * of a pool share that; weak, so that a pool that is gone is forgotten.
+ */
 const unreached = new WeakSet<Target>()
 
-/** @internal */
+/** A pooler has said that it can't reach the server. @internal */
 export const heldBack = (target: Target): void => void unreached.add(target)
 
 /**
- * PgBouncer lets clients in while it can't reach the server, and fails what they ask for. Then a session is of no use
- * before something was answered: so a connect fails, and is tried again as in any outage (R18).
+ * PgBouncer lets clients in while it can't reach the server, and fails their statements. So after such a failure a new
+ * session has to have an answer before it is of use. Without one its connect fails, and is tried again as in any outage
+ * (R18).
  *
  * @internal
  */
@@ -31,12 +35,12 @@ export const reachServer = (target: Target, session: Session): Effect.Effect<voi
     unreached.has(target) ? Effect.map(session.ping, () => void unreached.delete(target)) : Effect.void
   )
 
-/** Whose first session has been looked at: one is enough. */
+/** Targets whose first session was looked at, for the same reasons: one is enough. */
 const checked = new WeakSet<Target>()
 
 /**
- * Says in the log, once for each pool, that there is a pooler, if an option was given that it may break. Nothing is
- * asked where there is none.
+ * Says in the log, once for each pool, that there is a pooler in between, if an option was given that a pooler may break.
+ * Without such an option nothing is asked.
  *
  * @internal
  */
@@ -47,19 +51,19 @@ export const warnOfPooler = (target: Target, session: Session): Effect.Effect<vo
     checked.add(target)
     return servingProcess(session).pipe(
       Effect.flatMap((process) => process === session.processId ? Effect.void : warning(options.join(", "))),
-      // What is no PostgreSQL may not know that function.
+      // A server that is not PostgreSQL may not know that function.
       Effect.catchIf(() => session.isAlive, () => Effect.void)
     )
   })
 
-/** @internal */
+/** What may break behind a pooler, in words for the log. @internal */
 export const warning = (what: string): Effect.Effect<void> =>
   Effect.logWarning(
     `There is a pooler between this pool and the server. Its mode can't be seen from here: ${what} needs one that ` +
       `gives each client a session of the server for itself (PgBouncer: pool_mode = session).`
   )
 
-/** Options that are about the session, and not about a transaction. */
+/** The given options that are about the session, and not about one transaction. */
 const sessionOptions = ({ onConnect, prepare, reset, settings }: Target): ReadonlyArray<string> => [
   ...(settings === undefined ? [] : ["statementTimeout, lockTimeout or idleInTransactionTimeout"]),
   ...(reset === "session" ? ["reset: \"session\""] : []),

@@ -5,18 +5,19 @@ import { within } from "../../time/deadline.js"
 import { ioClock } from "../../time/ioClock.js"
 import type { Session } from "./session.js"
 
-/** In milliseconds: after that long a stray is taken to have ended. */
+/** In milliseconds. After that long a stray is taken to have ended. */
 const rememberedFor = 30_000
 
 /** How often the server is asked about one that keeps its permit. */
 const looks = Schedule.union(Schedule.exponential("250 millis"), Schedule.spaced("2 seconds"))
 
 /**
- * Sessions that may run on at the server although they were given up here: nobody heeded the cancel. The hard limit is
- * what the server feels, so such a session keeps its permit until the server has ended it, or has said that it runs
- * nothing: where the network has lost it, nobody hears of its end. But almost as many as the pool may have connections
- * give it back at once, so that callers go on being served while the server does not answer. With the one that asks, it
- * then feels twice the limit at most.
+ * Sessions that may run on at the server although they were given up here: the server did not heed the cancel. The hard
+ * limit is what the server feels. So such a session keeps its permit until the server has ended it, or has told another
+ * session that this one runs nothing: where the network has lost a session, nobody hears of its end.
+ *
+ * But almost as many sessions as the pool may have connections give their permit back at once, so that callers are served
+ * while the server does not answer. With the session that asks, the server then feels twice the limit at most.
  *
  * @internal
  */
@@ -27,11 +28,11 @@ export class Strays {
 
   constructor(
     private readonly maxoverflow: () => number,
-    /** What the server says, to a session opened for that. */
+    /** What the server says of it to a session that was opened to ask. */
     private readonly stillRuns: (session: Session) => Effect.Effect<boolean>
   ) {}
 
-  /** Ends when the server has ended a session (`gone`) or its work, or when it may be left to itself. */
+  /** Ends when the server has ended the session (`gone`) or its work, or when the session may be left to itself. */
   leave(session: Session, gone: Effect.Effect<void>): Effect.Effect<unknown> {
     return Effect.suspend((): Effect.Effect<unknown> => {
       const now = ioClock.unsafeCurrentTimeMillis()
@@ -51,7 +52,7 @@ export class Strays {
   private idle(session: Session): Effect.Effect<unknown> {
     const stillRuns = this.turn.withPermits(1)(this.stillRuns(session))
     return Effect.zipRight(
-      Effect.sync(() => session.letGo()),
+      Effect.sync(() => session.ending.letGo()),
       Effect.repeat(stillRuns, { while: (runs) => runs, schedule: looks })
     )
   }
