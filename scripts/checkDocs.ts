@@ -1,11 +1,13 @@
 /**
- * Every block fenced as `ts` in a docstring of src or in a Markdown file is a program that must compile, and all that
- * is public says since when it exists and to which category it belongs. A fragment is fenced as `ts fragment`.
+ * Every block fenced as `ts` in a docstring of src or in a Markdown file is a program that must compile. A fragment is
+ * fenced as `ts fragment`. Everything public says since when it exists and to which category it belongs. Each link
+ * between the pages leads somewhere, no page is too long, and each option is in a table.
  */
 import { readFileSync } from "node:fs"
 import { dirname, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import ts from "typescript"
+import { checkPages } from "./links.js"
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..")
 
@@ -27,7 +29,9 @@ const blocksOf = (file: string): Array<[name: string, code: string]> => {
   return blocks
 }
 
-const blocks = new Map([...sources, ...find(".md", "**/*")].flatMap(blocksOf))
+const pages = find(".md", "**/*")
+
+const blocks = new Map([...sources, ...pages].flatMap(blocksOf))
 
 const config = ts.getParsedCommandLineOfConfigFile(resolve(root, "tsconfig.json"), { noUnusedLocals: false }, {
   ...ts.sys,
@@ -47,7 +51,7 @@ const program = ts.createProgram([...sources, ...blocks.keys()], config.options,
   }
 })
 
-const errors: Array<string> = []
+const errors: Array<string> = [...checkPages(root, pages)]
 
 const complain = (file: ts.SourceFile, position: number, message: string) => {
   const { line } = file.getLineAndCharacterOfPosition(position)
@@ -79,6 +83,23 @@ for (const name of sources.filter((name) => !name.includes("/internal/") && !nam
   }
 }
 
+/** The tables of the pages have a row for each option that a user can give. */
+const rowsOfOptions = ["options-pool.md", "options-connection.md", "several-hosts.md", "any-resource.md"].flatMap((
+  page
+) => readFileSync(resolve(root, "docs", page), "utf8").split("\n").filter((line) => line.startsWith("| `"))).map((
+  row
+) => row.split("|")[1])
+
+for (const [file, name] of [["PgPool.ts", "PgPoolOptions"], ["ElasticPool.ts", "ResourceOptions"]] as const) {
+  const module = checker.getSymbolAtLocation(program.getSourceFile(resolve(root, "src", file))!)!
+  const options = checker.getExportsOfModule(module).find((symbol) => symbol.name === name)!
+  for (const option of checker.getDeclaredTypeOfSymbol(options).getProperties()) {
+    const isRenamed = checker.typeToString(checker.getTypeOfSymbol(option)).includes("UseInstead")
+    if (isRenamed || rowsOfOptions.some((row) => row?.includes(`\`${option.name}\``))) continue
+    errors.push(`docs/options-pool.md: no row for ${option.name} of ${name}`)
+  }
+}
+
 for (const error of errors) console.error(error)
-console.log(`${blocks.size} examples, ${errors.length} errors`)
+console.log(`${blocks.size} examples, ${pages.length} pages, ${errors.length} errors`)
 process.exitCode = errors.length === 0 ? 0 : 1
