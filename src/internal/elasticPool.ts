@@ -1,10 +1,8 @@
 /** @internal */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -15,7 +13,7 @@ import type * as Api from "../ElasticPool.js"
 import type { PoolError } from "../PoolError.js"
 import { callable } from "./callable.js"
 import { failHere, finallyDo, LeanDeferred } from "./effects.js"
-import type { BadOption } from "./options.js"
+import { orDie } from "./misuse.js"
 import { decodeEvict, decodeLimits, decodePool, decodeWithin } from "./options.js"
 import type { Held } from "./pool/leaks.js"
 import { ElasticPoolState } from "./pool/pool.js"
@@ -24,7 +22,6 @@ import type { Borrower } from "./pool/runtime.js"
 import { makeRuntime } from "./pool/runtime.js"
 import type { Settings } from "./pool/settings.js"
 import type { Slot } from "./pool/slot.js"
-import { readable } from "./readable.js"
 import { interruptibleWait } from "./time/deadline.js"
 import { ioClock } from "./time/ioClock.js"
 import { timeOf } from "./time/time.js"
@@ -35,14 +32,6 @@ export const TypeId: Api.TypeId = Symbol.for("effect-pgpool/ElasticPool") as Api
 
 /** @internal */
 export const isElasticPool = (u: unknown): u is Api.ElasticPool<unknown, unknown> => Predicate.hasProperty(u, TypeId)
-
-/** Where options are literals, a bad one is the programmer's mistake. @internal */
-export const orDie = <A>(decoded: Either.Either<A, BadOption>): Effect.Effect<A> =>
-  Either.isRight(decoded)
-    ? Effect.succeed(decoded.right)
-    : Effect.die(new Misuse(decoded.left.message))
-
-class Misuse extends readable(Cause.IllegalArgumentException) {}
 
 /** What is in force where nobody has set another clock. */
 const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)

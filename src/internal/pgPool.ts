@@ -8,7 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../PgPool.js"
-import { fromState, makeDrain, makeState, orDie, use } from "./elasticPool.js"
+import { fromState, makeDrain, makeState, use } from "./elasticPool.js"
+import { orDie } from "./misuse.js"
 import type { BadOption } from "./options.js"
 import { decodePool } from "./options.js"
 import { lease, makeClient } from "./postgres/client/client.js"
@@ -18,7 +19,9 @@ import type { Origin } from "./postgres/config/remarks.js"
 import { fromEnvironment } from "./postgres/config/remarks.js"
 import type { Target } from "./postgres/config/target.js"
 import { decodeTarget } from "./postgres/config/target.js"
-import { connect, reset, stillRuns } from "./postgres/connect/connect.js"
+import { connect } from "./postgres/connect/connect.js"
+import { reset } from "./postgres/connect/reset.js"
+import { stillRuns } from "./postgres/connect/stillRuns.js"
 import { asSqlError, connectError } from "./postgres/errors/errors.js"
 import { isPermanent } from "./postgres/errors/permanent.js"
 import { Lease } from "./postgres/lease/lease.js"
@@ -82,7 +85,7 @@ const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<voi
   }
   return Effect.asVoid(Effect.scoped(lease(state))).pipe(
     Effect.mapError(asSqlError),
-    (once) => within(once, { millis: connectTimeout, clock: ioClock, onTimeout })
+    (once) => within(Effect.interruptible(once), { millis: connectTimeout, clock: ioClock, onTimeout })
   )
 }
 

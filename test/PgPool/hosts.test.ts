@@ -6,12 +6,12 @@ import { PgError, PgPool, PgPoolLayer } from "effect-pgpool"
 import Dns from "node:dns"
 import { inject, vi } from "vitest"
 import { Reach } from "../../src/internal/pool/reach.js"
+import { HostFaults } from "../../src/internal/postgres/config/hostFaults.js"
 import type { Hosts } from "../../src/internal/postgres/config/hosts.js"
 import { decodeHosts } from "../../src/internal/postgres/config/hosts.js"
 import { decodeTarget } from "../../src/internal/postgres/config/target.js"
 import type { Open, Place } from "../../src/internal/postgres/connect/dial.js"
 import { dial } from "../../src/internal/postgres/connect/dial.js"
-import { Memory } from "../../src/internal/postgres/connect/hostFaults.js"
 import { connectError } from "../../src/internal/postgres/errors/errors.js"
 import { makePool, pidOf, promptly, serverUrl } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
@@ -232,15 +232,15 @@ describe("a dial", () => {
     }))
 
   it("remembers for ten seconds what was no good: the wrong role before what failed", () => {
-    const memory = new Memory()
-    const sorted = (now: number) => memory.sort(["a", "b", "c"], (place) => place, now)
-    memory.note("a", "failed", 0)
-    memory.note("b", "wrong role", 0)
+    const faults = new HostFaults()
+    const sorted = (now: number) => faults.sort(["a", "b", "c"], (place) => place, now)
+    faults.note("a", "failed", 0)
+    faults.note("b", "wrong role", 0)
     assert.deepStrictEqual(sorted(1), ["c", "b", "a"])
     assert.deepStrictEqual(sorted(9999), ["c", "b", "a"])
     assert.deepStrictEqual(sorted(10_000), ["a", "b", "c"])
-    memory.note("a", "failed", 20_000)
-    memory.forget("a")
+    faults.note("a", "failed", 20_000)
+    faults.forget("a")
     assert.deepStrictEqual(sorted(20_001), ["a", "b", "c"])
   })
 

@@ -286,18 +286,18 @@ describe("parameters of the URL", () => {
     const { client, target } = taken(withQuery(
       "connect_timeout=7&query_timeout=200&statement_timeout=3000&lock_timeout=0&idle_in_transaction_session_timeout=5"
     ))
-    assert.deepStrictEqual([target.connectTimeout, target.queryTimeout, target.settings], [7000, 200, undefined])
+    assert.deepStrictEqual([target.connectTimeout, target.queryTimeout, target.setupSql], [7000, 200, undefined])
     assert.deepInclude(client, {
       statement_timeout: "3000",
       lock_timeout: "0",
       idle_in_transaction_session_timeout: "5"
     })
     const off = taken(withQuery("connect_timeout=0&query_timeout=0")).target
-    assert.deepStrictEqual([off.connectTimeout, off.queryTimeout, off.settings], [2 ** 31 - 1, Infinity, undefined])
+    assert.deepStrictEqual([off.connectTimeout, off.queryTimeout, off.setupSql], [2 ** 31 - 1, Infinity, undefined])
     const options = { connectTimeout: 1, queryTimeout: 2, statementTimeout: 3 }
     const won = taken(withQuery("connect_timeout=7&query_timeout=200&statement_timeout=3000"), options)
     const ours = won.target
-    assert.deepStrictEqual([ours.connectTimeout, ours.queryTimeout, ours.settings], [1, 2, "SET statement_timeout = 3"])
+    assert.deepStrictEqual([ours.connectTimeout, ours.queryTimeout, ours.setupSql], [1, 2, "SET statement_timeout = 3"])
     assert.notProperty(won.client, "statement_timeout")
     const none = taken(withQuery("connect_timeout=&query_timeout=&statement_timeout="))
     assert.deepStrictEqual([none.target.connectTimeout, none.target.queryTimeout], [5000, Infinity])

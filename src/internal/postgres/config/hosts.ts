@@ -3,9 +3,9 @@ import { isIP } from "node:net"
 import * as Pg from "pg"
 import type { PgPoolOptions } from "../../../PgPool.js"
 import { BadOption, wholeNumber } from "../../options.js"
-import { Memory } from "../connect/hostFaults.js"
 import type { SessionAttrs } from "../session/roles.js"
 import { decodeSessionAttrs } from "../session/roles.js"
+import { HostFaults } from "./hostFaults.js"
 
 /** A server as it was named: by a name, an address, or the folder of its Unix socket. @internal */
 export interface Host {
@@ -18,7 +18,7 @@ export interface Hosts {
   readonly list: ReadonlyArray<Host>
   readonly attrs: SessionAttrs
   readonly isRandom: boolean
-  readonly memory: Memory
+  readonly faults: HostFaults
 }
 
 /** What a URL or the options name, one way or the other. Empty is as good as none. @internal */
@@ -42,7 +42,7 @@ export const decodeHosts = (options: PgPoolOptions, named: Named): Hosts => ({
   list: options.hosts === undefined ? zip(named) : listed(options),
   attrs: decodeSessionAttrs(named.targetSessionAttrs),
   isRandom: decodeLoadBalance(named.loadBalanceHosts),
-  memory: new Memory()
+  faults: new HostFaults()
 })
 
 const zip = ({ host, port = process.env["PGPORT"] || Pg.defaults.port || defaultPort }: Named): ReadonlyArray<Host> => {

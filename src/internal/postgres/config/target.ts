@@ -42,7 +42,7 @@ export interface Target extends TurnLimits {
   /** What was said and has no effect, for the log. */
   readonly warnings: ReadonlyArray<string>
   /** Sent once to each new session. */
-  readonly settings: string | undefined
+  readonly setupSql: string | undefined
   readonly reset: "transaction" | "session" | "none"
   readonly onConnect: PgPoolOptions["onConnect"]
   /** How many statements each session may have prepared. 0: off. */
@@ -152,7 +152,7 @@ const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
       ...warningsOf(url)
     ],
     hint,
-    settings: settingsOf(options),
+    setupSql: setupSqlOf(options),
     reset: resetOf(options.reset),
     onConnect: options.onConnect,
     prepare: switchOf("prepare", options.prepare, 0, preparedByDefault),
@@ -256,7 +256,7 @@ const serverTimeouts = [
 ] as const
 
 /** Options are a SET, which poolers allow where they refuse start-up parameters (R24). */
-const settingsOf = (options: PgPoolOptions): string | undefined => {
+const setupSqlOf = (options: PgPoolOptions): string | undefined => {
   const settings = serverTimeouts.flatMap(([name, option]) =>
     options[option] === undefined ? [] : [`SET ${name} = ${serverTimeout(option, options[option])}`]
   )

@@ -38,9 +38,9 @@ export interface Failure {
 export type Open<A> = (place: Place, role: Role) => Effect.Effect<A, SqlError, Scope.Scope>
 
 /**
- * A caller should not have to wait for long because the first host is silent. It is left so much before the pool no longer
- * relies on the dial (R6), so that those that begin then know which host to try last. The last host that is tried has all
- * the time that is left. In milliseconds.
+ * In milliseconds. A silent host is left by so much before the pool no longer relies on the dial (R6): the dials that begin
+ * then know that it is to be tried last. So callers don't wait for long because the first host is silent. The last host
+ * that is tried has all the time that is left.
  */
 const aLittle = 50
 
@@ -53,7 +53,7 @@ const aLittle = 50
  */
 export const dial = <A>(
   hosts: Hosts,
-  /** `false`: the name is left to who makes the sockets. */
+  /** `false`: names are left to the `stream` that makes the sockets. */
   looksUp: boolean,
   connectTimeout: number,
   reach: Reach,
@@ -76,7 +76,7 @@ class Dial<A> {
 
   readonly run: Attempt<A> = Effect.suspend(() => {
     const { attrs, list } = this.hosts
-    // A little less, so that what is told is which host failed why, and not that the dial as a whole took too long.
+    // A little less, so that the error says which host failed and why, and not that the dial as a whole took too long.
     const until = now() + this.connectTimeout * 0.95
     return Effect.flatMap(
       this.inOrder(list),
@@ -84,9 +84,9 @@ class Dial<A> {
     )
   })
 
-  /** What was no standby a moment ago, or failed, is not asked again before it is as good as any other. */
+  /** A host that was no standby a moment ago, or failed, is not asked for one again until any host will do. */
   private preferStandby(list: ReadonlyArray<Host>, until: number): Attempt<A> {
-    const hopeful = list.filter((host) => this.hosts.memory.isGood(nameOf(host), now()))
+    const hopeful = list.filter((host) => this.hosts.faults.isGood(nameOf(host), now()))
     return Effect.catchAll(this.anyOf(hopeful, "standby", until, 1), () => this.anyOf(list, "any", until))
   }
 
@@ -118,20 +118,20 @@ class Dial<A> {
     labelOf: (candidate: B) => string,
     tryOne: (candidate: B, until: number) => Attempt<A>
   ): Attempt<A> {
-    const { hosts: { attrs, memory }, reach } = this
+    const { hosts: { attrs, faults }, reach } = this
     return Effect.gen(function*() {
       let failures: ReadonlyArray<Failure> = []
       let left = candidates.length + later
-      for (const candidate of memory.sort(candidates, labelOf, now())) {
+      for (const candidate of faults.sort(candidates, labelOf, now())) {
         const outcome = yield* Effect.either(tryOne(candidate, partOf(until, left--, reach)))
         if (Either.isRight(outcome)) {
-          // A primary that is taken for want of a standby is still none.
-          if (role === roleOf(attrs) && attrs !== "prefer-standby") memory.forget(labelOf(candidate))
+          // A primary that is taken for want of a standby still has the wrong role.
+          if (role === roleOf(attrs) && attrs !== "prefer-standby") faults.forget(labelOf(candidate))
           return outcome.right
         }
         failures = failures.concat(outcome.left)
         const isWrong = outcome.left.some(({ error }) => error.cause instanceof WrongRole)
-        memory.note(labelOf(candidate), isWrong ? "wrong role" : "failed", now())
+        faults.note(labelOf(candidate), isWrong ? "wrong role" : "failed", now())
       }
       return yield* Effect.fail(failures)
     })
@@ -146,7 +146,7 @@ class Dial<A> {
       return Effect.succeed([{ host, address: undefined }])
     }
     return lookUp(host.name).pipe(
-      inTime(until),
+      before(until),
       Effect.flatMap((addresses) => this.inOrder(addresses)),
       Effect.mapBoth({
         onFailure: (error) => [{ place: nameOf(host), error }],
@@ -155,14 +155,14 @@ class Dial<A> {
     )
   }
 
-  /** What it has opened is closed with the scope around it, and at once if it fails: the next one takes its permit. */
+  /** Its session is closed with the scope around it, and at once if the attempt fails: the next one takes its permit. */
   private attempt(place: Place, role: Role, until: number): Attempt<A> {
     return Effect.scopeWith((outer) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(
           Scope.fork(outer, ExecutionStrategy.sequential),
           (scope) =>
-            restore(Scope.extend(inTime(until)(this.open(place, role)), scope)).pipe(
+            restore(Scope.extend(before(until)(this.open(place, role)), scope)).pipe(
               Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
             )
         )
@@ -171,7 +171,7 @@ class Dial<A> {
   }
 }
 
-/** Where a server has refused for good, there need not be one at each address of its name: `localhost` has two. */
+/** Where one address of a name has refused for good, the others need have no server: `localhost` has two. */
 const thatCount = (failures: ReadonlyArray<Failure>): ReadonlyArray<Failure> => {
   const refusals = failures.filter(({ error }) => isPermanent(error))
   return refusals.length > 0 ? refusals : failures
@@ -182,14 +182,14 @@ const now = (): number => ioClock.unsafeCurrentTimeMillis()
 const partOf = (until: number, left: number, { youngFor }: Reach): number =>
   left === 1 ? until : now() + Math.min((until - now()) / left, youngFor - aLittle)
 
-const inTime = (until: number) => <A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> => {
+const before = (until: number) => <A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> => {
   const millis = Math.max(0, until - now())
   return within(effect, { millis, clock: ioClock, onTimeout: () => noAnswer(millis) })
 }
 
 /**
- * As `net.connect` does it, but all of them. A program may have put a function of its own in the place of Node's, which
- * gives one address, or none.
+ * Looks up as `net.connect` does, but gives all addresses. A program may have replaced Node's function by one of its own,
+ * which gives one address, or none.
  */
 const lookUp = (name: string): Effect.Effect<ReadonlyArray<string>, SqlError> =>
   Effect.async((resume) =>

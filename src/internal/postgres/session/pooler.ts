@@ -64,8 +64,8 @@ export const warning = (what: string): Effect.Effect<void> =>
   )
 
 /** The given options that are about the session, and not about one transaction. */
-const sessionOptions = ({ onConnect, prepare, reset, settings }: Target): ReadonlyArray<string> => [
-  ...(settings === undefined ? [] : ["statementTimeout, lockTimeout or idleInTransactionTimeout"]),
+const sessionOptions = ({ onConnect, prepare, reset, setupSql }: Target): ReadonlyArray<string> => [
+  ...(setupSql === undefined ? [] : ["statementTimeout, lockTimeout or idleInTransactionTimeout"]),
   ...(reset === "session" ? ["reset: \"session\""] : []),
   ...(prepare === 0 ? [] : ["prepare (or PgBouncer 1.21 with max_prepared_statements)"]),
   ...(onConnect === undefined ? [] : ["what onConnect sets"])
