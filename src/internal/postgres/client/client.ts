@@ -20,9 +20,10 @@ import type { Query } from "../driver/query.js"
 import { asSqlError, isNotSent, mostRetries, refused } from "../errors/errors.js"
 import { Lease, Statements } from "../lease/lease.js"
 import * as SessionStream from "../lease/stream.js"
-import { makeListen } from "../listen.js"
+import { makeListen } from "../listen/listen.js"
+import { TransactionLevel } from "../transaction/level.js"
 import type { Transactions } from "../transaction/transaction.js"
-import { Level, makeTransaction, makeWithConnection, withOptions } from "../transaction/transaction.js"
+import { makeTransaction, makeWithConnection, withOptions } from "../transaction/transaction.js"
 import { json, makeCompiler } from "./compiler.js"
 import type { Pool } from "./pooled.js"
 import { pooled } from "./pooled.js"
@@ -37,13 +38,13 @@ class Router extends Statements {
    * A tag of its own for each client, also of another copy of this package, as dependencies may bring one along: nobody
    * else's transaction is taken for ours.
    */
-  private readonly tag = Context.GenericTag<Level>(`effect-pgpool/Transaction/${randomUUID()}`)
+  private readonly tag = Context.GenericTag<TransactionLevel>(`effect-pgpool/Transaction/${randomUUID()}`)
 
   constructor(private readonly pool: Pool) {
     super()
   }
 
-  readonly enter = <R>(level: Level, context: Context.Context<R>): Context.Context<R> => {
+  readonly enter = <R>(level: TransactionLevel, context: Context.Context<R>): Context.Context<R> => {
     level.isEntered = true
     const entered = Context.add(context, this.tag, level)
     if (!level.isTransaction) return entered as Context.Context<R>
@@ -55,14 +56,14 @@ class Router extends Statements {
    * What has ended is passed over: a fiber that outlives a transaction uses what is around that, or the pool. A nested
    * transaction that outlives the one around it is still one; its statements fail.
    */
-  readonly current = (context: Context.Context<never>): Level | undefined => {
-    let level = context.unsafeMap.get(this.tag.key) as Level | undefined
+  readonly current = (context: Context.Context<never>): TransactionLevel | undefined => {
+    let level = context.unsafeMap.get(this.tag.key) as TransactionLevel | undefined
     if (level === undefined) {
       // For libraries that carry only the tag of `@effect/sql` along.
       const foreign = context.unsafeMap.get(SqlClient.TransactionConnection.key) as
         | readonly [Connection, number]
         | undefined
-      if (foreign?.[0] instanceof Level && foreign[0].client === this) level = foreign[0]
+      if (foreign?.[0] instanceof TransactionLevel && foreign[0].client === this) level = foreign[0]
     }
     while (level !== undefined && (level.hasEnded || !level.isEntered)) level = level.outer
     return level
@@ -70,11 +71,11 @@ class Router extends Statements {
 
   /** A session that was lost after it was handed over is as good as none. */
   readonly withLevel = <A, E, R>(
-    f: (level: Level) => Effect.Effect<A, E, R>
+    f: (level: TransactionLevel) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | SqlError, R> =>
     pool.use(this.pool, (session, loan): Effect.Effect<A, E | SqlError, R> => {
       if (session.isAlive) {
-        const level = Level.on(this, session)
+        const level = TransactionLevel.on(this, session)
         loan.onEnd = () => level.end()
         return f(level)
       }

@@ -1,0 +1,39 @@
+/** @internal */
+import type { SqlError } from "@effect/sql/SqlError"
+import type * as Effect from "effect/Effect"
+import type { Sender } from "../session/request.js"
+import type { TransactionLevel } from "./level.js"
+
+/**
+ * A statement that begins or ends a transaction on its connection. Once it is sent it ends by itself, even if its caller is
+ * interrupted (R22).
+ *
+ * @internal
+ */
+export class ControlStatement implements Sender {
+  isCutOff = false
+  /** Whether the transaction around it can't be committed if nobody knows what became of this statement. */
+  dooms = false
+  onLateAnswer?: Required<Sender>["onLateAnswer"]
+
+  constructor(
+    private readonly level: TransactionLevel,
+    /** The transaction that it ends. */
+    private readonly ending?: TransactionLevel
+  ) {}
+
+  get refusal(): SqlError | undefined {
+    return this.level.refusal ?? this.ending?.endedByHand
+  }
+
+  onCutOff(): void {
+    this.isCutOff = true
+    if (this.dooms) this.level.onCutOff()
+  }
+
+  /** Sends it, and waits for the answer within `queryTimeout`. */
+  send(text: string): Effect.Effect<unknown, SqlError> {
+    const { session } = this.level
+    return session.inTime(session.query(text, "leave", this))
+  }
+}

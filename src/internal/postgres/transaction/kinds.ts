@@ -1,0 +1,55 @@
+/** @internal */
+import type { SqlError } from "@effect/sql/SqlError"
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { TransactionOptions } from "../../../PgPool.js"
+import type { ControlStatement } from "./control.js"
+import type { TransactionLevel } from "./level.js"
+import { beginOf } from "./options.js"
+import { commitOutcome, lateCommit, notCommitted } from "./outcome.js"
+
+/** How a transaction of one kind begins and ends. @internal */
+export interface Kind {
+  readonly begin: string
+  readonly rollback: string
+  readonly event: "commit" | "savepoint"
+  /** What its caller is told of a failure. */
+  readonly told: <E>(level: TransactionLevel, cause: Cause.Cause<E>) => Cause.Cause<E | SqlError>
+  /** `report` runs what the log is to say of it once its caller has gone. */
+  readonly commit: (
+    statement: ControlStatement,
+    report: (event: Effect.Effect<void>) => void
+  ) => Effect.Effect<void, SqlError>
+}
+
+/** @internal */
+export const transaction = (options: TransactionOptions): Kind => ({
+  begin: beginOf(options),
+  rollback: "ROLLBACK",
+  event: "commit",
+  told: notCommitted,
+  commit: (statement, report) => {
+    statement.onLateAnswer = (answer) => report(lateCommit(commitOutcome(answer)))
+    return Effect.matchCauseEffect(statement.send("COMMIT"), {
+      onFailure: (cause) => commitOutcome(Exit.failCause(cause)),
+      onSuccess: (answer) => commitOutcome(Exit.succeed(answer))
+    })
+  }
+})
+
+/** A transaction nested in another one. @internal */
+export const savepoint = (outer: TransactionLevel): Kind => {
+  const name = `effect_pgpool_${outer.nextSavepoint()}`
+  return {
+    begin: `SAVEPOINT ${name}`,
+    rollback: `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`,
+    event: "savepoint",
+    told: (_, cause) => cause,
+    commit: (statement) => {
+      // The transaction around it must not keep the work of a nested one that was said to be interrupted.
+      statement.dooms = true
+      return Effect.asVoid(statement.send(`RELEASE SAVEPOINT ${name}`))
+    }
+  }
+}
