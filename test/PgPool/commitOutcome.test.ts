@@ -15,7 +15,7 @@ const told = (outcome: Exit.Exit<void, SqlError.SqlError>) => {
   if (Exit.isSuccess(outcome)) return "committed"
   const { cause, message } = Option.getOrThrow(Cause.failureOption(outcome.cause))
   if (message.startsWith(failedToCommit)) return failedToCommit
-  return Predicate.hasProperty(cause, "_tag") ? cause._tag : message
+  return Predicate.hasProperty(cause, "_tag") ? String(cause._tag) : message
 }
 
 const failedToCommit = "Failed to commit the transaction"

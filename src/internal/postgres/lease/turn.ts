@@ -77,6 +77,6 @@ export class Turn {
       const cause = new ConnectionBusy({ holder, waited: waited + turnTimeout, limitMillis: turnTimeout })
       return Effect.fail(sqlFailure({ cause, message: cause.message }))
     }
-    return within(Deferred.await(turn), { millis: turnTimeout, clock, onTimeout })
+    return within(Effect.interruptible(Deferred.await(turn)), { millis: turnTimeout, clock, onTimeout })
   }
 }
