@@ -224,17 +224,17 @@ describe("maxwait \"auto\": what it measures", () => {
     let now = 0
     const time = { now: () => now } as Timers
     const forecast = new Forecast({ maxoverflow: 2 } as Settings, time)
-    const slot = new Slot<unknown>(undefined, 800, 0)
+    const slot = new Slot<unknown>(undefined, 800, 0, 0)
     forecast.dialled(slot)
     now = 100
     forecast.opened(slot, now)
     // Four share it, one a quarter of a loan after the other: each has it for 80 ms, and one comes back each 20 ms.
     for (let i = 0; i < 300; i++) {
       if (slot.borrowers === 4) {
-        slot.borrowers--
+        slot.returned(now)
         forecast.returned(slot, now)
       }
-      slot.borrowers++
+      slot.lent(true)
       forecast.lent(slot)
       now += 20
     }

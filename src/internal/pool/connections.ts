@@ -27,11 +27,10 @@ export class Connections<A> {
   }
 
   /** `took`: milliseconds by the clock of I/O. */
-  opened(slot: Slot<A>, value: A, took: number): void {
+  opened(slot: Slot<A>, took: number): void {
+    const { value } = slot
     this.success = { dialledAt: slot.dialledAt, took }
-    slot.value = value
-    slot.cause = undefined
-    slot.invalid = isObject(value) && this.stillborn.delete(value)
+    if (isObject(value) && this.stillborn.delete(value)) slot.invalidate()
     this.byValue.set(value, slot)
   }
 
@@ -49,7 +48,7 @@ export class Connections<A> {
     const slot = this.byValue.get(value)
     if (slot === undefined && isOpening && isObject(value)) this.stillborn.add(value)
     if (slot === undefined || slot.invalid) return undefined
-    slot.invalid = true
+    slot.invalidate()
     return slot
   }
 
@@ -76,9 +75,9 @@ export class Connections<A> {
     return slot.suspicions < this.suspicions
   }
 
-  /** It is known to be well. */
-  trust(slot: Slot<A>): void {
-    slot.suspicions = this.suspicions
+  /** It is known to be well at `now`. */
+  proven(slot: Slot<A>, now: number): void {
+    slot.proven(now, this.suspicions)
   }
 }
 

@@ -114,7 +114,7 @@ export class Demand<A, E> {
   /** No waiter can rely on this connect any more. */
   uncover(slot: Slot<A>): void {
     if (slot.stale) return
-    slot.stale = true
+    slot.leftAlone()
     this.cover--
     this.waiters.uncover(slot)
   }

@@ -292,7 +292,7 @@ export class Evictor<A> {
   /** The first old one of which this is true; those before it that go anyway are left out from now on. */
   private find(is: (old: Slot<A>) => boolean): Slot<A> | undefined {
     for (const old of this.olds) {
-      if (old.state === "closing" || old.evictedAt < Infinity) this.olds.delete(old)
+      if (old.state === "closing" || old.isEvicted) this.olds.delete(old)
       else if (is(old)) return old
     }
   }

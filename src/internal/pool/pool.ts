@@ -183,11 +183,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private lend(slot: Slot<A>, shares: boolean): void {
-    if (slot.borrowers === 0) {
-      this.enter(slot, "busy")
-      slot.isShared = shares
-    }
-    this.tally.lend(slot)
+    if (slot.borrowers === 0) this.enter(slot, "busy")
+    slot.lent(shares)
+    this.tally.lent()
     if (shares) this.sharing.changed(slot)
     this.patience.lent(slot)
   }
@@ -275,17 +273,16 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   private connect(successorOf?: Slot<A>): Slot<A> {
     const { io, reach } = this.env
-    const slot = new Slot<A>(successorOf, reach.youngFor, io.now())
-    slot.generation = this.evictor.generation
+    const slot = new Slot<A>(successorOf, reach.youngFor, io.now(), this.evictor.generation)
     this.connections.begin(slot)
     if (successorOf === undefined) this.waiters.cover(slot)
-    this.tally.add(slot)
+    this.tally.added(slot)
     this.connectWatch.watch(slot)
     this.demand.dialled()
     this.patience.dialled(slot)
     const connection = life(slot, this.resource, { ioClock: io.clock, reach }, this.owner)
     const held = this.permits.hold(connection, () => this.outbox.section(() => this.gone(slot)))
-    this.outbox.post(() => slot.fiber = this.env.fork(held))
+    this.outbox.post(() => slot.runsIn(this.env.fork(held)))
     return slot
   }
 
@@ -294,10 +291,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const lifetime = this.settings.expires * (1 - this.settings.expiresJitter * this.env.chance())
     const took = this.env.io.now() - slot.dialledAt
     this.demand.uncover(slot)
-    this.connections.opened(slot, value, took)
+    slot.opened(value, now, lifetime)
+    this.connections.opened(slot, took)
     this.env.reach.connected(took)
-    slot.provenAt = slot.lastUsedAt = now
-    slot.expire(now, lifetime)
     this.tally.opened++
     this.outage.healed(now)
     this.patience.opened(slot, now)
@@ -347,8 +343,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private giveBack(slot: Slot<A>, now: number): void {
-    slot.provenAt = slot.lastUsedAt = now
-    this.tally.giveBack(slot)
+    slot.returned(now)
     this.patience.returned(slot, now)
     if (slot.borrowers > 0) return this.sharing.changed(slot)
     const unfit = this.unfit(slot, now)
@@ -361,8 +356,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** A connect, a check or a reset has succeeded: the connection serves again. */
   ready(slot: Slot<A>): void {
     const now = this.env.now()
-    this.connections.trust(slot)
-    slot.provenAt = now
+    this.connections.proven(slot, now)
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
     else this.keep(slot)
@@ -424,8 +418,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   private retire(slot: Slot<A>, reason: CloseReason): void {
-    slot.closeReason = reason
-    this.enter(slot, "closing")
+    this.enter(slot, "closing", reason)
     this.outbox.post(() => slot.give("retire"))
     // The other side is not waited for: nobody needs its permit.
     if (this.lifecycle.isClosing) this.interrupt(slot)
@@ -440,8 +433,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const isClosing = this.lifecycle.isClosing
     // Nobody fails for that, but the next one is not to follow it on the heels.
     if (slot.state === "opening" && !isClosing) this.outage.begin(this.outage.lastFailure = connectBrokenOff, false)
-    slot.closeReason = isClosing ? "closed" : slot.state === "checking" ? "dirty" : "failed"
-    this.enter(slot, "closing")
+    this.enter(slot, "closing", isClosing ? "closed" : slot.state === "checking" ? "dirty" : "failed")
     this.serve()
   }
 
@@ -450,18 +442,18 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     // It may have had no permit, and so no life.
     this.closing(slot)
     this.connections.all.delete(slot)
-    this.tally.remove(slot)
+    this.tally.removed(slot)
     this.serve()
   }
 
   /** Nothing else takes a connection out of the books of those in its state. */
-  private enter(slot: Slot<A>, state: State): void {
-    const wasOpen = slot.isOpen
-    if (slot.state === "idle") this.idle.remove(slot)
-    else if (slot.isShared) this.sharing.remove(slot)
-    else if (slot.state === "opening") this.connections.opening.delete(slot)
-    slot.isShared = false
-    this.tally.move(slot, state)
+  private enter(slot: Slot<A>, next: State, why?: CloseReason): void {
+    const { isOpen: wasOpen, isShared: wasShared, state: was } = slot
+    slot.enter(next, why)
+    if (was === "idle") this.idle.remove(slot)
+    else if (wasShared) this.sharing.remove(slot)
+    else if (was === "opening") this.connections.opening.delete(slot)
+    this.tally.moved(was, next)
     if (!wasOpen && slot.isOpen) this.sweeper.joins(slot)
     else if (wasOpen && !slot.isOpen) this.sweeper.leaves(slot)
   }

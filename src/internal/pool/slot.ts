@@ -7,63 +7,81 @@ import * as FiberId from "effect/FiberId"
 import type { CloseReason } from "../../PoolStats.js"
 import type { Waiter } from "./waiters.js"
 
-/** The part of a connection's life after which a successor is opened (R9). */
-const renewedAfter = 0.975
-
 /** @internal */
 export type State = "opening" | "idle" | "busy" | "checking" | "closing"
+
+/**
+ * The life of a connection: which states may follow which. It is a switch, not an object of lists, because each loan asks
+ * twice.
+ */
+const mayFollow = (state: State, next: State): boolean => {
+  switch (state) {
+    case "opening":
+      return next === "idle" || next === "busy" || next === "closing"
+    case "idle":
+      return next === "busy" || next === "checking" || next === "closing"
+    case "busy":
+      // From busy to busy: one borrower gives it back, and the oldest waiter gets it in the same step.
+      return next === "busy" || next === "idle" || next === "checking" || next === "closing"
+    case "checking":
+      return next === "idle" || next === "busy" || next === "closing"
+    case "closing":
+      return false
+  }
+}
 
 /** What a connection's own fiber can be told to do. @internal */
 export type Command = "check" | "reset" | "retire"
 
+/** The part of a connection's life after which a successor is opened (R9). */
+const renewedAfter = 0.975
+
 /**
- * The pool's record of one connection, from the moment a connect is due until its permit is back.
- *
- * @internal
+ * What the books of the pool note on a connection, so that each of them finds and moves it in constant time. Every field is
+ * written by one book only.
  */
-export class Slot<A> {
-  state: State = "opening"
-  fiber: Fiber.RuntimeFiber<unknown> | undefined = undefined
-  value: A = undefined as A
-  closeReason: CloseReason = "failed"
-  /** Opening for longer than a caller should have to rely on (R6). */
-  stale = false
-  /** The waiter that caused its connect. */
-  cause: Waiter<A, any> | undefined = undefined
-  /** When its connect began, or a loan last began or ended. Only a forecast keeps this and what follows. */
-  since = 0
-  /** How long it was lent by then, since a loan last ended: all borrowers' time together. */
-  heldFor = 0
-  /** Whether it is in use, but not for so long that nobody expects it back soon. */
-  isYoung = false
-  expiresAt = Infinity
-  /** When it was told to go because of an `evict` (R19). It may still be opening. */
-  evictedAt = Infinity
-  /** The number of evictions before its connect began. */
-  generation = 0
-  /** When a successor is opened, if this one is to be kept (R9). */
-  renewAt = Infinity
-  lastUsedAt = 0
-  /** When it was last known to be alive. */
-  provenAt = 0
-  /** How often it was lent. */
-  uses = 0
-  /** How many use it now: more than one only where they share it. */
-  borrowers = 0
-  /** How often all had become suspect when it was last known to be well (R19). */
-  suspicions = 0
-  isShared = false
+abstract class Notes<A> {
+  /** Its neighbours in the `LinkedList` that it is in: of the idle ones, or of those that the forecast expects back. */
+  earlier: Slot<A> | undefined = undefined
+  later: Slot<A> | undefined = undefined
   /** Where `Sharing` keeps it. */
   pile: Array<Slot<A>> | undefined = undefined
   at = 0
-  invalid = false
-  /** Those before and after it in its list. */
-  earlier: Slot<A> | undefined = undefined
-  later: Slot<A> | undefined = undefined
+  /** Of the forecast: when its connect began, or a loan last began or ended. */
+  since = 0
+  /** Of the forecast: how long it was lent by then, since a loan last ended: all borrowers' time together. */
+  heldFor = 0
+  /** Of the forecast: whether it is in use, but not for so long that nobody expects it back soon. */
+  isYoung = false
+}
+
+/**
+ * The pool's record of one connection, from the moment a connect is due until its permit is back. It alone changes what it
+ * holds. A change that its life does not know is a mistake of the pool, and throws.
+ *
+ * @internal
+ */
+export class Slot<A> extends Notes<A> {
+  #state: State = "opening"
+  #closeReason: CloseReason = "failed"
+  #value: A = undefined as A
+  #fiber: Fiber.RuntimeFiber<unknown> | undefined = undefined
+  #stale = false
+  #cause: Waiter<A, any> | undefined = undefined
+  #expiresAt = Infinity
+  #evictedAt = Infinity
+  #renewAt = Infinity
+  #lastUsedAt = 0
+  #provenAt = 0
+  #uses = 0
+  #borrowers = 0
+  #suspicions = 0
+  #isShared = false
+  #invalid = false
   /** The `connectTimeout` that its connect has taken. */
-  private timedOutAfter: number | undefined = undefined
-  private endOfWait: ((connectTimeout: number) => void) | undefined = undefined
-  private command = Deferred.unsafeMake<Command>(FiberId.none)
+  #timedOutAfter: number | undefined = undefined
+  #endOfWait: ((connectTimeout: number) => void) | undefined = undefined
+  #command = Deferred.unsafeMake<Command>(FiberId.none)
 
   constructor(
     /** The connection that this one was opened to renew. */
@@ -71,62 +89,197 @@ export class Slot<A> {
     /** A caller relies on its connect for so long (R6), in milliseconds. */
     readonly youngFor: number,
     /** When its connect began, by the clock of I/O. */
-    readonly dialledAt: number
-  ) {}
-
-  /** It opened at `now`. */
-  expire(now: number, lifetime: number): void {
-    this.expiresAt = Math.min(now + lifetime, this.evictedAt)
-    this.renewAt = now + (this.expiresAt - now) * renewedAfter
+    readonly dialledAt: number,
+    /** The number of evictions before its connect began. */
+    readonly generation: number
+  ) {
+    super()
   }
 
-  /** It is lent no more. */
-  evict(now: number): void {
-    this.evictedAt = Math.min(this.evictedAt, now)
-    if (this.evictedAt < this.expiresAt) this.expire(now, Infinity)
+  // --- its state -------------------------------------------------------------------------------------------------
+
+  get state(): State {
+    return this.#state
   }
 
-  /** Why it goes at `expiresAt`. */
-  get expiry(): CloseReason {
-    return this.expiresAt < this.evictedAt ? "expired" : "evicted"
-  }
-
-  /** Why it is lent no more, though it may be well. */
-  spent(now: number, maxUses: number): CloseReason | undefined {
-    if (this.invalid) return "invalidated"
-    if (this.expiresAt <= now) return this.expiry
-    if (this.uses >= maxUses) return "used"
-  }
-
-  /** The waiter that caused its connect, if it still waits, and caused no other since. */
-  get causer(): Waiter<A, any> | undefined {
-    return this.cause?.queued === true && this.cause.connect === this ? this.cause : undefined
-  }
-
-  /** In service, or about to be again. */
+  /** It is in service, or about to be again. */
   get isOpen(): boolean {
-    return this.state !== "opening" && this.state !== "closing"
+    return this.#state !== "opening" && this.#state !== "closing"
+  }
+
+  /** `why` it closes, where it does and its connect has not just failed. */
+  enter(next: State, why: CloseReason = "failed"): void {
+    if (!mayFollow(this.#state, next)) {
+      throw new Error(`effect-pgpool has a defect: a connection that is ${this.#state} can't become ${next}`)
+    }
+    this.#state = next
+    this.#isShared = false
+    if (next === "closing") this.#closeReason = why
+  }
+
+  get closeReason(): CloseReason {
+    return this.#closeReason
+  }
+
+  // --- its connect -----------------------------------------------------------------------------------------------
+
+  /** The fiber in which its life runs. */
+  get fiber(): Fiber.RuntimeFiber<unknown> | undefined {
+    return this.#fiber
+  }
+
+  runsIn(fiber: Fiber.RuntimeFiber<unknown>): void {
+    this.#fiber = fiber
+  }
+
+  /** The waiter that caused its connect, if it still waits, and caused no other connect since. */
+  get causer(): Waiter<A, any> | undefined {
+    return this.#cause?.queued === true && this.#cause.connect === this ? this.#cause : undefined
+  }
+
+  /** The waiter that caused its connect. */
+  get cause(): Waiter<A, any> | undefined {
+    return this.#cause
+  }
+
+  causedBy(waiter: Waiter<A, any>): void {
+    this.#cause = waiter
+  }
+
+  /** No caller relies on its connect any more (R6). */
+  get stale(): boolean {
+    return this.#stale
+  }
+
+  leftAlone(): void {
+    this.#stale = true
   }
 
   /** Its connect has taken as long as it may: nobody waits for that any longer. */
   timeOut(connectTimeout: number): void {
-    this.timedOutAfter = connectTimeout
-    this.endOfWait?.(connectTimeout)
+    this.#timedOutAfter = connectTimeout
+    this.#endOfWait?.(connectTimeout)
   }
 
   /** Calls `end` when that happens, or has happened. */
   onTimeOut(end: (connectTimeout: number) => void): void {
-    this.endOfWait = end
-    if (this.timedOutAfter !== undefined) end(this.timedOutAfter)
+    this.#endOfWait = end
+    if (this.#timedOutAfter !== undefined) end(this.#timedOutAfter)
   }
 
+  /** It has opened at `now`, and lives for `lifetime`. */
+  opened(value: A, now: number, lifetime: number): void {
+    this.#value = value
+    this.#cause = undefined
+    this.#provenAt = this.#lastUsedAt = now
+    this.#livesFor(now, lifetime)
+  }
+
+  get value(): A {
+    return this.#value
+  }
+
+  // --- its loans -------------------------------------------------------------------------------------------------
+
+  /** One that `shares` leaves room for others that do. */
+  lent(shares: boolean): void {
+    if (this.#borrowers === 0) this.#isShared = shares
+    this.#borrowers++
+    this.#uses++
+  }
+
+  returned(now: number): void {
+    this.#borrowers--
+    this.#provenAt = this.#lastUsedAt = now
+  }
+
+  /** How many use it now: more than one only where they share it. */
+  get borrowers(): number {
+    return this.#borrowers
+  }
+
+  get isShared(): boolean {
+    return this.#isShared
+  }
+
+  get lastUsedAt(): number {
+    return this.#lastUsedAt
+  }
+
+  // --- whether it is well ----------------------------------------------------------------------------------------
+
+  /** It is well at `now`, when all have become suspect so often. */
+  proven(now: number, suspicions: number): void {
+    this.#provenAt = now
+    this.#suspicions = suspicions
+  }
+
+  /** When it was last known to be alive. */
+  get provenAt(): number {
+    return this.#provenAt
+  }
+
+  /** How often all had become suspect when it was last known to be well (R19). */
+  get suspicions(): number {
+    return this.#suspicions
+  }
+
+  /** It is broken. */
+  invalidate(): void {
+    this.#invalid = true
+  }
+
+  get invalid(): boolean {
+    return this.#invalid
+  }
+
+  // --- its end ---------------------------------------------------------------------------------------------------
+
+  /** It is lent no more. It may still be opening. */
+  evict(now: number): void {
+    this.#evictedAt = Math.min(this.#evictedAt, now)
+    if (this.#evictedAt < this.#expiresAt) this.#livesFor(now, Infinity)
+  }
+
+  get isEvicted(): boolean {
+    return this.#evictedAt < Infinity
+  }
+
+  get expiresAt(): number {
+    return this.#expiresAt
+  }
+
+  /** When a successor is opened, if this one is to be kept (R9). */
+  get renewAt(): number {
+    return this.#renewAt
+  }
+
+  /** Why it goes at `expiresAt`. */
+  get expiry(): CloseReason {
+    return this.#expiresAt < this.#evictedAt ? "expired" : "evicted"
+  }
+
+  /** Why it is lent no more, though it may be well. */
+  spent(now: number, maxUses: number): CloseReason | undefined {
+    if (this.#invalid) return "invalidated"
+    if (this.#expiresAt <= now) return this.expiry
+    if (this.#uses >= maxUses) return "used"
+  }
+
+  #livesFor(now: number, lifetime: number): void {
+    this.#expiresAt = Math.min(now + lifetime, this.#evictedAt)
+    this.#renewAt = now + (this.#expiresAt - now) * renewedAfter
+  }
+
+  // --- its fiber -------------------------------------------------------------------------------------------------
+
   give(command: Command): void {
-    Deferred.unsafeDone(this.command, Exit.succeed(command))
+    Deferred.unsafeDone(this.#command, Exit.succeed(command))
   }
 
   readonly nextCommand: Effect.Effect<Command> = Effect.suspend(() =>
-    Effect.map(Deferred.await(this.command), (command) => {
-      this.command = Deferred.unsafeMake(FiberId.none)
+    Effect.map(Deferred.await(this.#command), (command) => {
+      this.#command = Deferred.unsafeMake(FiberId.none)
       return command
     })
   )

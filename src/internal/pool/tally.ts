@@ -11,8 +11,6 @@ export class Tally {
   readonly in = { opening: 0, idle: 0, busy: 0, checking: 0, closing: 0 } satisfies Record<State, number>
   /** Permits in use. It rises before a connection's fiber starts and falls after its permit is back. */
   size = 0
-  /** Leases that are out. */
-  borrowers = 0
   private acquired = 0
   opened = 0
   timeouts = 0
@@ -34,15 +32,14 @@ export class Tally {
     return this.in.idle + this.in.busy + this.in.checking
   }
 
-  add(slot: Slot<unknown>): void {
+  added(slot: Slot<unknown>): void {
     this.size++
     this.count(slot.state, 1)
   }
 
-  move(slot: Slot<unknown>, state: State): void {
-    this.count(slot.state, -1)
-    this.count(state, 1)
-    slot.state = state
+  moved(from: State, to: State): void {
+    this.count(from, -1)
+    this.count(to, 1)
   }
 
   /** Each loan counts four times; a key that is not written out is several times as slow. */
@@ -65,22 +62,13 @@ export class Tally {
     }
   }
 
-  lend(slot: Slot<unknown>): void {
-    slot.borrowers++
-    slot.uses++
-    this.borrowers++
+  lent(): void {
     this.acquired++
   }
 
-  giveBack(slot: Slot<unknown>): void {
-    slot.borrowers--
-    this.borrowers--
-  }
-
-  remove(slot: Slot<unknown>): void {
+  removed(slot: Slot<unknown>): void {
     this.size--
     this.count(slot.state, -1)
-    this.borrowers -= slot.borrowers
     this.closed[slot.closeReason]++
   }
 

@@ -192,7 +192,7 @@ export class Waiters<A, E> {
     if (waiter === undefined) return
     this.uncovered.delete(waiter)
     waiter.connect = slot
-    slot.cause = waiter
+    slot.causedBy(waiter)
   }
 
   /** The connect is not one that a waiter could rely on, any more. */
