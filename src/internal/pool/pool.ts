@@ -2,6 +2,7 @@
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
 import type { CloseReason, PoolStats } from "../../PoolStats.js"
+import { wordsOf } from "../words.js"
 import { Connections } from "./connections.js"
 import { ConnectWatch } from "./connectWatch.js"
 import { Demand } from "./demand.js"
@@ -15,9 +16,9 @@ import { Lifecycle } from "./lifecycle.js"
 import type { Refusal } from "./limits.js"
 import { classify, Outage } from "./outage.js"
 import type { Outbox } from "./outbox.js"
-import { Permits } from "./permits.js"
+import { PermitMissing, Permits } from "./permits.js"
 import type { Failure, Outcome } from "./runtime.js"
-import { failed, failure, succeeded } from "./runtime.js"
+import { defect, failed, failure, succeeded } from "./runtime.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import { Sharing } from "./sharing.js"
 import type { Command, State } from "./slot.js"
@@ -62,6 +63,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private readonly connectWatch: ConnectWatch<A>
   readonly lifecycle: Lifecycle
   readonly leaks: Leaks<A>
+  /** The defect for which the pool had to close. */
+  private diedOf: Failure<never> | undefined = undefined
 
   constructor(
     readonly settings: Settings,
@@ -162,7 +165,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** Why a caller for whom nothing is ready may not wait. */
   private refusal(): Failure<PoolError> | undefined {
     const { maxWaiting, maxsize } = this.settings
-    if (!this.lifecycle.admits) return failure(new PoolClosed({ stats: this.stats() }))
+    if (!this.lifecycle.admits) return this.diedOf ?? failure(new PoolClosed({ stats: this.stats() }))
     if (this.demand.unserved(this.demand.room(maxsize)) < maxWaiting) return undefined
     return failure(new PoolQueueFull({ stats: this.stats(), maxWaiting }))
   }
@@ -281,7 +284,11 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.demand.dialled()
     this.patience.dialled(slot)
     const connection = life(slot, this.resource, { ioClock: io.clock, reach }, this.owner)
-    const held = this.permits.hold(connection, () => this.outbox.section(() => this.gone(slot)))
+    const held = this.permits.hold(
+      connection,
+      () => new PermitMissing(this.tally.size, this.settings.maxoverflow),
+      (defect) => this.outbox.section(() => this.gone(slot, defect))
+    )
     this.outbox.post(() => slot.runsIn(this.env.fork(held)))
     return slot
   }
@@ -438,12 +445,23 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   }
 
   /** The permit is back (R8). */
-  private gone(slot: Slot<A>): void {
+  private gone(slot: Slot<A>, diedOf: unknown): void {
+    if (diedOf !== undefined) this.died(diedOf)
     // It may have had no permit, and so no life.
     this.closing(slot)
     this.connections.all.delete(slot)
     this.tally.removed(slot)
     this.serve()
+  }
+
+  /** The fiber of a connection has died: that costs the connection. But without permits the pool can't go on. */
+  private died(why: unknown): void {
+    this.env.log.error(`The fiber of a connection has died: ${wordsOf(why)}`)
+    if (!(why instanceof PermitMissing) || this.lifecycle.isClosing) return
+    this.diedOf = defect(why)
+    this.waiters.failAll(this.diedOf)
+    this.demand.stopWarming()
+    this.lifecycle.close()
   }
 
   /** Nothing else takes a connection out of the books of those in its state. */

@@ -69,6 +69,7 @@ export const nameOf = (borrower: Borrower): string => FiberId.threadName(borrowe
 export interface Log {
   readonly info: (line: string, borrower?: Borrower) => void
   readonly warn: (line: string, borrower?: Borrower) => void
+  readonly error: (line: string) => void
 }
 
 // --- time ----------------------------------------------------------------------------------------------------------
@@ -127,7 +128,8 @@ const logOf = (fork: Fork, outbox: Outbox): Log => {
     })
   return {
     info: (line, borrower) => say(Effect.logInfo(line), borrower),
-    warn: (line, borrower) => say(Effect.logWarning(line), borrower)
+    warn: (line, borrower) => say(Effect.logWarning(line), borrower),
+    error: (line) => say(Effect.logError(line), undefined)
   }
 }
 
