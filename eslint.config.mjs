@@ -6,6 +6,79 @@ const barrels = ["effect", "@effect/experimental", "@effect/platform", "@effect/
 
 const noBarrels = barrels.map((name) => ({ name, message: "Import the module: import * as X from \"package/X\"." }))
 
+/**
+ * The rooms of `src/internal` from the ground up: each imports only from those before it, types included. The files of the
+ * ground itself, such as `decode` and `words`, import from no room.
+ */
+const rooms = [
+  "time/",
+  "pool/",
+  "postgres/errors/",
+  "postgres/config/",
+  "postgres/driver/",
+  "postgres/session/",
+  "postgres/lease/",
+  "postgres/connect/",
+  "postgres/transaction/",
+  "postgres/listen.ts",
+  "elasticPool.ts",
+  "postgres/client/",
+  "pgPool.ts"
+]
+
+/** The path of any import from one of these rooms, from wherever it is imported. */
+const importsOf = (rooms) => {
+  const names = rooms.map((room) => room.split("postgres/").at(-1).replace(".ts", "\\.js$"))
+  return `^\\.\\.?/(.*/)?(${names.join("|")})`
+}
+
+const restrict = (files, message, regexes, ignores = []) => ({
+  files,
+  ignores,
+  rules: {
+    "no-restricted-imports": ["error", {
+      paths: noBarrels,
+      patterns: regexes.map((regex) => ({ regex, message, caseSensitive: true }))
+    }]
+  }
+})
+
+const after = (room) => rooms.slice(rooms.indexOf(room) + 1)
+
+const filesOf = (room) => [`src/internal/${room}${room.endsWith("/") ? "**/*.ts" : ""}`]
+
+const sql = "^(pg|pg-.*|@effect/sql|@effect/sql-pg)(/|$)|/postgres/"
+
+const upwards = "A room imports only from the rooms before it."
+
+const roomRules = [
+  restrict(["src/internal/*.ts"], "The ground imports from no room.", [importsOf(rooms), sql]),
+  ...rooms.filter((room) => room !== rooms.at(-1)).map((room) =>
+    restrict(filesOf(room), upwards, [importsOf(after(room))])
+  ),
+  restrict(filesOf(rooms.at(-1)), upwards, []),
+  ...["time/", "elasticPool.ts"].map((room) =>
+    restrict(filesOf(room), "The pool itself knows no SQL.", [importsOf(after(room)), sql])
+  ),
+  restrict(filesOf("pool/"), "The state machine knows no SQL.", [importsOf(after("pool/")), sql]),
+  restrict(
+    filesOf("pool/"),
+    "The state machine knows neither SQL nor Effect: what it needs of Effect is in runtime.ts.",
+    [importsOf(after("pool/")), sql, "^effect/"],
+    ["runtime", "permits", "life", "lifecycle", "slot"].map((name) => `src/internal/pool/${name}.ts`)
+  ),
+  restrict(
+    ["src/*.ts"],
+    "The public face imports from the ground, errors and config, and each pool from its own implementation.",
+    [importsOf(["pool/", ...after("postgres/config/")])],
+    ["src/ElasticPool.ts", "src/PgPool.ts"]
+  ),
+  restrict(["src/ElasticPool.ts"], "ElasticPool is that of elasticPool.ts.", [importsOf(["pool/", "pgPool.ts"]), sql]),
+  restrict(["src/PgPool.ts"], "PgPool is that of pgPool.ts.", [
+    importsOf(["pool/", ...after("postgres/config/").filter((room) => room !== "pgPool.ts")])
+  ])
+]
+
 export default defineConfig(
   { ignores: ["dist/**", "coverage/**"] },
   {
@@ -20,6 +93,10 @@ export default defineConfig(
       "no-restricted-syntax": ["error", {
         selector: "CallExpression[callee.property.name='push'] > SpreadElement.arguments",
         message: "A long array spread into push overflows the stack."
+      }, {
+        selector:
+          "ImportDeclaration[importKind!='type'][source.value=/^(\\.\\.\\u002F)+(PgPool|ElasticPool|AtomicRequests|index)\\.js$/]",
+        message: "Of the public face, src/internal imports only types and classes of errors."
       }],
       "@typescript-eslint/array-type": ["error", { default: "generic", readonly: "generic" }],
       "@typescript-eslint/ban-ts-comment": ["error", { "ts-expect-error": "allow-with-description" }],
@@ -64,16 +141,5 @@ export default defineConfig(
       ]
     }
   },
-  {
-    files: ["src/internal/pool/**/*.ts"],
-    rules: {
-      "no-restricted-imports": ["error", {
-        paths: noBarrels,
-        patterns: [{
-          group: ["pg", "pg-*", "@effect/sql", "@effect/sql/*", "@effect/sql-pg", "@effect/sql-pg/*", "**/postgres/**"],
-          message: "The state machine knows no SQL."
-        }]
-      }]
-    }
-  }
+  ...roomRules
 )

@@ -1,29 +1,27 @@
 /**
- * What goes wrong with PostgreSQL, and how to read it off an error.
+ * The errors of PostgreSQL and its connections, and functions that read them from any error.
  *
- * The classes are the `cause` of an `SqlError`. The functions take any error and look through all its causes, so they
- * also work where a program has wrapped an `SqlError` in an error of its own.
+ * An error of one of these classes is the `cause` of an `SqlError`. The functions look through all causes of an error,
+ * so they also work where a program has wrapped an `SqlError` in an error of its own.
  *
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
-import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
-import type { ServerError } from "./internal/postgres/errors/codes.js"
-import { ConnectFailed, isHeldBack, isServerError, leavesOutcomeOpen } from "./internal/postgres/errors/codes.js"
-import { isPermanent } from "./internal/postgres/errors/permanent.js"
+import type * as Option from "effect/Option"
+import * as internal from "./internal/postgres/errors/predicates.js"
 import { readable } from "./internal/readable.js"
-import { causes, wordsOf } from "./internal/words.js"
+import { wordsOf } from "./internal/words.js"
 
 /**
- * A statement was sent and its answer was lost, or did not come within `queryTimeout`: it may have taken effect or not. Never retried by this library, and
- * only to be retried by a caller who knows that running it twice does no harm (R22).
+ * A statement was sent, and its answer was lost or did not come within `queryTimeout`. The statement may have taken
+ * effect or not. This library never retries it. A caller may do so only if running the statement twice does no harm
+ * (R22).
  *
  * @since 0.1.0
  * @category errors
  */
 export class OutcomeUnknown extends readable(Data.TaggedError("OutcomeUnknown"))<{
-  /** How the connection was lost, or that time was up. */
+  /** How the connection was lost, or that `queryTimeout` has passed. */
   readonly cause: unknown
 }> {
   override get message(): string {
@@ -33,7 +31,7 @@ export class OutcomeUnknown extends readable(Data.TaggedError("OutcomeUnknown"))
 }
 
 /**
- * A COMMIT was sent and its answer was lost: the transaction may be stored or not (R22).
+ * A COMMIT was sent, and its answer was lost. The transaction may be stored or not (R22).
  *
  * @since 0.1.0
  * @category errors
@@ -50,10 +48,11 @@ export class CommitOutcomeUnknown extends readable(Data.TaggedError("CommitOutco
 
 /**
  * A transaction failed because the answer to its BEGIN or to one of its statements was lost, or did not come within
- * `queryTimeout`. No COMMIT was sent, so it was certainly not committed, whatever became of that statement: it may be
- * run again as a whole, as `PgPool.transaction` does with `retry` (R22).
+ * `queryTimeout`. No COMMIT was sent, so the transaction was certainly not committed. It may be run again as a whole,
+ * as `PgPool.transaction` does with `retry` (R22).
  *
- * Inside the transaction the same failure is an `OutcomeUnknown`, and so it is where its body has sent a COMMIT itself.
+ * Inside the transaction the same failure is an `OutcomeUnknown`. It is one outside too, if the body of the transaction
+ * has sent a COMMIT itself.
  *
  * @since 0.1.0
  * @category errors
@@ -69,14 +68,14 @@ export class NotCommitted extends readable(Data.TaggedError("NotCommitted"))<{
 }
 
 /**
- * The connection had ended before the statement could be sent, or before the server has looked at it: it has had no
- * effect, and may be tried again. In a transaction it is the whole transaction that was rolled back.
+ * The connection ended before the statement was sent, or before the server looked at it. The statement has had no
+ * effect and may be tried again. In a transaction, the whole transaction was rolled back.
  *
  * @since 0.1.0
  * @category errors
  */
 export class NotSent extends readable(Data.TaggedError("NotSent"))<{
-  /** How the connection was lost, where that is known: often the server's last words. */
+  /** How the connection was lost, if that is known. Often it is the last message of the server. */
   readonly cause?: unknown
 }> {
   override get message(): string {
@@ -86,10 +85,13 @@ export class NotSent extends readable(Data.TaggedError("NotSent"))<{
 }
 
 /**
- * The transaction can't be committed any more. A statement of it was interrupted while its body went on, so nobody
- * knows what it did; or its body ended while a nested transaction of it was still running; or a COMMIT or ROLLBACK that
- * the body sent as a statement has ended it before its time. What follows in it fails with this, and so does the
- * transaction, after a ROLLBACK (R22).
+ * The transaction can't be committed any more, for one of three reasons:
+ *
+ * - One of its statements was interrupted while its body went on, so nobody knows what that statement did.
+ * - Its body ended while a nested transaction was still running.
+ * - Its body sent a COMMIT or ROLLBACK as a statement, which ended the transaction too early.
+ *
+ * All later statements of the transaction fail with this error. So does the transaction, after a ROLLBACK (R22).
  *
  * @since 0.1.0
  * @category errors
@@ -112,7 +114,7 @@ const dooms = {
 } as const
 
 /**
- * A connection was used after it had been given back, or a transaction after it had ended (R15).
+ * A connection was used after it was given back, or a transaction after it ended (R15).
  *
  * @since 0.1.0
  * @category errors
@@ -124,15 +126,15 @@ export class LeaseEnded extends readable(Data.TaggedError("LeaseEnded")) {
 }
 
 /**
- * A statement waited for `acquireTimeout` while something else had its connection to itself: a nested transaction, or a
- * stream outside a transaction (R23). Where that something waits for the statement in turn, it never ends.
+ * A statement waited for `acquireTimeout` because a nested transaction, or a stream outside a transaction, had the
+ * connection to itself (R23). If that holder waits for the statement in turn, both would wait for ever.
  *
  * @since 0.1.0
  * @category errors
  */
 export class ConnectionBusy extends readable(Data.TaggedError("ConnectionBusy"))<{
   readonly holder: "nested transaction" | "transaction" | "stream"
-  /** How long it waited, in milliseconds: `acquireTimeout`, or longer where several had their turns before it. */
+  /** How long it waited, in milliseconds: `acquireTimeout`, or longer if several others had their turns before it. */
   readonly waited: number
   /** `acquireTimeout`, in milliseconds. */
   readonly limitMillis: number
@@ -145,7 +147,7 @@ export class ConnectionBusy extends readable(Data.TaggedError("ConnectionBusy"))
 }
 
 /**
- * A host could be connected to, but is not of the kind that `targetSessionAttrs` asks for.
+ * A connection to a host was opened, but the host does not have the role that `targetSessionAttrs` asks for.
  *
  * @since 0.1.0
  * @category errors
@@ -167,15 +169,15 @@ const articles = {
 } as const
 
 /**
- * No connection could be opened to any of several hosts, or of the addresses of one.
+ * No connection could be opened to any of several hosts, or to any address of one host.
  *
  * @since 0.1.0
  * @category errors
  */
 export class NoHost extends readable(Data.TaggedError("NoHost"))<{
-  /** In the order in which they were tried: `host:port`, with the address if it was looked up, and what went wrong. */
+  /** In the order of the attempts: `host:port`, with the address if it was looked up, and what went wrong. */
   readonly failures: ReadonlyArray<{ readonly place: string; readonly reason: string; readonly cause: unknown }>
-  /** What went wrong with one of them, for which time may heal it if there is such a one. */
+  /** What went wrong with one host. If some failures may pass by themselves, it is one of these. */
   readonly cause: unknown
 }> {
   override get message(): string {
@@ -185,21 +187,8 @@ export class NoHost extends readable(Data.TaggedError("NoHost"))<{
   }
 }
 
-const find = <A>(error: unknown, is: Predicate.Refinement<unknown, A>): Option.Option<A> => {
-  for (const cause of causes(error)) if (is(cause)) return Option.some(cause)
-  return Option.none()
-}
-
-const hasTag = (error: unknown, ...tags: ReadonlyArray<string>): boolean =>
-  Option.isSome(find(error, (cause): cause is unknown => tags.some((tag) => Predicate.isTagged(cause, tag))))
-
-const serverError = (error: unknown): Option.Option<ServerError> => find(error, isServerError)
-
-const connectFailure = (error: unknown): Option.Option<ConnectFailed> =>
-  find(error, (cause): cause is ConnectFailed => cause instanceof ConnectFailed)
-
 /**
- * The five characters by which the server names what went wrong, such as `23505`.
+ * The SQLSTATE: the five characters by which the server names what went wrong, such as `23505`.
  *
  * https://www.postgresql.org/docs/current/errcodes-appendix.html
  *
@@ -219,7 +208,7 @@ const connectFailure = (error: unknown): Option.Option<ConnectFailed> =>
  * @since 0.1.0
  * @category readers
  */
-export const sqlState = (error: unknown): Option.Option<string> => Option.map(serverError(error), ({ code }) => code)
+export const sqlState: (error: unknown) => Option.Option<string> = internal.sqlState
 
 /**
  * The name of the constraint that was violated.
@@ -227,11 +216,7 @@ export const sqlState = (error: unknown): Option.Option<string> => Option.map(se
  * @since 0.1.0
  * @category readers
  */
-export const constraint = (error: unknown): Option.Option<string> =>
-  Option.flatMapNullable(serverError(error), ({ constraint }) => constraint)
-
-const hasState = (...states: ReadonlyArray<string>) => (error: unknown): boolean =>
-  Option.exists(sqlState(error), (state) => states.some((prefix) => state.startsWith(prefix)))
+export const constraint: (error: unknown) => Option.Option<string> = internal.constraint
 
 /**
  * Whether a constraint of any kind was violated: class 23.
@@ -239,10 +224,10 @@ const hasState = (...states: ReadonlyArray<string>) => (error: unknown): boolean
  * @since 0.1.0
  * @category predicates
  */
-export const isConstraintViolation: (error: unknown) => boolean = hasState("23")
+export const isConstraintViolation: (error: unknown) => boolean = internal.isConstraintViolation
 
 /**
- * Whether a row like it is there already: 23505.
+ * Whether a unique constraint was violated, because such a row exists already: 23505.
  *
  * @example
  * ```ts
@@ -259,40 +244,40 @@ export const isConstraintViolation: (error: unknown) => boolean = hasState("23")
  * @since 0.1.0
  * @category predicates
  */
-export const isUniqueViolation: (error: unknown) => boolean = hasState("23505")
+export const isUniqueViolation: (error: unknown) => boolean = internal.isUniqueViolation
 
 /**
- * Whether a row that is referred to is not there, or one that is referred to would go: 23503.
+ * Whether a foreign key was violated: the row that is referred to is missing, or is to be deleted: 23503.
  *
  * @since 0.1.0
  * @category predicates
  */
-export const isForeignKeyViolation: (error: unknown) => boolean = hasState("23503")
+export const isForeignKeyViolation: (error: unknown) => boolean = internal.isForeignKeyViolation
 
 /**
- * Whether concurrent transactions could not be put into an order: 40001. Run the whole transaction again, as
+ * Whether concurrent transactions could not be put into an order: 40001. The whole transaction may be run again, as
  * `PgPool.transaction` does with `retry`.
  *
  * @since 0.1.0
  * @category predicates
  */
-export const isSerializationFailure: (error: unknown) => boolean = hasState("40001")
+export const isSerializationFailure: (error: unknown) => boolean = internal.isSerializationFailure
 
 /**
- * Whether transactions waited for each other, and this one was chosen to fail: 40P01.
+ * Whether transactions waited for each other, and the server ended this one: 40P01.
  *
  * @since 0.1.0
  * @category predicates
  */
-export const isDeadlock: (error: unknown) => boolean = hasState("40P01")
+export const isDeadlock: (error: unknown) => boolean = internal.isDeadlock
 
 /**
- * Whether the server cancelled the statement: `statement_timeout`, or a cancel of the user's own: 57014.
+ * Whether the server cancelled the statement, because of `statement_timeout` or a request to cancel: 57014.
  *
  * @since 0.1.0
  * @category predicates
  */
-export const isQueryCanceled: (error: unknown) => boolean = hasState("57014")
+export const isQueryCanceled: (error: unknown) => boolean = internal.isQueryCanceled
 
 /**
  * Whether a caller got no connection in time (`PoolExhausted`).
@@ -300,30 +285,30 @@ export const isQueryCanceled: (error: unknown) => boolean = hasState("57014")
  * @since 0.1.0
  * @category predicates
  */
-export const isPoolExhausted = (error: unknown): boolean => hasTag(error, "PoolExhausted")
+export const isPoolExhausted: (error: unknown) => boolean = internal.isPoolExhausted
 
 /**
- * Whether a caller was refused because the pool is closed, or is being drained (`PoolClosed`).
+ * Whether a caller was refused because the pool is closed or is being drained (`PoolClosed`).
  *
  * @since 0.1.0
  * @category predicates
  */
-export const isPoolClosed = (error: unknown): boolean => hasTag(error, "PoolClosed")
+export const isPoolClosed: (error: unknown) => boolean = internal.isPoolClosed
 
 /**
- * Whether a caller was refused because as many as `maxWaiting` allows were waiting already (`PoolQueueFull`).
+ * Whether a caller was refused because `maxWaiting` callers were waiting already (`PoolQueueFull`).
  *
  * @since 0.1.0
  * @category predicates
  */
-export const isPoolQueueFull = (error: unknown): boolean => hasTag(error, "PoolQueueFull")
+export const isPoolQueueFull: (error: unknown) => boolean = internal.isPoolQueueFull
 
 /**
- * Whether the pool had no connection to give, for whichever reason: `PoolExhausted`, `PoolClosed` or `PoolQueueFull`.
- * Nothing was sent. An HTTP service answers this with 503, as `AtomicRequests` does.
+ * Whether the pool had no connection for a caller, whatever the reason: `PoolExhausted`, `PoolClosed` or
+ * `PoolQueueFull`. Nothing was sent. An HTTP service answers this with 503, as `AtomicRequests` does.
  *
- * A login that the server refuses, such as one with a wrong password, is none of these: it fails again until somebody
- * mends it.
+ * A login that the server refuses, for instance because of a wrong password, is none of these: it fails again until the
+ * configuration is corrected.
  *
  * @example
  * ```ts
@@ -347,41 +332,27 @@ export const isPoolQueueFull = (error: unknown): boolean => hasTag(error, "PoolQ
  * @since 0.1.0
  * @category predicates
  */
-export const isUnavailable = (error: unknown): boolean => hasTag(error, "PoolExhausted", "PoolClosed", "PoolQueueFull")
+export const isUnavailable: (error: unknown) => boolean = internal.isUnavailable
 
 /**
- * Whether it can't be known if the statement, or the COMMIT, has taken effect (R22).
+ * Whether it is unknown if the statement, or the COMMIT, has taken effect (R22).
  *
  * @since 0.1.0
  * @category predicates
  */
-export const isOutcomeUnknown = (error: unknown): boolean => {
-  for (const cause of causes(error)) {
-    if (Predicate.isTagged(cause, "OutcomeUnknown") || Predicate.isTagged(cause, "CommitOutcomeUnknown")) return true
-    if (hasNoEffect(cause)) return false
-  }
-  return Option.exists(serverError(error), leavesOutcomeOpen)
-}
-
-/** What the server said then, it did not say of a statement, or of one of `onConnect`, or of one that was rolled back. */
-const hasNoEffect = (cause: unknown): boolean =>
-  cause instanceof ConnectFailed ||
-  ["NotSent", "NotCommitted", "PoolExhausted"].some((tag) => Predicate.isTagged(cause, tag))
+export const isOutcomeUnknown: (error: unknown) => boolean = internal.isOutcomeUnknown
 
 /**
- * Serialization failure, deadlock, lock not available, insufficient resources, shut down, starting up, ended for being
- * idle.
- */
-const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03", "57P05", "25P03")
-
-/**
- * Whether it has had no effect for sure, and may go well another time: serialization failures and deadlocks, a lock
- * that was not to be had, a server that is full, shutting down or starting up, a session that it ended for being idle, a
- * connect that failed and is not known to fail again (R18), a pool that had no connection, a transaction whose
- * connection was lost before COMMIT was sent. In a transaction it is the whole transaction that may be run again.
+ * Whether the statement has certainly had no effect, and may succeed if it is run again. That is true of:
  *
- * Never after an unknown outcome, and never for what would go wrong again. A statement that itself commits in the middle,
- * as CALL can, may have had an effect all the same.
+ * - serialization failures and deadlocks, and a lock that was not available
+ * - a server that is full, shutting down or starting up, and a session that the server ended because it was idle
+ * - a connect that failed and is not known to fail again (R18), and a pool that had no connection
+ * - a transaction whose connection was lost before COMMIT was sent
+ *
+ * In a transaction, the whole transaction may be run again. It is never true of an unknown outcome, nor of an error
+ * that would come again. A statement that commits by itself in the middle, as CALL can, may have had an effect all the
+ * same.
  *
  * @example
  * ```ts
@@ -397,9 +368,4 @@ const isPassing = hasState("40001", "40P01", "55P03", "53", "57P01", "57P03", "5
  * @since 0.1.0
  * @category predicates
  */
-export const isRetryable = (error: unknown): boolean => {
-  if (isOutcomeUnknown(error)) return false
-  if (hasTag(error, "PoolExhausted", "PoolQueueFull", "NotSent", "NotCommitted")) return true
-  return isPassing(error) || Option.exists(serverError(error), isHeldBack) ||
-    Option.exists(connectFailure(error), (failure) => !isPermanent(failure))
-}
+export const isRetryable: (error: unknown) => boolean = internal.isRetryable

@@ -3,7 +3,7 @@ import type * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 
 /**
- * An effect that can also be called: for the same with options.
+ * An effect that can also be called as a function, with options.
  *
  * @internal
  */

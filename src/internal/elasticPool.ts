@@ -12,12 +12,13 @@ import type * as Scope from "effect/Scope"
 import type * as Api from "../ElasticPool.js"
 import type { PoolError } from "../PoolError.js"
 import { callable } from "./callable.js"
+import { attempt, orDie } from "./decode.js"
 import { failHere, finallyDo, LeanDeferred } from "./effects.js"
-import { orDie } from "./misuse.js"
-import { decodeEvict, decodeLimits, decodePool, decodeWithin } from "./options.js"
 import type { Held } from "./pool/leaks.js"
+import type { DecodedPool } from "./pool/options.js"
+import { decodeEvict, decodeLimits, decodePool, decodeWithin, reachOf } from "./pool/options.js"
 import { ElasticPoolState } from "./pool/pool.js"
-import { Reach } from "./pool/reach.js"
+import type { Reach } from "./pool/reach.js"
 import type { Borrower } from "./pool/runtime.js"
 import { makeRuntime } from "./pool/runtime.js"
 import type { Settings } from "./pool/settings.js"
@@ -56,10 +57,17 @@ export interface Shareable<A> {
 /** @internal */
 export const makeState = <A, E, R>(
   options: Api.ResourceOptions<A, E, R>,
+  shareable?: Shareable<A>
+): Effect.Effect<ElasticPoolState<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.flatMap(orDie(attempt(() => decodePool(options))), (decoded) => stateOf(options, decoded, shareable))
+
+/** `decoded`: what the options of the pool itself say. @internal */
+export const stateOf = <A, E, R>(
+  options: Api.ResourceOptions<A, E, R>,
+  decoded: DecodedPool,
   { canShare, describe, reach, released, share }: Shareable<A> = { share: 1, canShare: () => false }
 ): Effect.Effect<ElasticPoolState<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
-    const decoded = yield* orDie(decodePool(options))
     // No more can use one at the same time than may use it at all.
     const settings = { ...decoded, share: Math.min(share, decoded.maxUses) }
     const runtime = yield* Effect.runtime<Exclude<R, Scope.Scope>>()
@@ -94,7 +102,7 @@ export const makeState = <A, E, R>(
         // Where none can be had, nobody is worse off than without jitter.
         () => Exit.getOrElse(Runtime.runSyncExit(runtime)(random.next), () => 0)
       ),
-      reach: reach ?? new Reach({ millis: settings.cleanupTimeout, isSet: options.cleanupTimeout !== undefined })
+      reach: reach ?? reachOf(options, settings)
     })
     yield* Effect.addFinalizer(() => Effect.zipRight(Effect.sync(() => state.lifecycle.close()), state.lifecycle.ended))
     state.start()
@@ -116,14 +124,14 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
   resize: (limits) =>
     Effect.suspend(() =>
       Effect.map(
-        orDie(decodeLimits(state.settings, limits)),
+        orDie(attempt(() => decodeLimits(state.settings, limits))),
         ({ maxoverflow, maxsize }) => state.resize(maxsize, maxoverflow)
       )
     ),
   evict: (options) =>
     Effect.suspend(() =>
       Effect.map(
-        orDie(decodeEvict(options)),
+        orDie(attempt(() => decodeEvict(options))),
         ({ now, over }) => now ? state.evictor.evictNow() : state.evictor.evict(over)
       )
     ),
@@ -150,7 +158,7 @@ export const makeDrain = <A, E>(
   return callable(
     Effect.suspend(() => interruptibleWait(begin())),
     (options) =>
-      Effect.suspend(() => Effect.flatMap(orDie(decodeWithin(options)), begin)).pipe(
+      Effect.suspend(() => Effect.flatMap(orDie(attempt(() => decodeWithin(options))), begin)).pipe(
         Effect.map(() => lifecycle.cutOffs)
       )
   )

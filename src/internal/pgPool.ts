@@ -8,16 +8,14 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../PgPool.js"
-import { fromState, makeDrain, makeState, use } from "./elasticPool.js"
-import { orDie } from "./misuse.js"
-import type { BadOption } from "./options.js"
-import { decodePool } from "./options.js"
+import { orDie } from "./decode.js"
+import { fromState, makeDrain, stateOf, use } from "./elasticPool.js"
 import { lease, makeClient } from "./postgres/client/client.js"
 import type { Pool } from "./postgres/client/pooled.js"
 import * as Env from "./postgres/config/env.js"
 import type { Origin } from "./postgres/config/remarks.js"
 import { fromEnvironment } from "./postgres/config/remarks.js"
-import type { Target } from "./postgres/config/target.js"
+import type { DecodedTarget, Target } from "./postgres/config/target.js"
 import { decodeTarget } from "./postgres/config/target.js"
 import { connect } from "./postgres/connect/connect.js"
 import { reset } from "./postgres/connect/reset.js"
@@ -39,7 +37,7 @@ export const TypeId: Api.TypeId = Symbol.for("effect-pgpool/PgPool") as Api.Type
 export const make = (
   options: Api.PgPoolOptions
 ): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
-  Effect.flatMap(orDie(decode(options)), (target) => open(options, target))
+  Effect.flatMap(orDie(decodeTarget(options)), (target) => open(options, target))
 
 /** @internal */
 export const makeConfig = (
@@ -60,21 +58,11 @@ const makeOrFail = (
   nameOf: (option: string) => string,
   origin?: Origin
 ): Effect.Effect<Api.PgPool, SqlError | ConfigError.ConfigError, Scope.Scope | Reactivity.Reactivity> => {
-  const target = decode(options, origin)
+  const target = decodeTarget(options, origin)
   return Either.isRight(target)
     ? open(options, target.right, nameOf)
     : Effect.fail(ConfigError.InvalidData([nameOf(target.left.option)], target.left.message))
 }
-
-/** The options of the connections; those of the pool have been looked at too, before anything is built. */
-type Decoded = Omit<Target, "clock" | "io">
-
-const decode = (options: Api.PgPoolOptions, origin?: Origin): Either.Either<Decoded, BadOption> =>
-  Either.flatMap(decodeTarget(options, origin), (target) =>
-    Either.map(
-      decodePool({ ...options, connectTimeout: target.connectTimeout }),
-      ({ acquireTimeout }) => ({ ...target, turnTimeout: acquireTimeout })
-    ))
 
 /** Fails with the last connect error, or for want of any, once `connectTimeout` has passed. */
 const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<void, SqlError> => {
@@ -91,7 +79,7 @@ const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<voi
 
 const open = (
   options: Api.PgPoolOptions,
-  decoded: Decoded,
+  decoded: DecodedTarget,
   nameOf?: (option: string) => string
 ): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
@@ -100,26 +88,28 @@ const open = (
     const target: Target = { ...decoded, clock: yield* Effect.clock, io }
     yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(warning), { discard: true })
     yield* warnOfUnits(options, nameOf)
-    const state: Pool = yield* makeState<Session, SqlError, never>({
-      ...options,
-      connectTimeout: target.connectTimeout,
-      acquire: Effect.tap(connect(target, (session) => state.lost(session)), (session) =>
-        Effect.sync(() => {
-          session.onShareable = () => state.shareable(session)
-        })),
-      check: (session) => session.ping,
-      reset: (session) => reset(target, session),
-      needsReset: (session) => target.reset === "session" || !session.isClean,
-      isTransient: (error) => !isPermanent(error),
-      isPermanent,
-      ioClock
-    }, {
-      share: target.multiplex,
-      canShare: (session) => session.canShare,
-      released: (session) => session.released(strays),
-      describe: ({ processId }) => `server process ${processId === 0 ? "unknown" : processId}`,
-      reach: target.reach
-    })
+    const state: Pool = yield* stateOf<Session, SqlError, never>(
+      {
+        acquire: Effect.tap(connect(target, (session) => state.lost(session)), (session) =>
+          Effect.sync(() => {
+            session.onShareable = () => state.shareable(session)
+          })),
+        check: (session) => session.ping,
+        reset: (session) => reset(target, session),
+        needsReset: (session) => target.reset === "session" || !session.isClean,
+        isTransient: (error) => !isPermanent(error),
+        isPermanent,
+        ioClock
+      },
+      target.pool,
+      {
+        share: target.multiplex,
+        canShare: (session) => session.canShare,
+        released: (session) => session.released(strays),
+        describe: ({ processId }) => `server process ${processId === 0 ? "unknown" : processId}`,
+        reach: target.reach
+      }
+    )
     const { closeListen, ...face } = yield* makeClient(state, target, options)
     if (options.eager === true) yield* connectOnce(state, target)
     const { evict, resize, resume, stats, suspend } = fromState(state)

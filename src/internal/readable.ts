@@ -5,9 +5,9 @@ import { causes, isError, saysAll } from "./words.js"
 type ErrorClass = new(...args: Array<any>) => Error & { readonly _tag: string; toJSON(): unknown }
 
 /**
- * A class whose errors can be read where they are printed. They have no frames of the pool and its driver, which say only
- * that a socket has had something to tell; but those of the user's, of which there are some where something that the user
- * has written failed, such as `onConnect`.
+ * A class whose errors are easy to read when they are printed. They show no stack frames of the pool and its driver,
+ * which only say that a socket had data. They show frames of the user's code, if that has failed, for instance in
+ * `onConnect`.
  *
  * @internal
  */
@@ -37,10 +37,9 @@ export const readable = <C extends ErrorClass>(Base: C): C => {
 }
 
 /**
- * The same, and the cause is not printed: the headline has its words. `console.log`, Node where it ends, and
- * `Cause.pretty` all look with `in` whether there is one. That is the one thing that they are told otherwise: whoever
- * reads `error.cause` is given it. For causes that only this package has: what programs know from `@effect/sql-pg` is
- * to be found as it is there.
+ * The same, and the cause is not printed, because the headline has its words. `console.log`, Node at its end, and
+ * `Cause.pretty` all ask with `in` whether there is a cause, so only `in` says no: `error.cause` gives it. This is for
+ * causes that only this package has. Causes that programs know from `@effect/sql-pg` are found as they are there.
  *
  * @internal
  */
@@ -52,7 +51,7 @@ export const headlineOnly = <C extends ErrorClass>(Base: C): C => {
       delete this.cause
       Object.defineProperties(this, {
         [kept]: { value: cause },
-        // It is the name as well.
+        // The name of the error says it already.
         _tag: { enumerable: false }
       })
     }
@@ -61,12 +60,12 @@ export const headlineOnly = <C extends ErrorClass>(Base: C): C => {
       return { _tag: this._tag, ...super.toJSON() as object }
     }
 
-    /** Of Effect's errors this gives the error itself, and who asks again, as assertion libraries do, asks for ever. */
+    /** In Effect's errors this returns the error itself, and assertion libraries then ask again without an end. */
     [Inspectable.NodeInspectSymbol](): unknown {
       return this.stack
     }
 
-    /** With a proxy among its prototypes it would not be one for them. */
+    /** Else a proxy among the prototypes hides that it is an error. */
     get [Symbol.toStringTag](): string {
       return "Error"
     }
@@ -76,7 +75,7 @@ export const headlineOnly = <C extends ErrorClass>(Base: C): C => {
     get(this: { readonly [kept]?: unknown }) {
       return this[kept]
     },
-    // For the constructor of the class above.
+    // The constructor of the base class sets it.
     set(cause: unknown) {
       Object.defineProperty(this, "cause", { value: cause, configurable: true, writable: true })
     }
@@ -98,18 +97,18 @@ const framesOf = (cause: unknown): ReadonlyArray<string> => {
   return []
 }
 
-/** Those in a file that is not of Node, of a package, or of this one. */
+/** Frames in files that belong neither to Node, nor to a package, nor to this one. */
 const usersFrames = (stack: unknown): ReadonlyArray<string> =>
   String(stack).split("\n").filter((line) =>
     /^\s+at .*[\\/].*:\d+:\d+\)?$/.test(line) && !/\bnode:|[\\/]node_modules[\\/]/.test(line) && !line.includes(here)
   )
 
-/** As it stands in a frame, be that of a path or of an URL. */
+/** As it is written in a frame, which has a path or a URL. */
 const here = new URL("..", import.meta.url).pathname
 
 /**
- * What the driver and the socket fail with, of which the frames are never the user's. They are left out, in case a
- * program passes on the cause and not the error.
+ * Removes the frames of an error of the driver or the socket: they are never the user's. A program may print the cause
+ * and not the error.
  *
  * @internal
  */

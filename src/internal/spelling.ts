@@ -1,14 +1,14 @@
 /** @internal */
 
-/** Names differ in more than their spelling where they differ in more than this part of their letters. */
+/** If more than this part of the letters differs, it is another name, and no misspelling. */
 const tolerance = 1 / 4
 
-/** Less is in too many names. */
+/** Fewer letters are part of too many names. */
 const fewestLetters = 3
 
 /**
- * What a name that is none of the known ones may have meant: the nearest one, whatever its case and its separators; else
- * those of which it is a part, or that are a part of it.
+ * The known names that an unknown name may mean: the nearest one, without regard to case and separators. If none is
+ * near: the names that contain it or that it contains.
  *
  * @internal
  */
@@ -43,6 +43,6 @@ const distance = (from: string, to: string): number => {
 
 const disjunction = new Intl.ListFormat("en", { type: "disjunction" })
 
-/** `undefined`: nothing comes near. @internal */
+/** `undefined` without any name. @internal */
 export const didYouMean = (names: ReadonlyArray<string>): string | undefined =>
   names.length === 0 ? undefined : `did you mean ${disjunction.format(names)}?`

@@ -2,8 +2,8 @@
 import * as Effect from "effect/Effect"
 
 /**
- * Durations in milliseconds below which a bare number is hardly meant: it is a number of seconds, as in other pools. An
- * hour is 3600 of them. `maxwait` and `validateAfterIdle` are missing, since any number of milliseconds may be meant there.
+ * A bare number below these is probably meant as seconds, as in other pools, and not as milliseconds. `maxwait` and
+ * `validateAfterIdle` are missing, since any number of milliseconds makes sense there.
  */
 const least = {
   acquireTimeout: 100,
@@ -22,8 +22,8 @@ const least = {
 } as const
 
 /**
- * Warns, in one line, of all times that can't be meant. Zero has no unit, and what was given with a unit is meant.
- * `nameOf`: what the user calls an option.
+ * Warns, in one line, of all times that are probably mistakes. Zero has no unit, and a duration with a unit is no
+ * mistake. `nameOf`: the name under which the user has set an option.
  *
  * @internal
  */

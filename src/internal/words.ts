@@ -3,15 +3,15 @@ import * as Duration from "effect/Duration"
 import { isNativeError } from "node:util/types"
 
 /**
- * Test runners such as Jest run programs in a context of their own, where `Error` is another one than that of Node, whose
- * errors then are no instances of it.
+ * Test runners such as Jest run programs in a context of their own. There `Error` is not the class of Node's own
+ * errors.
  *
  * @internal
  */
 export const isError = (cause: unknown): cause is Error =>
   isNativeError(cause) || readOr(() => cause instanceof Error, false)
 
-/** What a program fails with may be anything: a getter may throw, or a proxy have been revoked. */
+/** A program may fail with any value: a getter may throw, or a proxy may be revoked. */
 const readOr = <A>(read: () => A, orElse: A): A => {
   try {
     return read()
@@ -21,7 +21,7 @@ const readOr = <A>(read: () => A, orElse: A): A => {
 }
 
 /**
- * An error and what caused it, outermost first. Something else than an error of ours may be its own cause.
+ * An error and its causes, outermost first. A foreign error may be its own cause, so there is a limit.
  *
  * @internal
  */
@@ -36,13 +36,13 @@ export const causes = (error: unknown): ReadonlyArray<unknown> => {
 
 const causeOf = (error: unknown): unknown => readOr(() => (error as { readonly cause?: unknown }).cause, undefined)
 
-/** Marks an error of ours, whose message has the words of its causes. @internal */
+/** Marks an error of this package: its message has the words of its causes. @internal */
 export const saysAll = Symbol.for("effect-pgpool/saysAll")
 
 /** @internal */
 export const isReadable = (error: unknown): error is Error => isError(error) && readOr(() => saysAll in error, false)
 
-/** What a failure says of itself and of its causes, in a few words, and nothing of it twice. @internal */
+/** The messages of a failure and its causes, in a few words, none of them twice. @internal */
 export const wordsOf = (failure: unknown): string => wordsTo(failure, deepestPart)
 
 const deepestPart = 3
@@ -64,7 +64,7 @@ const ownWords = (failure: unknown, depth: number): string =>
     return String(failure.message || partsOf(failure, depth) || ("code" in failure ? failure.code : failure.name))
   }, "a failure that can't be read")
 
-/** Of several failures at once, as where a name has several addresses, Node itself says nothing. */
+/** For several failures at once, as where a name has several addresses, Node gives no message of its own. */
 const partsOf = (failure: object, depth: number): string =>
   depth > 0 && "errors" in failure && Array.isArray(failure.errors)
     ? [...new Set(failure.errors.slice(0, mostParts).map((part) => wordsTo(part, depth - 1)))].join("; ")
@@ -72,7 +72,7 @@ const partsOf = (failure: object, depth: number): string =>
 
 const mostParts = 10
 
-/** In one line: a line of a log is read, searched and counted as one. @internal */
+/** Joins the lines: a log is read, searched and counted by lines. @internal */
 export const oneLine = (words: string): string =>
   words.split("\n").map((line) => line.trim()).filter((line) => line !== "").join(" ")
 

@@ -77,6 +77,12 @@ export interface Log {
 /** `connectRetry`. @internal */
 export type RetryPolicy = Schedule.Schedule<unknown, unknown>
 
+/** 50 ms, growing to 500 ms, each up to a fifth shorter by chance (R18). @internal */
+export const defaultRetry: RetryPolicy = Schedule.exponential(50).pipe(
+  Schedule.either(Schedule.spaced(500)),
+  Schedule.jitteredWith({ min: 0.8, max: 1 })
+)
+
 /** The delays of a policy, one after the other. @internal */
 export interface Delays {
   /**

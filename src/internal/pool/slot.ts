@@ -67,7 +67,7 @@ export class Slot<A> extends Notes<A> {
   #value: A = undefined as A
   #fiber: Fiber.RuntimeFiber<unknown> | undefined = undefined
   #stale = false
-  #cause: Waiter<A, any> | undefined = undefined
+  #cause: Waiter<any, any> | undefined = undefined
   #expiresAt = Infinity
   #evictedAt = Infinity
   #renewAt = Infinity
@@ -133,12 +133,12 @@ export class Slot<A> extends Notes<A> {
   }
 
   /** The waiter that caused its connect, if it still waits, and caused no other connect since. */
-  get causer(): Waiter<A, any> | undefined {
+  get causer(): Waiter<any, any> | undefined {
     return this.#cause?.queued === true && this.#cause.connect === this ? this.#cause : undefined
   }
 
   /** The waiter that caused its connect. */
-  get cause(): Waiter<A, any> | undefined {
+  get cause(): Waiter<any, any> | undefined {
     return this.#cause
   }
 

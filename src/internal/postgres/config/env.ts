@@ -11,7 +11,7 @@ import type { PgPoolOptions } from "../../../PgPool.js"
 import { didYouMean } from "../../spelling.js"
 import { optionsMeantBy } from "./optionNames.js"
 
-/** What is none gets its error where literal options get it, which says what is allowed. */
+/** A text that is no number is passed on: its error is that of literal options, which says what is allowed. */
 const number = (key: string): Config.Config<number> =>
   Config.map(Config.string(key), (text) => numberIn(text) ?? text as never)
 
@@ -73,7 +73,7 @@ export const keyOf = (option: string): string =>
 const nameOf = (option: string): string =>
   option in poolOptions || option in connectionKeys ? keyOf(option) : `${option} of PgPool.layerFromEnv`
 
-/** As libpq and everybody else names them. */
+/** The names that libpq and most other clients use. */
 const connectionKeys = {
   url: "DATABASE_URL",
   host: "PGHOST",
@@ -86,7 +86,7 @@ const connectionKeys = {
   requireAuth: "PGREQUIREAUTH"
 } as const
 
-/** Empty is as good as none: that is how compose files leave a variable out. */
+/** An empty variable counts as not set: compose files leave a variable out in this way. */
 const url = Config.map(
   Config.option(Config.redacted(connectionKeys.url)),
   Option.filter((url) => Redacted.value(url) !== "")
@@ -96,7 +96,7 @@ type Source = { readonly [option: string]: Config.Config<Option.Option<unknown>>
 
 const connection: Source = {
   host: Config.option(Config.string(connectionKeys.host)),
-  // There may be several: where it is looked at, an error names this key too.
+  // It may be a list. Its decoder names this key too.
   port: Config.option(Config.string(connectionKeys.port)),
   username: Config.option(Config.string(connectionKeys.username)),
   password: Config.option(Config.redacted(connectionKeys.password)),
@@ -110,7 +110,8 @@ const login: Source = { requireAuth: Config.option(Config.string(connectionKeys.
 const pool: Source = map(poolOptions, (config, option) => Config.option(config(keyOf(option))))
 
 /**
- * The options of a pool from the configuration in force. What is given in the program wins, and its key is not read.
+ * The options of a pool from the configuration in force. An option that the program gives wins, and its key is not
+ * read.
  *
  * @internal
  */
@@ -118,7 +119,7 @@ export const options = (given: PgPoolOptions): Effect.Effect<PgPoolOptions, Conf
   Effect.gen(function*() {
     yield* refuseUnknownKeys
     const own = filter(given as Record<string, unknown>, (value) => value !== undefined)
-    // They say in another way where the server is.
+    // These two options name the server in another way.
     const elsewhere = "hosts" in own || "path" in own ? ["host", "port"] : []
     const read = (source: Source) =>
       Config.all(filter(source, (_, option) => !(option in own) && !elsewhere.includes(option)))
@@ -127,12 +128,13 @@ export const options = (given: PgPoolOptions): Effect.Effect<PgPoolOptions, Conf
     return { ...getSomes(yield* read({ ...target, ...pool })), url: where, ...own }
   })
 
-/** What is required must not be lost because the URL is silent about it. */
+/** Without this, a requirement in the environment would be lost when the URL has none. */
 const saysLogin = (url: Redacted.Redacted): boolean =>
   Redacted.isRedacted(url) && /\?(.*&)?require_auth=/s.test(Redacted.value(url))
 
 /**
- * Kubernetes tells every container of the services beside it: here of those named `pgpool`, or `pgpool-primary`.
+ * Kubernetes sets variables for every service in every container: here for services named `pgpool`, or
+ * `pgpool-primary`.
  *
  * https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
  */
@@ -140,16 +142,16 @@ const isOfService = (key: string, value: string): boolean => {
   const [, name] =
     /^PGPOOL_(?:[A-Z0-9_]+?_)??(SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/
       .exec(key) ?? []
-  // The one name that people could mean as an option; Kubernetes has a URL there, such as tcp://10.96.12.34:9999.
+  // A user could mean this name as an option. Kubernetes sets it to a URL, such as tcp://10.96.12.34:9999.
   return name !== undefined && (name !== "PORT" || value.includes("://"))
 }
 
-/** A misspelt key would otherwise be a default that nobody asked for. */
+/** A misspelt key would otherwise be ignored, and its option would silently have its default. */
 const refuseUnknownKeys: Effect.Effect<void, ConfigError.ConfigError> = Effect.gen(function*() {
   const known = new Set(Object.keys(poolOptions).map(keyOf))
   const keys = yield* Effect.configProviderWith(({ flattened }) => keysOf(flattened, []))
   const strangers = keys.filter((key) => key.startsWith("PGPOOL_") && !known.has(key))
-  // Some may only be the beginning of a longer one.
+  // Some may only be the beginning of a longer key.
   const [unknown] = yield* Effect.filter(
     strangers,
     (key) => Effect.map(Config.option(Config.string(key)), Option.exists((value) => !isOfService(key, value)))

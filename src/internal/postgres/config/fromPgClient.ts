@@ -7,12 +7,12 @@ import * as Redacted from "effect/Redacted"
 import * as ConnectionString from "pg-connection-string"
 import type { PgPoolOptions } from "../../../PgPool.js"
 
-/** As `@effect/sql-pg` names its sessions. */
+/** The application name of sessions of `@effect/sql-pg`. */
 const stockName = "@effect/sql-pg"
 
 /**
- * The same by the names of this pool, and where stock has other defaults, these. What has no effect there is left out:
- * it would have one here.
+ * Translates the options of `@effect/sql-pg`, and writes its defaults out where they differ. An option that has no
+ * effect there is left out, because it would have one here.
  *
  * @internal
  */
@@ -27,7 +27,7 @@ export const fromPgClientConfig = (config: PgClientConfig): PgPoolOptions => {
     path: _,
     ...same
   } = config
-  // `pg-pool` takes zero for none.
+  // `pg-pool` takes zero for its default.
   const limit = maxConnections || 10
   return withoutOverruled({
     ...same,
@@ -47,7 +47,7 @@ const unlessOff = (duration: DurationInput | undefined): DurationInput | undefin
   return isOff || !duration ? undefined : duration
 }
 
-/** Options for what a URL says, by its names. `pg` also takes from it that it says nothing. */
+/** Options that a URL overrules, by the names of the parser. `pg` also takes an empty value from the URL. */
 const overruled = {
   host: "host",
   port: "port",
@@ -64,7 +64,7 @@ const withoutOverruled = (options: PgPoolOptions): PgPoolOptions => {
   return { ...options, ...Object.fromEntries(silent) }
 }
 
-/** What is wrong with it is told where the pool is made. */
+/** If the URL is wrong, the pool says so when it is made. */
 const parse = (url: Redacted.Redacted | undefined): object => {
   try {
     return url === undefined ? {} : ConnectionString.parse(Redacted.value(url))

@@ -2,9 +2,9 @@
 import { isIP } from "node:net"
 import * as Pg from "pg"
 import type { PgPoolOptions } from "../../../PgPool.js"
-import { BadOption, wholeNumber } from "../../options.js"
-import type { SessionAttrs } from "../session/roles.js"
-import { decodeSessionAttrs } from "../session/roles.js"
+import { BadOption, oneOf, wholeNumber } from "../../decode.js"
+import type { SessionAttrs } from "./attrs.js"
+import { decodeSessionAttrs } from "./attrs.js"
 import { HostFaults } from "./hostFaults.js"
 
 /** A server as it was named: by a name, an address, or the folder of its Unix socket. @internal */
@@ -21,7 +21,7 @@ export interface Hosts {
   readonly faults: HostFaults
 }
 
-/** What a URL or the options name, one way or the other. Empty is as good as none. @internal */
+/** The hosts as a URL or the options name them. An empty text counts as not set. @internal */
 export interface Named {
   /** One, or several with commas in between. */
   readonly host?: string | undefined
@@ -37,7 +37,7 @@ export const labelOf = (name: string, port: number): string =>
 
 const defaultPort = 5432
 
-/** What is in neither comes from the environment, as `pg` has it. @internal */
+/** Settings that neither has come from the environment, as with `pg`. @internal */
 export const decodeHosts = (options: PgPoolOptions, named: Named): Hosts => ({
   list: options.hosts === undefined ? zip(named) : listed(options),
   attrs: decodeSessionAttrs(named.targetSessionAttrs),
@@ -47,7 +47,7 @@ export const decodeHosts = (options: PgPoolOptions, named: Named): Hosts => ({
 
 const zip = ({ host, port = process.env["PGPORT"] || Pg.defaults.port || defaultPort }: Named): ReadonlyArray<Host> => {
   const names = (host || process.env["PGHOST"] || Pg.defaults.host || "localhost").split(",")
-  // It would be looked up, and told.
+  // It would be looked up, and shown.
   if (names.some(hasCredentials)) throw new BadOption("host", "<not shown>", "a host without a user or a password")
   const ports = `${port}`.split(",")
   if (names.length > 1 && names.includes("")) throw new BadOption("host", host, "hosts with commas in between")
@@ -57,7 +57,7 @@ const zip = ({ host, port = process.env["PGPORT"] || Pg.defaults.port || default
   return names.map((name, index) => {
     const text = ports.length === 1 ? ports[0] : ports[index]
     const number = text === "" ? defaultPort : Number(text)
-    // The error shows what was given, and not the part of it that is wrong.
+    // The error shows the whole value, and not only the wrong part.
     return { name, port: isPort(number) ? number : wholeNumber("port", port ?? text, portRange) }
   })
 }
@@ -93,27 +93,24 @@ const parse = (entry: unknown, orElse: number): Host | undefined => {
   if (typeof entry === "string") return parseText(entry, orElse)
   if (typeof entry !== "object" || entry === null) return undefined
   const { host, port = orElse } = entry as { readonly host?: unknown; readonly port?: unknown }
-  return typeof host === "string" ? checked(host, port) : undefined
+  return typeof host === "string" ? validHost(host, port) : undefined
 }
 
 const parseText = (text: string, orElse: number): Host | undefined => {
-  if (isIP(text) === 6) return checked(text, orElse)
+  if (isIP(text) === 6) return validHost(text, orElse)
   const parts = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d+))?$/.exec(text)
   if (parts === null) return undefined
   const [, address, name, port] = parts
-  return checked(address ?? name, port === undefined ? orElse : Number(port))
+  return validHost(address ?? name, port === undefined ? orElse : Number(port))
 }
 
-const checked = (name: string, port: unknown): Host | undefined =>
+const validHost = (name: string, port: unknown): Host | undefined =>
   name !== "" && !/[\s,]/.test(name) && !hasCredentials(name) && isPort(port) ? { name, port } : undefined
 
-const decodeLoadBalance = (value: unknown): boolean => {
-  if (value === undefined || value === "disable") return false
-  if (value === "random") return true
-  throw new BadOption("loadBalanceHosts", value, `"disable" or "random"`)
-}
+const decodeLoadBalance = (value: unknown): boolean =>
+  value !== undefined && oneOf("loadBalanceHosts", value, ["disable", "random"]) === "random"
 
-/** Of a URL, which may name several hosts as `postgresql://user@a:5432,b/db` does. @internal */
+/** For a URL that names several hosts, such as `postgresql://user@a:5432,b/db`. @internal */
 export const severalHosts = (authority: string): Named => {
   const hosts = authority.split(",").map((entry, index) => {
     const host = parseText(decodeURIComponent(entry), defaultPort)
@@ -123,7 +120,7 @@ export const severalHosts = (authority: string): Named => {
   return { host: hosts.map(({ name }) => name).join(","), port: hosts.map(({ port }) => port).join(",") }
 }
 
-/** What a URL that was taken apart names, if it is allowed. @internal */
+/** The hosts of a URL that was taken apart, if they are allowed. @internal */
 export const checkNamed = (parsed: { readonly [parameter: string]: unknown }, several: Named): Named => {
   const named = {
     host: several.host ?? text(parsed["host"]),

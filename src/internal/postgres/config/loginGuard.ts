@@ -1,6 +1,7 @@
 /** @internal */
 import type { PgPoolOptions } from "../../../PgPool.js"
-import { BadOption } from "../../options.js"
+import { BadOption } from "../../decode.js"
+import { AuthRefused } from "../errors/loginFailure.js"
 import type { FromUrl } from "./url.js"
 
 /** Ways to log in, by libpq's names. Those that `pg` doesn't know never succeed. */
@@ -16,14 +17,6 @@ export interface Requirement {
   /** SCRAM must be bound to the TLS session, so that nobody in between can pass it on. */
   readonly isBound: boolean
 }
-
-/** What was required of a server that asks for something else. @internal */
-export class AuthRefused extends Error {
-  override readonly name = "AuthRefused"
-}
-
-/** Time does not heal it, and the password is not what is wrong (R18). @internal */
-export const isAuthRefused = (cause: unknown): boolean => cause instanceof AuthRefused
 
 /**
  * libpq's `require_auth`: a list of methods, or of those that may not be used, each with a `!`.

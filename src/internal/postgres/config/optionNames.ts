@@ -2,14 +2,14 @@
 import type { PgPoolOptions } from "../../../PgPool.js"
 import { didYouMean, meantBy } from "../../spelling.js"
 
-/** What people write who come from `PgClient.layer`, and our options for it. @internal */
+/** Options of `PgClient.layer` that have other names here. @internal */
 export const renamed = {
   maxConnections: ["maxsize", "maxoverflow"],
   minConnections: ["minsize"],
   connectionTTL: ["expires"]
 } as const satisfies { readonly [K in keyof PgPoolOptions]?: ReadonlyArray<keyof PgPoolOptions> }
 
-/** All that there are, so that whatever else is given can be told. */
+/** All options, so that a name that is none can be reported. */
 const optionNames: { readonly [K in Exclude<keyof PgPoolOptions, keyof typeof renamed>]-?: true } = {
   maxsize: true,
   maxwait: true,
@@ -63,16 +63,16 @@ const optionNames: { readonly [K in Exclude<keyof PgPoolOptions, keyof typeof re
   eager: true
 }
 
-/** The options that somebody may have meant who wrote another name. @internal */
+/** The options that may be meant by an unknown name. @internal */
 export const optionsMeantBy = (name: string): ReadonlyArray<string> => {
   const meant = meantBy(name, [...Object.keys(optionNames), ...Object.keys(renamed)])
   return [...new Set(meant.flatMap((option) => renamed[option as keyof typeof renamed] ?? option))].slice(0, most)
 }
 
-/** More are no help. */
+/** More proposals would not help. */
 const most = 3
 
-/** Names what is no option, for the log: only programs that no compiler has seen have any. @internal */
+/** Unknown options, for the log: a compiler would have refused them. @internal */
 export const unknownOptions = (options: object): ReadonlyArray<string> => {
   const unknown = Object.entries(options).flatMap(([name, value]) => {
     if (value === undefined || name in optionNames) return []

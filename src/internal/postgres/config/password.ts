@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Redacted from "effect/Redacted"
 import type { PgPoolOptions } from "../../../PgPool.js"
-import { BadOption } from "../../options.js"
+import { BadOption } from "../../decode.js"
 import { isPasswordRefused } from "../errors/codes.js"
 import { noPassword } from "../errors/errors.js"
 
@@ -22,7 +22,7 @@ export const decodePassword = (password: PgPoolOptions["password"]): Password =>
   throw new BadOption("password", "<redacted>", "a Redacted string, or an Effect of one")
 }
 
-/** Where it dies, as a promise that is rejected does, the pool's callers still get a typed error. */
+/** If the effect dies, as after a rejected promise, the callers of the pool still get a typed error. */
 const fromProvider = (password: Effect.Effect<Redacted.Redacted, unknown>): Password =>
   Effect.suspend(() => password).pipe(
     Effect.catchAllDefect(Effect.fail),
@@ -37,7 +37,7 @@ const fromProvider = (password: Effect.Effect<Redacted.Redacted, unknown>): Pass
 
 const isText = (secret: Redacted.Redacted<unknown>): boolean => typeof Redacted.value(secret) === "string"
 
-/** What may be told of a secret that is no text: that there is none. @internal */
+/** The part of a secret that may be shown: only that there is none. @internal */
 export const shown = (secret: Redacted.Redacted<unknown>): unknown => {
   const value = Redacted.value(secret)
   return value === undefined || value === null ? value : "<redacted>"
@@ -47,8 +47,9 @@ export const shown = (secret: Redacted.Redacted<unknown>): unknown => {
 export const isItSet = "is the variable set that it comes from?"
 
 /**
- * Dials with a password that was asked for a moment ago. It may have been changed before the server looks at it: if it is
- * refused, and is another one by now, there is a second dial (R20). Only one: some providers have another one each time.
+ * Dials with a password that was fetched a moment ago. It may be changed before the server checks it. If the server
+ * refuses it, and the effect now gives another password, there is a second dial (R20). There is no third: some
+ * providers give another password each time.
  *
  * @internal
  */

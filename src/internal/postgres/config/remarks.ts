@@ -8,11 +8,11 @@ import type { Host } from "./hosts.js"
 import { labelOf } from "./hosts.js"
 import type { FromUrl } from "./url.js"
 
-/** How the options came here, for what is said about them. @internal */
+/** Where the options come from, for remarks about them. @internal */
 export interface Origin {
-  /** What nobody has said who has not said where the server is. */
+  /** Says which settings are missing if none of them names the server. */
   readonly unsaid: string
-  /** Whether an option was given in order to win over the URL. */
+  /** Whether an option was given in order to win over the URL: then no remark is made. */
   readonly isMeantToWin: (option: string) => boolean
 }
 
@@ -35,8 +35,8 @@ interface Place {
 }
 
 /**
- * Says where the server is looked for, if nobody has said where it is: mostly a variable was not set then, and all that
- * there would be is an outage.
+ * Says where the pool looks for the server, if no setting names one. Mostly a variable was forgotten then, and the only
+ * symptom would be an outage.
  *
  * @internal
  */
@@ -55,8 +55,8 @@ export const unsaidPlace = (
 }
 
 /**
- * Names the options beside which a URL says something else. With `PgClient.layer` they have no effect, and nobody could
- * tell. No value is shown: one is a password.
+ * Names the options that differ from the URL. With `PgClient.layer` they would have no effect, which is easily missed.
+ * No value is shown: one of them is a password.
  *
  * @internal
  */
@@ -73,7 +73,7 @@ export const besideUrl = (
     path: [socket, url.host],
     database: [database, url.database],
     username: [username, url.user],
-    // An Effect is there to win.
+    // A password that is an Effect is given in order to win.
     password: [Redacted.isRedacted(password) ? Redacted.value(password) : undefined, url.password],
     ssl: [tlsOf(ssl), tlsOf(url.ssl)],
     applicationName: [applicationName, url.applicationName]
@@ -89,6 +89,6 @@ export const besideUrl = (
 
 const list = new Intl.ListFormat("en", { type: "conjunction" })
 
-/** In full, so that two that mean the same are the same. */
+/** With its defaults, so that two values with the same meaning are equal. */
 const tlsOf = (ssl: unknown): unknown =>
   ssl === true || Predicate.isRecord(ssl) ? { rejectUnauthorized: true, ...(ssl === true ? {} : ssl) } : ssl

@@ -6,9 +6,10 @@ import * as Path from "node:path"
 import type { Duplex } from "node:stream"
 import * as Pg from "pg"
 import type { PgPoolOptions } from "../../../PgPool.js"
-import type { BadOption as BadOptionType } from "../../options.js"
-import { attempt, BadOption, duration, ofType, wholeNumber } from "../../options.js"
-import { Reach } from "../../pool/reach.js"
+import { attempt, BadOption, duration, ofType, oneOf, wholeNumber } from "../../decode.js"
+import type { DecodedPool } from "../../pool/options.js"
+import { decodePool, reachOf } from "../../pool/options.js"
+import type { Reach } from "../../pool/reach.js"
 import type { Time } from "../../time/time.js"
 import type { Hosts } from "./hosts.js"
 import { decodeHosts } from "./hosts.js"
@@ -31,15 +32,15 @@ import { numberOf, parseUrl } from "./url.js"
  */
 export interface Target extends TurnLimits {
   readonly hosts: Hosts
-  /** What may help whoever can't connect, such as that nobody has said where the server is. */
+  /** A hint for a connect that fails, such as that no setting says where the server is. */
   readonly hint?: string | undefined
   /** The settings of `pg`, without the password, and for the first host. */
   readonly client: () => Pg.ClientConfig
   readonly password: Password
   readonly stream: (() => Duplex) | undefined
-  /** How the server may let us in, unless in any way. */
+  /** How the server may ask for the password. `undefined`: in any way. */
   readonly login: Requirement | undefined
-  /** What was said and has no effect, for the log. */
+  /** Settings that have no effect and other remarks, for the log. */
   readonly warnings: ReadonlyArray<string>
   /** Sent once to each new session. */
   readonly setupSql: string | undefined
@@ -51,6 +52,8 @@ export interface Target extends TurnLimits {
   readonly multiplex: number
   readonly connectTimeout: number
   readonly reach: Reach
+  /** The options of the pool itself. */
+  readonly pool: DecodedPool
   /** In milliseconds. `Infinity`: off. */
   readonly queryTimeout: number
   /** The time of deadlines on I/O (R14), with fibers in the runtime that the pool was made in. */
@@ -59,7 +62,7 @@ export interface Target extends TurnLimits {
   readonly config: PgClientConfig
 }
 
-/** Options of which nothing more is known than their type. */
+/** Options of which only the type is checked. */
 const plain = {
   host: "string",
   database: "string",
@@ -75,14 +78,14 @@ const plain = {
   spanAttributes: "object"
 } as const
 
-/** All but what comes from the pool. @internal */
-export type DecodedTarget = Omit<Target, keyof TurnLimits | "io">
+/** All that the options say. @internal */
+export type DecodedTarget = Omit<Target, "clock" | "io">
 
 /** @internal */
 export const decodeTarget = (
   options: PgPoolOptions,
   origin: Origin = fromProgram
-): Either.Either<DecodedTarget, BadOptionType> => attempt(() => target(options, origin))
+): Either.Either<DecodedTarget, BadOption> => attempt(() => target(options, origin))
 
 const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
   for (const [old, ours] of Object.entries(renamed)) {
@@ -121,8 +124,11 @@ const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
   const settings = url.options || process.env["PGOPTIONS"] || Pg.defaults.options
   const replication = url.replication || process.env["PGREPLICATION"]
   sendable({ username, database, applicationName, options: settings, replication })
+  const pool = decodePool(
+    options.connectTimeout === undefined ? { ...options, connectTimeout: timeoutOf("connect_timeout", url) } : options
+  )
   const hint = unsaidPlace(options, { host: hosts.list[0], database, username }, origin)
-  // All that reaches the driver, but the password.
+  // All settings of the driver but the password.
   const client = defined({
     host,
     port,
@@ -135,7 +141,7 @@ const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
     options: settings,
     replication,
     ...startUpOf(options, url),
-    // Silent sockets are given up (R24).
+    // So that sockets of a silent network are closed (R24).
     keepAlive: url.keepAlive ?? true,
     keepAliveInitialDelayMillis: url.keepAliveDelay ?? 10_000
   }) as Pg.ClientConfig
@@ -153,17 +159,16 @@ const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
     ],
     hint,
     setupSql: setupSqlOf(options),
-    reset: resetOf(options.reset),
+    reset: options.reset === undefined
+      ? "transaction"
+      : oneOf("reset", options.reset, ["transaction", "session", "none"]),
     onConnect: options.onConnect,
     prepare: switchOf("prepare", options.prepare, 0, preparedByDefault),
     multiplex: switchOf("multiplex", options.multiplex, 1, multiplexedByDefault),
-    connectTimeout: options.connectTimeout === undefined
-      ? timeoutOf("connect_timeout", url) || 5000
-      : duration("connectTimeout", options.connectTimeout, { positive: true }),
-    reach: new Reach({
-      millis: duration("cleanupTimeout", options.cleanupTimeout ?? 500, { positive: true }),
-      isSet: options.cleanupTimeout !== undefined
-    }),
+    pool,
+    connectTimeout: pool.connectTimeout,
+    turnTimeout: pool.acquireTimeout,
+    reach: reachOf(options, pool),
     queryTimeout: options.queryTimeout === undefined
       ? timeoutOf("query_timeout", url) || Infinity
       : duration("queryTimeout", options.queryTimeout, { positive: true }),
@@ -189,14 +194,14 @@ const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
   }
 }
 
-/** The protocol ends texts with a NUL: what comes behind it would be taken for something else. */
+/** The protocol ends texts with a NUL: the rest would be taken for something else. */
 const sendable = (texts: Record<string, string | undefined>): void => {
   for (const [option, value] of Object.entries(texts)) {
     if (value?.includes("\0")) throw new BadOption(option, value, "without a NUL character")
   }
 }
 
-/** `pg` asks for a parser in the middle of a socket's event, where throwing would end the process. */
+/** `pg` calls this in an event of the socket, where an exception would end the process. */
 const safeTypes = (types: Pg.CustomTypesConfig): Pg.CustomTypesConfig => {
   if (typeof types?.getTypeParser !== "function") throw new BadOption("types", types, "an object with getTypeParser")
   const getTypeParser = (...args: Parameters<Pg.CustomTypesConfig["getTypeParser"]>) => {
@@ -220,16 +225,10 @@ const parsePath = (path: string): { readonly host: string; readonly port: number
     : { host: file[1], port: Number(file[2]) }
 }
 
-const resetOf = (reset: PgPoolOptions["reset"]): Target["reset"] => {
-  if (reset === undefined) return "transaction"
-  if (reset === "transaction" || reset === "session" || reset === "none") return reset
-  throw new BadOption("reset", reset, `"transaction", "session" or "none"`)
-}
-
-/** `true` is the default of pgjdbc: more texts than most services have, and not much memory. */
+/** For `true`. The default of pgjdbc: more than the texts of most services, for little memory. */
 const preparedByDefault = 256
 
-/** Enough to keep the server busy while an answer is under way, and few enough to wait behind. */
+/** For `true`. Enough to keep the server busy while an answer travels, and few enough to wait behind. */
 const multiplexedByDefault = 32
 
 /** An option that is on, off or a number. */
@@ -240,7 +239,7 @@ const switchOf = (option: "prepare" | "multiplex", value: unknown, off: number, 
   throw new BadOption(option, value, "true, false or a whole number of at least 1")
 }
 
-/** What is in none of both is that of all clients of the process, as `pg` has it. In milliseconds. */
+/** In milliseconds. Without a value in the URL, it is that of `pg.defaults`. */
 const timeoutOf = (timeout: Timeout, url: FromUrl): number | undefined => {
   const given = url.timeouts?.[timeout]
   if (given !== undefined || timeout === "connect_timeout") return given
@@ -255,7 +254,7 @@ const serverTimeouts = [
   ["idle_in_transaction_session_timeout", "idleInTransactionTimeout"]
 ] as const
 
-/** Options are a SET, which poolers allow where they refuse start-up parameters (R24). */
+/** The options become a SET: poolers allow that, where they refuse start-up parameters (R24). */
 const setupSqlOf = (options: PgPoolOptions): string | undefined => {
   const settings = serverTimeouts.flatMap(([name, option]) =>
     options[option] === undefined ? [] : [`SET ${name} = ${serverTimeout(option, options[option])}`]
@@ -263,7 +262,9 @@ const setupSqlOf = (options: PgPoolOptions): string | undefined => {
   return settings.length === 0 ? undefined : settings.join("; ")
 }
 
-/** What the URL says is a start-up parameter, as `pg` has it: RESET and DISCARD ALL come back to that. Zero is sent too. */
+/**
+ * The values of the URL become start-up parameters, as with `pg`: RESET and DISCARD ALL restore them. Zero is sent too.
+ */
 const startUpOf = (options: PgPoolOptions, url: FromUrl): Record<string, string | undefined> =>
   Object.fromEntries(serverTimeouts.map(([name, option]) => [
     name,
@@ -275,7 +276,7 @@ const warningsOf = ({ unused = [] }: FromUrl): ReadonlyArray<string> => [
   ...(Pg.defaults.binary === true ? ["pg.defaults.binary has no effect here: values come as text"] : [])
 ]
 
-/** The server takes whole milliseconds of 31 bits. */
+/** The server accepts whole milliseconds of 31 bits. */
 const serverTimeout = (option: string, value: unknown): number => {
   const millis = Math.ceil(duration(option, value, { positive: true }))
   if (millis < 2 ** 31) return millis

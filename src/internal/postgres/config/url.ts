@@ -1,7 +1,7 @@
 /** @internal */
 import * as Redacted from "effect/Redacted"
 import * as ConnectionString from "pg-connection-string"
-import { BadOption } from "../../options.js"
+import { BadOption } from "../../decode.js"
 import { isError } from "../../words.js"
 import type { Named } from "./hosts.js"
 import { checkNamed, severalHosts } from "./hosts.js"
@@ -9,7 +9,7 @@ import { decodeRequirement } from "./loginGuard.js"
 import { isItSet, shown } from "./password.js"
 import { checkTlsName, sslOfUrl, tlsParameters } from "./tls.js"
 
-/** What a URL says, in the words of the pool. @internal */
+/** The settings in a URL, under the names of the pool. @internal */
 export interface FromUrl extends Named {
   readonly user?: string | undefined
   readonly password?: string | undefined
@@ -28,7 +28,7 @@ export interface FromUrl extends Named {
   readonly keepAliveDelay?: number | undefined
   /** In milliseconds, by the names that they have in a URL. Zero: off. */
   readonly timeouts?: { readonly [K in Timeout]: number | undefined }
-  /** Names of what has no effect here. */
+  /** Names of the parameters that have no effect here. */
   readonly unused?: ReadonlyArray<string>
 }
 
@@ -46,14 +46,14 @@ const missing = `${beginning} (${isItSet})`
 
 const example = "a URL such as postgresql://user:password@host:5432/database"
 
-/** Takes a URL apart. What is wrong with it is told without its value, which holds a password. @internal */
+/** Takes a URL apart. Errors never show its text, which may hold a password. @internal */
 export const parseUrl = (url: Redacted.Redacted): FromUrl => {
   if (!Redacted.isRedacted(url)) {
     throw new BadOption("url", url === null ? url : "<not shown>", "a URL made by Redacted.make")
   }
   const text = Redacted.value(url)
   if (typeof text !== "string") throw new BadOption("url", shown(url), missing)
-  // What a template makes of a variable that is not set.
+  // A template makes this of a variable that is not set.
   if (/^(undefined|null|\s*)$/.test(text)) throw new BadOption("url", text, missing)
   if (/^jdbc:/i.test(text)) {
     throw new BadOption("url", "<redacted>", "a URL that begins with postgresql://, without the jdbc: at its front")
@@ -88,7 +88,7 @@ interface Parts {
   readonly fragment: string
 }
 
-/** As RFC 3986 has it: in the authority the last `@` counts, so that all others belong to the user and the password. */
+/** As in RFC 3986: in the authority the last `@` counts, and all others belong to the user and the password. */
 const split = (url: string): Parts => {
   const [, scheme, credentials = "", hosts = "", path, query = "", fragment = ""] =
     /^(\w+:)(?:(\/\/(?:[^/?#]*@)?)([^/?#@]*))?([^?#]*)(\?[^#]*)?(#.*)?$/s.exec(url) as unknown as ReadonlyArray<string>
@@ -103,7 +103,7 @@ const read = (parts: Parts): FromUrl => {
   const given = new URLSearchParams(query)
   refuseCutPassword(parts, isSocket)
   const several = hosts.includes(",") ? severalHosts(hosts.replace(/[\t\n\r]/g, "")) : {}
-  // A parser of URLs doesn't know lists.
+  // A parser of URLs accepts one host only.
   const host = several.host === undefined ? hosts : standIn
   const roots = given.getAll("sslrootcert").at(-1)
   const files = roots === "system" ? query.replace(/([?&])sslrootcert=[^&]*/g, "$1") : query
@@ -112,7 +112,7 @@ const read = (parts: Parts): FromUrl => {
   const database = isSocket ? text("database") : databaseOf(path)
   for (const parameter of ["dbname", "database"]) {
     const other = given.get(parameter)
-    // libpq and `pg` disagree about which of them it is.
+    // libpq and `pg` disagree about which of the two counts.
     if (other && other !== database) throw new Error(`${parameter} is not what its path says: give the database there`)
   }
   const unused = unusedOf(given, isSocket)
@@ -139,7 +139,7 @@ const read = (parts: Parts): FromUrl => {
   }
 }
 
-/** It also reads the files of TLS. What can be no file's name is not told: it may be the key itself. */
+/** It also reads the files of TLS. A value that is no file name is not shown: it may be the key itself. */
 const parse = (url: string, given: URLSearchParams): Parameters => {
   try {
     return ConnectionString.parse(url) as unknown as Parameters
@@ -160,7 +160,7 @@ const timeoutsOf = (text: (parameter: Timeout) => string | undefined): Required<
   const of = (parameter: Timeout, unit?: "seconds") => numberOf(parameter, text(parameter), unit)
   const connect = of("connect_timeout", "seconds")
   return {
-    // The longest is how a pool has none.
+    // Zero means no limit: the pool takes the longest.
     connect_timeout: connect === 0 ? longest : connect,
     query_timeout: of("query_timeout"),
     statement_timeout: of("statement_timeout"),
@@ -172,8 +172,8 @@ const timeoutsOf = (text: (parameter: Timeout) => string | undefined): Required<
 const textOf = (value: unknown): string | undefined => typeof value === "string" && value !== "" ? value : undefined
 
 /**
- * A `/`, `?` or `#` as it is in a password ends the authority, and the rest of the password would be a host or the
- * name of a parameter: it would be looked up, and told.
+ * A `/`, `?` or `#` that is not encoded in a password ends the authority. The rest of the password would be taken for a
+ * host or for the name of a parameter, and would be looked up and shown.
  */
 const refuseCutPassword = ({ credentials, fragment, hosts, path, query }: Parts, isSocket: boolean): void => {
   const at = isSocket && hosts === "" ? -1 : path.indexOf("@")
@@ -192,7 +192,7 @@ const databaseOf = (path: string): string | undefined => {
   return textOf(decodeURIComponent(pathname.slice(1).replace(/%(?![0-9a-f]{2})/gi, "%25")))
 }
 
-/** All that is taken from a URL. Nothing else of it comes any further. */
+/** The parameters that have an effect. All others are ignored. */
 const known: ReadonlySet<string> = new Set([
   "host",
   "port",
@@ -222,20 +222,20 @@ const unusedOf = (given: URLSearchParams, isSocket: boolean): ReadonlyArray<stri
   const unused = names.filter((name) => {
     if (known.has(name) || (isSocket && name === "db")) return false
     checkTlsName(name)
-    // `pg` speaks nothing else.
+    // `pg` supports no other encoding.
     return name !== encoding || !/^(auto|utf-?8|unicode)?$/i.test(given.get(name) ?? "")
   })
-  // With an & as it is in a password, the rest of it looks like a parameter.
+  // If a password has an & that is not encoded, its rest looks like a parameter.
   const last = names.indexOf("password")
   const isShown = (name: string) => last < 0 || names.indexOf(name) < last
   const hidden = unused.some((name) => !isShown(name)) ? ["what stands behind the password (in it & is %26)"] : []
   return [...unused.filter(isShown), ...hidden]
 }
 
-/** The longest time that a timer knows. The server's settings end there too. */
+/** The longest time of a timer, and of a setting of the server. */
 const longest = 2 ** 31 - 1
 
-/** In milliseconds. Strictly: of "5s" `pg` makes 5 milliseconds. @internal */
+/** In milliseconds. It is strict, because `pg` would read "5s" as 5 milliseconds. @internal */
 export const numberOf = (
   parameter: string,
   text: string | undefined,

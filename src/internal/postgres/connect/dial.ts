@@ -14,12 +14,12 @@ import { WrongRole } from "../../../PgError.js"
 import type { Reach } from "../../pool/reach.js"
 import { within } from "../../time/deadline.js"
 import { ioClock } from "../../time/ioClock.js"
+import type { Role } from "../config/attrs.js"
+import { roleOf } from "../config/attrs.js"
 import type { Host, Hosts } from "../config/hosts.js"
 import { labelOf } from "../config/hosts.js"
 import { connectError, noAnswer, noHost } from "../errors/errors.js"
 import { isPermanent } from "../errors/permanent.js"
-import type { Role } from "../session/roles.js"
-import { roleOf } from "../session/roles.js"
 
 /** Where a session is opened: a host, and the address that is taken of those that it has. @internal */
 export interface Place {

@@ -7,7 +7,6 @@ import { NoHost, OutcomeUnknown } from "../../../PgError.js"
 import type { PoolError } from "../../../PoolError.js"
 import { withoutFrames } from "../../readable.js"
 import { wordsOf } from "../../words.js"
-import { tlsAdvice, tlsReason } from "../config/tls.js"
 import {
   codeOf,
   ConnectFailed,
@@ -19,12 +18,13 @@ import {
 } from "./codes.js"
 import { authenticationReason, withoutPassword } from "./loginFailure.js"
 import { isPermanent } from "./permanent.js"
+import { tlsAdvice, tlsReason } from "./tlsAdvice.js"
 
-/** What went wrong, and the reason for it, in one line. @internal */
+/** A failure and its reason in one line. @internal */
 export const failure = (what: string, cause: unknown): SqlError =>
   sqlFailure({ cause, message: `${what}: ${reasonOf(cause)}` })
 
-/** What this package itself has to say, for which there is no other cause. @internal */
+/** A failure that this package itself has found, without another cause. @internal */
 export const headline = (message: string): SqlError => {
   const cause = new Error(message)
   withoutFrames(cause)
@@ -35,17 +35,17 @@ export const headline = (message: string): SqlError => {
 export const connectError = (cause: unknown, what = ""): SqlError =>
   new ConnectFailed({ cause, message: `Failed to connect: ${what}${describe(cause)}` })
 
-/** It is no failure of the statement that the connection is for. */
+/** The reason of an `SqlError`: a connect that fails is no failure of a statement. */
 const behind = (error: unknown): unknown => error instanceof SqlError ? error.cause : error
 
-/** What ended a connect, whatever that is: also a defect of the user's `onConnect`. @internal */
+/** The error of a connect, whatever ended it: also a defect of the user's `onConnect`. @internal */
 export const asConnectError = (cause: Cause.Cause<SqlError>): SqlError => {
   if (Cause.isInterruptedOnly(cause)) return connectError(new Error("its own onConnect, or password, interrupted it"))
   const error = Cause.squash(cause)
   return error instanceof ConnectFailed ? error : connectError(behind(error))
 }
 
-/** Without its name this would look like a fault of the server, or of the URL. @internal */
+/** Names `onConnect`: else the error would look like a fault of the server, or of the URL. @internal */
 export const onConnectFailed = (cause: Cause.Cause<unknown>): Cause.Cause<SqlError> =>
   Cause.isInterruptedOnly(cause)
     ? cause as Cause.Cause<never>
@@ -57,7 +57,7 @@ export const withHint = (error: SqlError, hint: string | undefined): SqlError =>
     ? error
     : new ConnectFailed({ cause: error.cause, message: `${error.message} (${hint})` })
 
-/** The server did not let us in. @internal */
+/** The server refused the login. @internal */
 export const loginError = (cause: unknown, hasPassword: boolean): SqlError =>
   hasPassword || codeOf(cause) !== "28P01"
     ? connectError(cause)
@@ -66,11 +66,11 @@ export const loginError = (cause: unknown, hasPassword: boolean): SqlError =>
 /** Of several hosts, or addresses of a host, none could be used. @internal */
 export const noHost = (failures: ReadonlyArray<{ readonly place: string; readonly error: SqlError }>): SqlError => {
   const causes = failures.map(({ error: { cause }, place }) => {
-    // The place is told already.
+    // The message names the place already.
     const reason = isSystemError(cause) ? `${cause.syscall} ${cause.code}` : describe(cause)
     return { place, cause, reason }
   })
-  // Time may heal the whole where it may heal one of them (R18).
+  // If one of the failures may pass by itself, so may the whole (R18).
   const { error: { cause } } = failures.find(({ error }) => !isPermanent(error)) ?? failures[0]
   return connectError(new NoHost({ failures: causes, cause }))
 }
@@ -86,14 +86,16 @@ export const noPassword = (cause: unknown): SqlError =>
 /** @internal */
 export const statementError = (cause: unknown): SqlError => failure("Failed to execute statement", cause)
 
-/** The session had ended before it could have had any effect: another one may have what was to run on it. @internal */
+/** The session ended before the statement had any effect: the statement may be sent to another session. @internal */
 export const isNotSent = (error: unknown): boolean =>
   error instanceof SqlError && Predicate.isTagged(error.cause, "NotSent")
 
-/** So often it goes to another one. More would hide that it is what makes them end. @internal */
+/**
+ * How often it is sent to another session. More retries would hide a statement that itself ends each session. @internal
+ */
 export const mostRetries = 10
 
-/** What a transform of the user's throws is told of its statement. @internal */
+/** If the user's transform throws, its statement fails. @internal */
 export const transformedRows = <A extends object>(
   rows: ReadonlyArray<A>,
   transform: (rows: ReadonlyArray<A>) => ReadonlyArray<A>
@@ -115,7 +117,7 @@ export const lostAnswer = (cause: unknown): SqlError => {
 export const queryTimedOut = (queryTimeout: number): SqlError =>
   lostAnswer(new Cause.TimeoutException(`queryTimeout (${queryTimeout} ms) has passed`))
 
-/** What the pool refused a caller with, as users of `SqlClient` see it. @internal */
+/** The error of the pool, as users of `SqlClient` see it. @internal */
 export const refused = (error: PoolError): SqlError => failure("Failed to acquire connection", error)
 
 /** @internal */
@@ -123,7 +125,7 @@ export const isPoolError = (error: unknown): error is PoolError =>
   Predicate.isTagged(error, "PoolExhausted") || Predicate.isTagged(error, "PoolClosed") ||
   Predicate.isTagged(error, "PoolQueueFull")
 
-/** Several callers may be told of the same connect: each in its own span. @internal */
+/** Several callers may receive the error of the same connect, each in its own span. @internal */
 export const asSqlError = (error: SqlError | PoolError): SqlError =>
   isPoolError(error) ? refused(error) : Cause.originalError(error)
 

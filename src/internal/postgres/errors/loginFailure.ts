@@ -3,8 +3,8 @@ import { isError } from "../../words.js"
 import { isServerError } from "./codes.js"
 
 /**
- * Why `pg` itself can't log in, in words for people. Its own errors have no code, so that their words tell them apart;
- * `test/PgPool/login.test.ts` shows that they still do.
+ * Why `pg` itself can't log in, in words for people. Its errors have no code, so only their text tells them apart;
+ * `test/PgPool/login.test.ts` shows that it still does.
  */
 const reasons: ReadonlyArray<readonly [words: RegExp, reason: (...parts: ReadonlyArray<string>) => string]> = [
   [/client password must be a string/, () => withoutPassword],
@@ -14,7 +14,7 @@ const reasons: ReadonlyArray<readonly [words: RegExp, reason: (...parts: Readonl
   ],
   [/^SASL: Only mechanism/, () => unknownTo("SASL without SCRAM-SHA-256")],
   [/^Unknown authenticationOk message type (\d+)/, (number) => unknownTo(methods[number] ?? `method ${number}`)],
-  // What the server says in SCRAM is wrong, or asks for too much: it would be so again.
+  // The server's part of SCRAM is wrong, or asks for too much. It would be so again.
   [/^SASL: (.*)/s, (words) => `The server can't be logged in to by SCRAM: ${words}`]
 ]
 
@@ -32,7 +32,7 @@ const unknownTo = (method: string): string =>
 
 /** @internal */
 export const authenticationReason = (cause: unknown): string | undefined => {
-  // What a server or a pooler says in the same words may pass.
+  // A server or a pooler may use the same words for a failure that passes.
   const message = isError(cause) && !isServerError(cause) ? cause.message : ""
   for (const [words, reason] of reasons) {
     const found = words.exec(message)
@@ -40,3 +40,11 @@ export const authenticationReason = (cause: unknown): string | undefined => {
   }
   return undefined
 }
+
+/** The server asks for a login that `requireAuth` does not allow. @internal */
+export class AuthRefused extends Error {
+  override readonly name = "AuthRefused"
+}
+
+/** It does not pass by itself, and another password does not help (R18). @internal */
+export const isAuthRefused = (cause: unknown): boolean => cause instanceof AuthRefused

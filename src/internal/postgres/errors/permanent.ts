@@ -1,22 +1,21 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Predicate from "effect/Predicate"
-import { isAuthRefused } from "../config/loginGuard.js"
-import { isTlsFailure } from "../config/tls.js"
 import { codeOf, isRefusedByPooler, isServerError, NoPassword } from "./codes.js"
-import { authenticationReason } from "./loginFailure.js"
+import { authenticationReason, isAuthRefused } from "./loginFailure.js"
+import { isTlsFailure } from "./tlsAdvice.js"
 
 /**
- * Whether a connect failed in a way that is known to come again (R18): a login that is refused, TLS that is not to be
- * had, no password. All else is taken for an outage, since nobody knows all that may pass: the words of poolers, the
- * errors of an operating system, what becomes of a name.
+ * Whether a connect failed in a way that is known to come again (R18): the login was refused, TLS is not possible, or
+ * there is no password. Every other failure is taken for an outage, since no list of those is complete: poolers,
+ * operating systems and name servers have too many errors.
  *
  * @internal
  */
 export const isPermanent = (error: SqlError): boolean => error instanceof NoPassword || comesAgain(error.cause)
 
 const comesAgain = (cause: unknown): boolean =>
-  // It is what it is of the host for which there is most hope.
+  // Its cause is that of the host with the best prospect.
   Predicate.isTagged(cause, "NoHost")
     ? comesAgain((cause as unknown as { readonly cause: unknown }).cause)
     : isRefused(cause) || isRefusedByPooler(cause) || isTlsFailure(cause) || isAuthRefused(cause) ||
@@ -26,8 +25,8 @@ const comesAgain = (cause: unknown): boolean =>
 const refusals = /^(28...|3D000)$/
 
 /**
- * What a login asks for: a version of the protocol, or a start-up parameter (its name, its value, or that it can't be
- * set so).
+ * The server does not accept what the login asks for: the version of the protocol, or a start-up parameter (its name,
+ * its value, or that it is set in this way).
  */
 const badRequests = /^(0A000|22023|42601|42602|42704|55P02)$/
 

@@ -3,42 +3,10 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type * as Pg from "pg"
 import { WrongRole } from "../../../PgError.js"
-import type { PgPoolOptions } from "../../../PgPool.js"
-import { BadOption } from "../../options.js"
+import type { Role } from "../config/attrs.js"
 import { connectError } from "../errors/errors.js"
 import { ask } from "./ask.js"
 import type { Session } from "./session.js"
-
-/** @internal */
-export type SessionAttrs = Exclude<PgPoolOptions["targetSessionAttrs"], undefined>
-
-/** What a session has to be. Whether one is preferred is seen to by who dials. @internal */
-export type Role = Exclude<SessionAttrs, "prefer-standby">
-
-const all: ReadonlyArray<unknown> = [
-  "any",
-  "read-write",
-  "read-only",
-  "primary",
-  "standby",
-  "prefer-standby"
-] satisfies ReadonlyArray<SessionAttrs>
-
-/** @internal */
-export const decodeSessionAttrs = (value: unknown): SessionAttrs => {
-  if (value === undefined) return "any"
-  if (all.includes(value)) return value as SessionAttrs
-  throw new BadOption("targetSessionAttrs", value, `one of ${all.map((attrs) => `"${attrs}"`).join(", ")}`)
-}
-
-/** The role without which a session is of no use. @internal */
-export const roleOf = (attrs: SessionAttrs): Role => attrs === "prefer-standby" ? "any" : attrs
-
-/** Whether a session that can't write is of no use. @internal */
-export const isForWriting = (attrs: SessionAttrs): boolean => attrs === "read-write" || attrs === "primary"
-
-/** Whether a session on what was promoted is of no use. @internal */
-export const isForReading = (attrs: SessionAttrs): boolean => attrs === "read-only" || attrs === "standby"
 
 /**
  * What a server tells of itself unasked, from PostgreSQL 14 on, at the start and after each change.

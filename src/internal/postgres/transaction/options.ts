@@ -2,20 +2,18 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Either from "effect/Either"
 import type { TransactionOptions } from "../../../PgPool.js"
-import type { BadOption as BadOptionType } from "../../options.js"
-import { attempt, BadOption, fieldsOf, ofType, schedule } from "../../options.js"
+import type { BadOption } from "../../decode.js"
+import { attempt, fieldsOf, ofType, oneOf, schedule } from "../../decode.js"
 import { headline } from "../errors/errors.js"
 
-const isolations = ["read committed", "repeatable read", "serializable"]
+const isolations = ["read committed", "repeatable read", "serializable"] as const
 
 /** @internal */
-export const decodeOptions = (given: TransactionOptions): Either.Either<TransactionOptions, BadOptionType> =>
+export const decodeOptions = (given: TransactionOptions): Either.Either<TransactionOptions, BadOption> =>
   attempt(() => {
     const options = fieldsOf("transaction", given)
     const { deferrable, isolation, readOnly, retry } = options
-    if (isolation !== undefined && !isolations.includes(isolation)) {
-      throw new BadOption("isolation", isolation, `one of ${isolations.map((one) => JSON.stringify(one)).join(", ")}`)
-    }
+    if (isolation !== undefined) oneOf("isolation", isolation, isolations)
     for (const [option, value] of Object.entries({ readOnly, deferrable })) ofType(option, value, "boolean")
     if (retry !== undefined) schedule("retry", retry)
     return options
