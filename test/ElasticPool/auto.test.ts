@@ -6,6 +6,7 @@ import { Forecast } from "../../src/internal/pool/forecast.js"
 import type { Timers } from "../../src/internal/pool/runtime.js"
 import type { Settings } from "../../src/internal/pool/settings.js"
 import { Slot } from "../../src/internal/pool/slot.js"
+import { areAll } from "../support/areAll.js"
 import { Caller, FakeResource, hang, settle, slow } from "../support/fakeResource.js"
 import { makePool } from "../support/testPool.js"
 
@@ -35,7 +36,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       yield* pool.resize({ maxsize: 6 })
       yield* Caller.askTimes(pool, 2)
       assert.strictEqual(fake.dials, 6)
-      assert.isTrue(holders.every(({ value }) => value !== undefined))
+      assert.isTrue(areAll(holders, ({ value }) => value !== undefined))
     }))
 
   it.scoped("R4 before anything was opened nobody waits on a guess", () =>

@@ -4,6 +4,7 @@ import type { Scope } from "effect"
 import { ElasticPool } from "effect-pgpool"
 import { describe } from "vitest"
 import { ioClock } from "../../src/internal/time/ioClock.js"
+import { areAll } from "../support/areAll.js"
 import { Caller, failTransiently, FakeResource, hang, ok, settle } from "../support/fakeResource.js"
 
 const hour = 3_600_000
@@ -55,7 +56,7 @@ for (const [how, by] of [["forward", hour], ["back", -hour]] as const) {
         })
         const callers = yield* Caller.askTimes(pool, 3)
         yield* setClock(by)
-        yield* until(() => callers.every(({ isWaiting }) => !isWaiting))
+        yield* until(() => areAll(callers, ({ isWaiting }) => !isWaiting))
         assert.strictEqual(fake.dials, 2)
         const { failure } = callers[2]
         assert.isTrue(failure?._tag === "PoolExhausted" && failure.waited < hour)
@@ -75,9 +76,9 @@ for (const [how, by] of [["forward", hour], ["back", -hour]] as const) {
         callers.push(yield* Caller.ask(pool))
         const { dials } = fake
         yield* until(() => fake.dials > dials + 3)
-        assert.isTrue(callers.every(({ isWaiting }) => isWaiting))
+        assert.isTrue(areAll(callers, ({ isWaiting }) => isWaiting))
         fake.connect = ok
-        yield* until(() => callers.every(({ value }) => value !== undefined))
+        yield* until(() => areAll(callers, ({ value }) => value !== undefined))
         for (const caller of callers) yield* caller.release
       }))
 

@@ -2,6 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Clock, Deferred, Effect, Exit, Fiber, FiberId, Scope, TestClock } from "effect"
 import { ElasticPool } from "effect-pgpool"
 import { describe } from "vitest"
+import { areAll } from "../support/areAll.js"
 import { Caller, FakeResource, hang, ok, settle, slow, stuck } from "../support/fakeResource.js"
 import { FiberCount, fill, makeClosable, makePool, WatchedClock, withLogs } from "../support/testPool.js"
 
@@ -240,7 +241,7 @@ describe("R13 close", () => {
       yield* second.release
       assert.deepInclude(yield* pool.stats, { checking: 2, opening: 1, waiting: 2 })
       yield* close
-      assert.isTrue(waiters.every(({ failure }) => failure?._tag === "PoolClosed"))
+      assert.isTrue(areAll(waiters, ({ failure }) => failure?._tag === "PoolClosed"))
       assert.strictEqual(fake.live, 0)
       assert.strictEqual((yield* pool.stats).size, 0)
     }))

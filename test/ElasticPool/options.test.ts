@@ -2,6 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, TestClock } from "effect"
 import { ElasticPool } from "effect-pgpool"
 import { describe } from "vitest"
+import { areAll } from "../support/areAll.js"
 import { Caller, FakeResource, hang, ok, slow } from "../support/fakeResource.js"
 import { fill, makePool, withLogs } from "../support/testPool.js"
 
@@ -177,7 +178,7 @@ describe("options that are allowed", () => {
       const pool = yield* makePool({ ...fake.options, maxsize: 10, maxWaiting: 2 })
       const callers = yield* Caller.askTimes(pool, 10)
       yield* TestClock.adjust("1 second")
-      assert.isTrue(callers.every(({ value }) => value !== undefined))
+      assert.isTrue(areAll(callers, ({ value }) => value !== undefined))
     }))
 
   it.scoped("warm: so many are opened in the background when the pool is made, and kept", () =>

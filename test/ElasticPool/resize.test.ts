@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Cause, Effect, Exit, TestClock } from "effect"
 import { describe } from "vitest"
+import { areAll } from "../support/areAll.js"
 import { Caller, FakeResource, settle, slow } from "../support/fakeResource.js"
 import { fill, makePool } from "../support/testPool.js"
 
@@ -27,7 +28,7 @@ describe("resize", () => {
       assert.strictEqual((yield* pool.stats).waiting, 2)
       yield* pool.resize({ maxoverflow: 5 })
       yield* settle
-      assert.isTrue(callers.every(({ value }) => value !== undefined))
+      assert.isTrue(areAll(callers, ({ value }) => value !== undefined))
       assert.strictEqual(fake.highest, 5)
     }))
 
@@ -94,7 +95,7 @@ describe("resize", () => {
       const pool = yield* makePool({ ...fake.options, ...limits, maxsize: 2, maxoverflow: 4, maxwait: 0 })
       for (const maxsize of [4, 1, 3, 2, 4, 1]) {
         const callers = yield* Caller.askTimes(pool, 4)
-        assert.isTrue(callers.every(({ value }) => value !== undefined))
+        assert.isTrue(areAll(callers, ({ value }) => value !== undefined))
         yield* pool.resize({ maxsize })
         for (const caller of callers) yield* caller.release
         assert.deepInclude(yield* pool.stats, { size: maxsize, idle: maxsize, busy: 0 })

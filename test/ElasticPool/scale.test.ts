@@ -5,6 +5,7 @@ import { spawn } from "node:child_process"
 import { text } from "node:stream/consumers"
 import { fileURLToPath } from "node:url"
 import { describe } from "vitest"
+import { areAll } from "../support/areAll.js"
 import { FakeResource } from "../support/fakeResource.js"
 import { events, requests } from "../support/fleet.js"
 import { fill, makePool, WatchedClock } from "../support/testPool.js"
@@ -98,7 +99,7 @@ describe("many waiters", () => {
       ))
       yield* TestClock.adjust("1 second")
       const errors = yield* Fiber.join(callers)
-      assert.isTrue(errors.every(({ _tag }) => _tag === "PoolExhausted"))
+      assert.isTrue(areAll(errors, ({ _tag }) => _tag === "PoolExhausted"))
       yield* Fiber.join(holder)
       assert.deepInclude(yield* pool.stats, { timeouts: 10_000, waiting: 0, idle: 1 })
     }))

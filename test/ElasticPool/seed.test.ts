@@ -5,6 +5,7 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, TestClock } from "effect"
 import { describe } from "vitest"
+import { areAll } from "../support/areAll.js"
 import { Caller, FakeResource, slow } from "../support/fakeResource.js"
 import { fill, makePool } from "../support/testPool.js"
 
@@ -71,7 +72,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       yield* TestClock.adjust("199 millis")
       assert.deepInclude(yield* pool.stats, { busy: 2, waiting: 19 })
       yield* TestClock.adjust("1 millis")
-      assert.isTrue(callers.slice(0, 20).every(({ value }) => value !== undefined))
+      assert.isTrue(areAll(callers.slice(0, 20), ({ value }) => value !== undefined))
       assert.deepInclude(callers[20].failure, { _tag: "PoolExhausted", waited: 200 })
       assert.deepInclude(yield* pool.stats, { busy: 20, size: 20, waiting: 0 })
       const late = yield* Caller.ask(pool)
@@ -86,7 +87,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       const pool = yield* makePool({ ...fake.options, ...numbers })
       const callers = yield* Caller.askTimes(pool, 20)
       yield* TestClock.adjust("3 seconds")
-      assert.isTrue(callers.every(({ value }) => value !== undefined))
+      assert.isTrue(areAll(callers, ({ value }) => value !== undefined))
     }))
 
   it.scoped("seed: maxwait may be 0, then connections are created at once until maxoverflow is reached", () =>
@@ -94,7 +95,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...numbers, maxwait: 0 })
       const callers = yield* Caller.askTimes(pool, 21)
-      assert.isTrue(callers.slice(0, 20).every(({ value }) => value !== undefined))
+      assert.isTrue(areAll(callers.slice(0, 20), ({ value }) => value !== undefined))
       assert.deepInclude(callers[20].failure, { _tag: "PoolExhausted" })
     }))
 

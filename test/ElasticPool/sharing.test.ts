@@ -1,66 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, FastCheck as fc, Scope, TestClock } from "effect"
-import type { Shareable } from "../../src/internal/elasticPool.js"
-import { makeState } from "../../src/internal/elasticPool.js"
-import type { ElasticPoolState } from "../../src/internal/pool/pool.js"
-import type { Slot } from "../../src/internal/pool/slot.js"
-import type { Fake, FakeFailure } from "../support/fakeResource.js"
+import { Cause, Effect, Exit, TestClock } from "effect"
+import { areAll } from "../support/areAll.js"
+import type { Borrower, Options } from "../support/borrower.js"
+import { make, settle, times } from "../support/borrower.js"
 import { fail, FakeResource, ok, slow } from "../support/fakeResource.js"
-
-type State = ElasticPoolState<Fake, FakeFailure>
-
-/** One who asks for a connection, for itself or together with others. */
-class Borrower {
-  slot: Slot<Fake> | undefined = undefined
-  failure: Exit.Exit<unknown, unknown> | undefined = undefined
-  private readonly waiter: ReturnType<State["request"]>
-
-  /** `onEnd`: what it does in the moment in which its wait ends. */
-  constructor(private readonly state: State, readonly shares: boolean, onEnd = () => {}) {
-    this.waiter = state.request(shares, (exit) => {
-      if (Exit.isSuccess(exit)) this.slot = exit.value
-      else this.failure = exit
-      onEnd()
-    })
-  }
-
-  get isWaiting(): boolean {
-    return this.slot === undefined && this.failure === undefined
-  }
-
-  /** Gives back what it has, or ends its wait. */
-  leave(): void {
-    if (this.slot !== undefined) this.state.release(this.slot)
-    else if (this.waiter !== undefined) this.state.leave(this.waiter)
-  }
-}
-
-interface Options extends Partial<Shareable<Fake>> {
-  readonly maxsize: number
-  readonly maxoverflow?: number
-  readonly maxwait?: number
-  readonly maxUses?: number
-  readonly maxWaiting?: number
-  readonly whenFull?: "fail"
-  readonly acquireTimeout?: number | undefined
-}
-
-const make = ({ canShare = () => true, share = 3, ...options }: Options, fake = new FakeResource()) =>
-  Effect.map(
-    makeState({ ...fake.options, expiresJitter: 0, closeTimeout: 0, acquireTimeout: "1 hour", ...options }, {
-      share,
-      canShare
-    }),
-    (state) => ({ state, fake, ask: (shares: boolean, onEnd?: () => void) => new Borrower(state, shares, onEnd) })
-  )
-
-/** Lets the pool's fibers go on until nothing is left to do but wait. */
-const settle = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 const ids = (borrowers: ReadonlyArray<Borrower>): ReadonlyArray<number | undefined> =>
   borrowers.map(({ slot }) => slot?.value.id)
-
-const times = <A>(n: number, f: () => A): Array<A> => Array.from({ length: n }, f)
 
 describe("borrowers who share", () => {
   it.scoped("fill one connection before another is opened", () =>
@@ -82,7 +28,7 @@ describe("borrowers who share", () => {
       const all = times(9, () => ask(true))
       yield* settle
       assert.strictEqual(fake.dials, 3)
-      assert.isTrue(all.every((one) => !one.isWaiting))
+      assert.isTrue(areAll(all, (one) => !one.isWaiting))
     }))
 
   it.scoped("take the connection with the fewest borrowers", () =>
@@ -258,7 +204,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       // Of three with room one runs dry.
       const [a, b, c] = times(3, () => ask(true))
       assert.isTrue(!a.isWaiting && !b.isWaiting && c.isWaiting)
-      const dry = [all[1], all[3], all[5]].find(({ slot }) => ids([a, b]).every((id) => id !== slot?.value.id))!
+      const dry = [all[1], all[3], all[5]].find(({ slot }) => areAll(ids([a, b]), (id) => id !== slot?.value.id))!
       // The last two close their ranks again as soon as that one is gone.
       dry.leave()
       const stays = [all[1], all[3], all[5]].find((one) => one !== dry)!
@@ -374,7 +320,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       const { ask } = yield* make({ maxsize: 50, maxoverflow: 50, share: 2, canShare })
       const all = times(100, () => ask(true))
       yield* settle
-      assert.isTrue(all.every(({ slot }) => slot !== undefined))
+      assert.isTrue(areAll(all, ({ slot }) => slot !== undefined))
       const some = all.filter((_, i) => i % 2 === 0)
       for (const one of some) one.leave()
       const asked = (n: number) => {
@@ -401,7 +347,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       const look = () => waiting.push(state.stats().waiting)
       const refused = times(3, () => ask(true, look))
       yield* TestClock.adjust(1000)
-      assert.isTrue(refused.every(({ failure }) => failure !== undefined))
+      assert.isTrue(areAll(refused, ({ failure }) => failure !== undefined))
       const served = times(3, () => ask(true, look))
       holder.leave()
       assert.deepStrictEqual(ids(served), [1, 1, 1])
@@ -416,9 +362,9 @@ describe("borrowers who share, when supply or demand changes", () => {
       const again: Array<Borrower> = []
       times(2, () => ask(true, () => again.push(ask(true))))
       yield* TestClock.adjust(1000)
-      assert.isTrue(again.length === 2 && again.every((one) => one.isWaiting))
+      assert.isTrue(again.length === 2 && areAll(again, (one) => one.isWaiting))
       yield* TestClock.adjust(1000)
-      assert.isTrue(again.every(({ failure }) => failure !== undefined))
+      assert.isTrue(areAll(again, ({ failure }) => failure !== undefined))
     }))
 
   it.scoped("R12 who leaves between the moment in which he is served and that in which he is told gives his place back", () =>
@@ -433,101 +379,4 @@ describe("borrowers who share, when supply or demand changes", () => {
       assert.deepStrictEqual(ids([ask(true)]), [1])
       assert.deepInclude(state.stats(), { busy: 1, waiting: 0 })
     }))
-})
-
-// --- random schedules ----------------------------------------------------------------------------------------------
-
-type Command =
-  | { readonly do: "ask"; readonly shares: boolean }
-  | { readonly do: "leave"; readonly who: number }
-  | { readonly do: "invalidate"; readonly who: number }
-  | { readonly do: "settle" }
-
-const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("ask" as const), shares: fc.boolean() }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("leave" as const), who: fc.nat(20) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("invalidate" as const), who: fc.nat(20) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("settle" as const) }) }
-)
-
-const plan = fc.record({
-  share: fc.integer({ min: 2, max: 4 }),
-  maxsize: fc.integer({ min: 1, max: 3 }),
-  more: fc.integer({ min: 0, max: 2 }),
-  commands: fc.array(command, { maxLength: 80 })
-})
-
-/** What must hold at every instant. */
-const verify = (state: State, borrowers: ReadonlyArray<Borrower>, share: number, maxoverflow: number): void => {
-  const { idle, size, waiting } = state.stats()
-  const bySlot = new Map<Slot<Fake>, Array<Borrower>>()
-  for (const one of borrowers) {
-    if (one.slot !== undefined) bySlot.set(one.slot, [...bySlot.get(one.slot) ?? [], one])
-  }
-  for (const together of bySlot.values()) {
-    assert.isAtMost(together.length, together.every(({ shares }) => shares) ? share : 1, "borrowers of one connection")
-  }
-  const waiters = borrowers.filter((one) => one.isWaiting)
-  assert.strictEqual(waiting, waiters.length)
-  assert.isAtMost(size, maxoverflow, "I1")
-  if (waiters.length > 0) assert.strictEqual(idle, 0, "I2")
-  // I3, among those of one kind.
-  for (const shares of [true, false]) {
-    const kind = borrowers.filter((one) => one.shares === shares)
-    const firstWaiting = kind.findIndex((one) => one.isWaiting)
-    if (firstWaiting >= 0) assert.isTrue(kind.slice(firstWaiting).every((one) => one.isWaiting), "I3")
-  }
-  // Nobody who shares waits while there is room, unless that is left to run dry for somebody who does not share.
-  const alone = waiters.filter(({ shares }) => !shares).length
-  const withRoom = [...bySlot].filter(([slot, together]) =>
-    together[0].shares && together.length < share && !slot.invalid
-  )
-  if (waiters.length > alone) assert.isAtMost(withRoom.length, alone, "room while somebody waits")
-  if (waiters[0]?.shares === true) assert.strictEqual(withRoom.length, 0, "room while the oldest waits")
-}
-
-describe("borrowers who share, by chance", () => {
-  it.scoped("random schedules: I1 to I4 hold, and every permit comes back (I8)", () =>
-    Effect.promise(() =>
-      fc.assert(
-        fc.asyncProperty(plan, ({ commands, maxsize, more, share }) =>
-          Effect.runPromise(Effect.gen(function*() {
-            const maxoverflow = maxsize + more
-            const scope = yield* Scope.make()
-            const { ask, fake, state } = yield* Scope.extend(make({ maxsize, maxoverflow, maxwait: 0, share }), scope)
-            let borrowers: Array<Borrower> = []
-            const leave = (who: Borrower) => {
-              borrowers = borrowers.filter((other) => other !== who)
-              who.leave()
-            }
-            for (const command of commands) {
-              const who = command.do === "leave" || command.do === "invalidate"
-                ? borrowers[command.who % Math.max(1, borrowers.length)]
-                : undefined
-              if (command.do === "ask") borrowers.push(ask(command.shares))
-              else if (command.do === "settle") yield* settle
-              else if (command.do === "leave" && who !== undefined) leave(who)
-              else if (who?.slot !== undefined) state.invalidate(who.slot.value)
-              verify(state, borrowers, share, maxoverflow)
-            }
-            yield* settle
-            // In the order in which they are served all come to their turn.
-            while (borrowers.length > 0) {
-              const [served] = borrowers.filter((one) => !one.isWaiting)
-              assert.isDefined(served, "somebody is always served")
-              leave(served)
-              yield* settle
-              verify(state, borrowers, share, maxoverflow)
-            }
-            assert.isAtMost(state.stats().size, maxsize)
-            const all = times(maxoverflow, () => ask(false))
-            yield* settle
-            assert.isTrue(all.every((one) => one.slot !== undefined), "I8")
-            for (const one of all) one.leave()
-            yield* Scope.close(scope, Exit.void)
-            assert.strictEqual(fake.live, 0)
-          }))),
-        { numRuns: 300 }
-      )
-    ))
 })

@@ -4,9 +4,7 @@ import { describe } from "vitest"
 import { Outbox } from "../../src/internal/pool/outbox.js"
 import { Waiter, Waiters } from "../../src/internal/pool/waiters.js"
 import { Caller, fail, FakeResource, hang, slow } from "../support/fakeResource.js"
-import { fill, makePool } from "../support/testPool.js"
-
-const ids = (callers: ReadonlyArray<Caller<{ id: number }, unknown>>) => callers.map(({ value }) => value?.id)
+import { fill, ids, makePool } from "../support/testPool.js"
 
 describe("R3 below maxsize", () => {
   it.scoped("R3 a caller that finds none idle is due at once", () =>

@@ -2,11 +2,9 @@ import { assert, it } from "@effect/vitest"
 import { Effect, Exit, TestClock } from "effect"
 import type { ElasticPool } from "effect-pgpool"
 import { describe } from "vitest"
-import type { Fake } from "../support/fakeResource.js"
+import { areAll } from "../support/areAll.js"
 import { Caller, fail, failTransiently, FakeResource, hang, ok, slow } from "../support/fakeResource.js"
-import { fill, makePool } from "../support/testPool.js"
-
-const ids = (callers: ReadonlyArray<Caller<Fake, unknown>>) => callers.map(({ value }) => value?.id)
+import { fill, ids, makePool } from "../support/testPool.js"
 
 const failing = { maxwait: "200 millis", whenFull: "fail" } as const
 
@@ -192,7 +190,7 @@ describe("R4 whenFull \"fail\"", () => {
       const pool = yield* makePool({ ...fake.options, ...failing, maxsize: 1, maxoverflow: 1 })
       const callers = yield* Caller.askTimes(pool, 3)
       yield* TestClock.adjust("29999 millis")
-      assert.isTrue(callers.every(({ isWaiting }) => isWaiting))
+      assert.isTrue(areAll(callers, ({ isWaiting }) => isWaiting))
       yield* TestClock.adjust("1 millis")
       for (const { failure } of callers) {
         assert.deepInclude(failure, { _tag: "PoolExhausted", limit: "acquireTimeout", limitMillis: 30_000 })

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { Reach } from "../../src/internal/pool/reach.js"
+import { areAll } from "../support/areAll.js"
 import { eventually, isSleeping, makePool, pause, serverUrl } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
@@ -50,7 +51,7 @@ describe("R17, R24 a server that is far away", () => {
       const before = proxy.accepted
       // One more than there are connections causes a connect, of which it waits for the end.
       const callers = Array.from({ length: idle + 1 }, () => Effect.exit(sql`SELECT pg_sleep(3)`))
-      assert.isTrue((yield* Effect.all(callers, { concurrency: "unbounded" })).every(Exit.isSuccess))
+      assert.isTrue(areAll(yield* Effect.all(callers, { concurrency: "unbounded" }), Exit.isSuccess))
       assert.isAtMost(proxy.accepted - before, 1)
     }))
 

@@ -2,6 +2,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import type { PoolError } from "effect-pgpool"
+import { areAll } from "../support/areAll.js"
 import type { TestPool } from "../support/pgPool.js"
 import { eventually, makePool, pidOf } from "../support/pgPool.js"
 import { withLogs } from "../support/testPool.js"
@@ -48,7 +49,7 @@ describe("leakThreshold", () => {
         )
         const late = logs.filter((line) => line.startsWith("WARN"))
         assert.lengthOf(late, 2)
-        assert.isTrue(late.every((line) => line.includes(`(server process ${pid})`)))
+        assert.isTrue(areAll(late, (line) => line.includes(`(server process ${pid})`)))
       })
     ))
 

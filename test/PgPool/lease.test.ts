@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { Socket } from "node:net"
+import { areAll } from "../support/areAll.js"
 import { causeTagOf, eventually, makePool, makeTable, pause, promptly, serverUrl } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
@@ -91,7 +92,7 @@ describe("R24 a socket that says nothing", () => {
       const sleep = Effect.exit(sql`SELECT pg_sleep(60)`)
       assert.isTrue(Exit.isFailure(yield* promptly(Effect.uninterruptible(sleep))))
       yield* promptly(Effect.scoped(Effect.addFinalizer(() => sleep)))
-      yield* until((sessions) => sessions.every(({ state }) => state === "idle"))
+      yield* until((sessions) => areAll(sessions, ({ state }) => state === "idle"))
     }))
 
   it.scopedLive("a caller's own deadline is kept in nested transactions", () =>

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { isOutcomeUnknown } from "effect-pgpool/PgError"
+import { areAll } from "../support/areAll.js"
 import {
   causeTagOf,
   codeOf,
@@ -67,7 +68,7 @@ describe("multiplex", () => {
       const others = yield* Effect.fork(Effect.forEach(range(5), (n) => sql`SELECT ${n}::int AS ${sql(`other${n}`)}`, {
         concurrency: "unbounded"
       }))
-      while (!range(5).every((n) => sent.includes(`other${n}`))) yield* Effect.sleep(10)
+      while (!areAll(range(5), (n) => sent.includes(`other${n}`))) yield* Effect.sleep(10)
       const [session] = yield* until((all) => all.some(isSleeping))
       assert.isTrue(isSleeping(session))
       assert.deepStrictEqual(yield* Fiber.join(others), range(5).map((n) => [{ [`other${n}`]: n }]))
@@ -157,7 +158,7 @@ describe("multiplex", () => {
           sql.unsafe(text),
           ...range(5).map((n) => insert(sql, table, n))
         ])
-        assert.isTrue(exits.every(Exit.isSuccess))
+        assert.isTrue(areAll(exits, Exit.isSuccess))
         assert.lengthOf(yield* table.ids, 5)
       }))
   }
@@ -237,7 +238,7 @@ describe("multiplex", () => {
       yield* Fiber.interrupt(all)
       assert.deepStrictEqual(yield* sql`SELECT ${3}::int AS n`, [{ n: 3 }])
       assert.deepStrictEqual(yield* table.ids, [])
-      yield* until((all) => all.every(({ state }) => state === "idle"))
+      yield* until((all) => areAll(all, ({ state }) => state === "idle"))
     }))
 
   it.scopedLive("R16 who comes while a cancelled statement takes its time to end is not lost with that", () =>
@@ -298,7 +299,7 @@ describe("multiplex", () => {
       yield* server.terminate(pid)
       const error = failure(yield* Fiber.join(running))
       assert.strictEqual(codeOf(error), "57P01")
-      assert.isTrue((yield* Fiber.join(behind)).every(Exit.isSuccess))
+      assert.isTrue(areAll(yield* Fiber.join(behind), Exit.isSuccess))
       assert.deepStrictEqual(yield* table.ids, range(5))
     }))
 
@@ -348,7 +349,7 @@ describe("multiplex", () => {
       yield* until((all) => all.some(isSleeping))
       proxy.cut()
       const exits = yield* Fiber.join(all)
-      assert.isTrue(exits.every((exit) => isOutcomeUnknown(failure(exit))))
+      assert.isTrue(areAll(exits, (exit) => isOutcomeUnknown(failure(exit))))
       assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
       assert.deepInclude(yield* pool.stats, { size: 1, busy: 0 })
     }))
@@ -358,7 +359,7 @@ describe("multiplex", () => {
       const { sql, until } = yield* makePool({ ...one, queryTimeout: 200 })
       yield* sql`SELECT 1`
       const exits = yield* together([sleep(sql, 30), sleep(sql, 30)])
-      assert.isTrue(exits.every((exit) => isOutcomeUnknown(failure(exit))))
+      assert.isTrue(areAll(exits, (exit) => isOutcomeUnknown(failure(exit))))
       yield* until(nobodySleeps)
       assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
     }))
@@ -369,7 +370,7 @@ describe("multiplex", () => {
       const all = yield* Effect.fork(together(range(3).map((n) => sql`SELECT ${n}::int AS n, pg_sleep(0.1)`)))
       yield* until((all) => all.some(isSleeping))
       yield* close
-      assert.isTrue((yield* Fiber.join(all)).every(Exit.isSuccess))
+      assert.isTrue(areAll(yield* Fiber.join(all), Exit.isSuccess))
       assert.lengthOf(yield* sessions, 0)
     }))
 })

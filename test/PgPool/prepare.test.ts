@@ -2,6 +2,7 @@ import type { PgClient } from "@effect/sql-pg"
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
+import { areAll } from "../support/areAll.js"
 import {
   codeOf,
   insert,
@@ -417,10 +418,10 @@ describe("prepare: several on their way at once", () => {
       const select = [1, 2, 3, 4].map((n) => run(`SELECT * FROM ${table.name} WHERE id = $1`, n))
       yield* together(select)
       yield* server.query(`ALTER TABLE ${table.name} DROP COLUMN name`)
-      assert.isTrue((yield* together(select)).every((exit) => exit._tag === "Right"))
+      assert.isTrue(areAll(yield* together(select), (exit) => exit._tag === "Right"))
       yield* together(select)
       yield* sql.unsafe("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")
-      assert.isTrue((yield* together(select)).every((exit) => exit._tag === "Right"))
+      assert.isTrue(areAll(yield* together(select), (exit) => exit._tag === "Right"))
       yield* together(select)
       assert.strictEqual(yield* onServer, 1)
     }))

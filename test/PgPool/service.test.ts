@@ -4,6 +4,7 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, Option, TestClock } from "effect"
 import { PgPool, PoolError } from "effect-pgpool"
+import { areAll } from "../support/areAll.js"
 import { causeTagOf, eventually, makePool, makeTable, pause, pidOf, promptly, serverUrl } from "../support/pgPool.js"
 
 const backend = (connection: PgPool.PgConnection) =>
@@ -179,7 +180,7 @@ describe("refusals", () => {
         yield* pause(300)
         assert.deepInclude(yield* pool.stats, { busy: 4, waiting: 3, timeouts: 0 })
         yield* Deferred.succeed(done, undefined)
-        assert.isTrue((yield* Fiber.join(Fiber.all(callers))).every(({ _tag }) => _tag === "Right"))
+        assert.isTrue(areAll(yield* Fiber.join(Fiber.all(callers)), ({ _tag }) => _tag === "Right"))
       }))
   }
 

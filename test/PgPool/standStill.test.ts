@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
+import { areAll } from "../support/areAll.js"
 import { eventually, isSleeping, makePool, pause, serverUrl } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 import { standStill } from "../support/standStill.js"
@@ -85,7 +86,7 @@ describe("R14 a process that stands still for longer than a deadline destroys no
         const fiber = yield* Effect.fork(all(Effect.exit(sql`SELECT pg_sleep(0.05)`)))
         yield* turn
         yield* standStill(900)
-        assert.isTrue((yield* Fiber.join(fiber)).every(Exit.isSuccess))
+        assert.isTrue(areAll(yield* Fiber.join(fiber), Exit.isSuccess))
         assert.deepInclude((yield* pool.stats).closed, { dirty: 0, invalidated: 0 })
       }
     }))

@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Deferred, Effect, Exit, Fiber, Option, Schedule, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
+import { areAll } from "../support/areAll.js"
 import { causeTagOf, eventually, makePool, makeTable, serverUrl } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
@@ -103,7 +104,7 @@ describe("transaction", () => {
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { exits, runs } = yield* conflict(yield* makePool(), table.name, soon)
-      assert.isTrue(exits.every(Exit.isSuccess))
+      assert.isTrue(areAll(exits, Exit.isSuccess))
       assert.isAbove(runs, 2)
       // As if one had run after the other.
       assert.include([[1, 3], [2, 3]].map(String), String(yield* table.ids))

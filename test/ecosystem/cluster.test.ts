@@ -21,6 +21,7 @@ import { Rpc } from "@effect/rpc"
 import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, ExecutionStrategy, Exit, Layer, Option, Schema, Scope, String } from "effect"
 import { PgPool } from "effect-pgpool"
+import { areAll } from "../support/areAll.js"
 import * as Database from "../support/database.js"
 import { eventually, pause, uniqueName, watch } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
@@ -346,7 +347,7 @@ layer(Database.layer, { excludeTestServices: true })("@effect/cluster", (it) => 
         yield* other.query("BEGIN")
         yield* other.query(`LOCK TABLE ${prefix}_runners`)
         assert.strictEqual((yield* Effect.flip(one.refresh))._tag, "PersistenceError")
-        yield* eventually(one.sessions, (sessions) => sessions.every(({ state }) => state === "idle"))
+        yield* eventually(one.sessions, (sessions) => areAll(sessions, ({ state }) => state === "idle"))
         yield* other.query("ROLLBACK")
         assert.deepStrictEqual(yield* one.refreshAgain, allShards)
         const held = yield* one.locks

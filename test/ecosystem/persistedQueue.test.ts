@@ -3,6 +3,7 @@ import { SqlPersistedQueue } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Schema, String as Str } from "effect"
 import { PgPool } from "effect-pgpool"
+import { areAll } from "../support/areAll.js"
 import { makeMeeting } from "../support/ecosystem.js"
 import type { Backend } from "../support/pgPool.js"
 import { eventually, serverUrl, uniqueName, watch } from "../support/pgPool.js"
@@ -114,6 +115,6 @@ describe("SqlPersistedQueue", () => {
         )
       const halves = yield* Effect.all([takeHalf(queue), takeHalf(yield* makeQueue())], { concurrency: "unbounded" })
       assert.sameMembers(halves.flat(), names)
-      yield* eventually(rows, (rows) => rows.every(({ attempts, completed }) => completed === true && attempts === 1))
+      yield* eventually(rows, (rows) => areAll(rows, ({ attempts, completed }) => completed === true && attempts === 1))
     }))
 })

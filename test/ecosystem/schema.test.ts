@@ -2,6 +2,7 @@ import { SqlClient, SqlSchema } from "@effect/sql"
 import { assert, layer } from "@effect/vitest"
 import { Cause, Effect, Option, Schema, String as Str } from "effect"
 import { PgPool } from "effect-pgpool"
+import { areAll } from "../support/areAll.js"
 import { codeOf, makeTable, serverUrl } from "../support/pgPool.js"
 
 class Person extends Schema.Class<Person>("Person")({
@@ -68,7 +69,7 @@ layer(Live, { excludeTestServices: true })("SqlSchema", (it) => {
       yield* insert(grace)
       const all = yield* findBorn({ since: ada.bornAt })
       assert.deepStrictEqual(all, [ada, grace])
-      assert.isTrue(all.every((person) => person instanceof Person))
+      assert.isTrue(areAll(all, (person) => person instanceof Person))
       assert.deepStrictEqual(yield* findBorn({ since: grace.bornAt }), [grace])
       assert.deepStrictEqual(yield* findBorn({ since: new Date(2000, 1) }), [])
     }))

@@ -1,6 +1,7 @@
 import { assert, describe } from "@effect/vitest"
 import { Effect, Fiber, Redacted, Stream } from "effect"
 import type { Scope } from "effect"
+import { areAll } from "../support/areAll.js"
 import type { Client } from "../support/hazards.js"
 import { atOnce, describeOurs, hazard, makeClient } from "../support/hazards.js"
 import { eventually, makePool, uniqueName, watch } from "../support/pgPool.js"
@@ -35,7 +36,7 @@ const reaches = (
       server.query("SELECT pg_notify($1, $2)", [channel, payload]),
       Effect.sync(() => listeners.map(({ heard }) => heard.includes(payload)))
     ),
-    (all) => all.every((isHeard) => isHeard)
+    (all) => areAll(all, (isHeard) => isHeard)
   )
 
 const killListener = ({ server, until }: Pick<Client, "server" | "until">): Effect.Effect<void> =>

@@ -138,3 +138,10 @@ process.on("warning", (warning) => warnings.push(warning))
 afterEach(() => {
   assert.deepStrictEqual(warnings.splice(0).map(({ message }) => message), [])
 })
+
+/** Runs a statement without parameters on one connection. */
+export const run = (connection: PgPool.PgConnection, text: string) => connection.executeRaw(text, [])
+
+/** What a setting of the session is. */
+export const show = (sql: PgClient.PgClient, setting: string) =>
+  Effect.map(sql.unsafe<Record<string, string>>(`SHOW ${setting}`), (rows) => Object.values(rows[0])[0])

@@ -101,3 +101,7 @@ export const withLogs = <A, E, R>(f: (logs: Array<string>) => Effect.Effect<A, E
     })
     return Effect.provide(f(logs), Logger.replace(Logger.defaultLogger, logger))
   })
+
+/** Which resources the callers got. */
+export const ids = (callers: ReadonlyArray<Caller<{ id: number }, unknown>>): ReadonlyArray<number | undefined> =>
+  callers.map(({ value }) => value?.id)

@@ -1,0 +1,59 @@
+import { Effect, Exit } from "effect"
+import type { Shareable } from "../../src/internal/elasticPool.js"
+import { makeState } from "../../src/internal/elasticPool.js"
+import type { ElasticPoolState } from "../../src/internal/pool/pool.js"
+import type { Slot } from "../../src/internal/pool/slot.js"
+import type { Fake, FakeFailure } from "./fakeResource.js"
+import { FakeResource } from "./fakeResource.js"
+
+export type State = ElasticPoolState<Fake, FakeFailure>
+
+/** One who asks for a connection, for itself or together with others. */
+export class Borrower {
+  slot: Slot<Fake> | undefined = undefined
+  failure: Exit.Exit<unknown, unknown> | undefined = undefined
+  private readonly waiter: ReturnType<State["request"]>
+
+  /** `onEnd`: what it does in the moment in which its wait ends. */
+  constructor(private readonly state: State, readonly shares: boolean, onEnd = () => {}) {
+    this.waiter = state.request(shares, (exit) => {
+      if (Exit.isSuccess(exit)) this.slot = exit.value
+      else this.failure = exit
+      onEnd()
+    })
+  }
+
+  get isWaiting(): boolean {
+    return this.slot === undefined && this.failure === undefined
+  }
+
+  /** Gives back what it has, or ends its wait. */
+  leave(): void {
+    if (this.slot !== undefined) this.state.release(this.slot)
+    else if (this.waiter !== undefined) this.state.leave(this.waiter)
+  }
+}
+
+export interface Options extends Partial<Shareable<Fake>> {
+  readonly maxsize: number
+  readonly maxoverflow?: number
+  readonly maxwait?: number
+  readonly maxUses?: number
+  readonly maxWaiting?: number
+  readonly whenFull?: "fail"
+  readonly acquireTimeout?: number | undefined
+}
+
+export const make = ({ canShare = () => true, share = 3, ...options }: Options, fake = new FakeResource()) =>
+  Effect.map(
+    makeState({ ...fake.options, expiresJitter: 0, closeTimeout: 0, acquireTimeout: "1 hour", ...options }, {
+      share,
+      canShare
+    }),
+    (state) => ({ state, fake, ask: (shares: boolean, onEnd?: () => void) => new Borrower(state, shares, onEnd) })
+  )
+
+/** Lets the pool's fibers go on until nothing is left to do but wait. */
+export const settle = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+
+export const times = <A>(n: number, f: () => A): Array<A> => Array.from({ length: n }, f)
