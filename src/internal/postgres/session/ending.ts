@@ -28,6 +28,8 @@ type Phase = "open" | "left running" | "cut" | "over"
 export class Ending {
   /** How the connection was lost. */
   loss: unknown = undefined
+  /** The server's last words: what it had not answered by then it has not done. */
+  farewell: unknown = undefined
   private phase: Phase = "open"
   /** The socket was closed here, and not by the server. */
   private isClosedHere = false

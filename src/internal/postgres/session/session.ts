@@ -51,8 +51,6 @@ export class Session {
   cancellable: Cancellable
   private readonly canceller = new Canceller(this)
   private readonly preparedStatements: PreparedStatements | undefined
-  /** The server's last words: what it had not answered by then it has not done. */
-  private farewell: unknown = undefined
 
   constructor(
     readonly client: Client,
@@ -192,10 +190,11 @@ export class Session {
 
   /** What a failed query tells its caller (R22). What the failure tells of the session is noted. */
   failure(error: unknown, isLatest = true): SqlError {
-    const { told, notes } = outcomeOf(error, {
-      hasEnded: !this.ending.isOpen,
-      loss: this.loss,
-      farewell: this.farewell,
+    const { farewell, isOpen, loss } = this.ending
+    const { notes, told } = outcomeOf(error, {
+      hasEnded: !isOpen,
+      loss,
+      farewell,
       isLatest,
       isForWriting: isForWriting(this.target.hosts.attrs)
     })
@@ -206,7 +205,7 @@ export class Session {
   private note(note: Note, error: unknown): void {
     switch (note) {
       case "farewell":
-        this.farewell = error
+        this.ending.farewell = error
         return
       case "wrong role":
         return this.onLost(this)
