@@ -2,7 +2,7 @@
 import { Socket } from "node:net"
 
 /** A cancel goes over a socket of its own, which is no session of the server (R16). */
-const isForCancel = () => /internal\/postgres\/cancel\b/.test(new Error().stack ?? "")
+const isForCancel = () => /internal\/postgres\/driver\/cancel\b/.test(new Error().stack ?? "")
 
 export class Sockets {
   most = 0
