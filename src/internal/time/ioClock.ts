@@ -2,7 +2,6 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { awaiting } from "../effects.js"
 
 /** In milliseconds. A process that has not looked at the time for longer has stood still. */
 const perLook = 100
@@ -85,9 +84,11 @@ const wholeMillis = (nanos: bigint): Duration.Duration =>
   Duration.millis(Math.min(Number((nanos + nanosPerMilli - 1n) / nanosPerMilli), 2 ** 31 - 1))
 
 /** The event loop reads sockets, then runs what waits here, then says which sockets were closed, and begins again. */
-const immediate = awaiting<void, never>((resume) => {
+// Not by `awaiting`: with it, connects that were answered while the process stood still are taken for late. An immediate
+// that is not cancelled does no harm.
+const immediate = Effect.async<void>((resume) => {
   const handle = setImmediate(() => resume(Effect.void))
-  return () => clearImmediate(handle)
+  return Effect.sync(() => clearImmediate(handle))
 })
 const turn = Effect.zipRight(immediate, immediate)
 
