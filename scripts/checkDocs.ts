@@ -74,7 +74,10 @@ for (const name of sources.filter((name) => !name.includes("/internal/") && !nam
   const file = program.getSourceFile(name)!
   const module = checker.getSymbolAtLocation(file)
   for (const symbol of module === undefined ? [] : checker.getExportsOfModule(module)) {
-    const declarations = (symbol.declarations ?? []).filter((node) => node.getSourceFile() === file)
+    // What is exported again has its docstring where it is declared.
+    const declarations = (symbol.declarations ?? []).filter((node) =>
+      node.getSourceFile() === file && !ts.isExportSpecifier(node)
+    )
     const tags = declarations.flatMap(tagsOf)
     if (declarations.length === 0 || tags.includes("internal")) continue
     for (const tag of ["since", "category"]) {
