@@ -13,9 +13,10 @@ import type * as Api from "../ElasticPool.js"
 import type { PoolError } from "../PoolError.js"
 import { callable } from "./callable.js"
 import { attempt, orDie } from "./decode.js"
-import { failHere, finallyDo, LeanDeferred } from "./effects.js"
+import { awaiting, failHere, finallyDo, LeanDeferred } from "./effects.js"
 import type { Held } from "./pool/leaks.js"
 import type { DecodedPool } from "./pool/options.js"
+import type { Lifecycle } from "./pool/lifecycle.js"
 import { decodeEvict, decodeLimits, decodePool, decodeWithin, reachOf } from "./pool/options.js"
 import { ElasticPoolState } from "./pool/pool.js"
 import type { Reach } from "./pool/reach.js"
@@ -104,7 +105,9 @@ export const stateOf = <A, E, R>(
       ),
       reach: reach ?? reachOf(options, settings)
     })
-    yield* Effect.addFinalizer(() => Effect.zipRight(Effect.sync(() => state.lifecycle.close()), state.lifecycle.ended))
+    yield* Effect.addFinalizer(() =>
+      Effect.zipRight(Effect.sync(() => state.lifecycle.close()), ended(state.lifecycle))
+    )
     state.start()
     return state
   })
@@ -136,10 +139,20 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
       )
     ),
   drain: makeDrain(state),
-  suspend: state.lifecycle.suspend,
+  suspend: Effect.suspend(() =>
+    state.lifecycle.suspend() ? interruptibleWait(emptied(state.lifecycle)) : Effect.succeed(false)
+  ),
   resume: Effect.sync(() => state.lifecycle.resume()),
   stats: Effect.sync(() => state.stats())
 })
+
+/** Ends with `true` when no connection is left in this phase, with `false` if another phase began before that. */
+const emptied = (lifecycle: Lifecycle): Effect.Effect<boolean> =>
+  awaiting((resume) => lifecycle.onEmpty((isEmpty) => resume(Effect.succeed(isEmpty))))
+
+/** Ends when a pool that is drained or closed has nothing left; it may be closed while it is drained. */
+const ended = (lifecycle: Lifecycle): Effect.Effect<void> =>
+  Effect.flatMap(emptied(lifecycle), (isEmpty) => isEmpty ? Effect.void : ended(lifecycle))
 
 /**
  * With `besides` something else comes to its end. All of it has begun with the first step: whoever is interrupted leaves
@@ -153,7 +166,7 @@ export const makeDrain = <A, E>(
 ): Api.Drain => {
   const begin = (within?: number) => {
     lifecycle.drain(within)
-    return Effect.zipRight(lifecycle.ended, Effect.flatten(Fiber.await(env.fork(besides))))
+    return Effect.zipRight(ended(lifecycle), Effect.flatten(Fiber.await(env.fork(besides))))
   }
   return callable(
     Effect.suspend(() => interruptibleWait(begin())),

@@ -72,7 +72,10 @@ export class Evictor<A> {
   /** All that are open or opening are to be replaced, each from a random moment of the next `over` milliseconds on. */
   evict(over: number): void {
     // Else all of them go anyway, and nothing is opened that nobody waits for.
-    if (!this.pool.isOpen()) return
+    if (this.pool.isOpen()) this.env.outbox.section(() => this.beginEviction(over))
+  }
+
+  private beginEviction(over: number): void {
     // Those that stand by are now old themselves: what they are there for goes without a newer one.
     this.spend(() => this.find(({ isOpen }) => isOpen))
     this.standBys.clear()
@@ -114,15 +117,17 @@ export class Evictor<A> {
    * who waits is made up for at once.
    */
   evictNow(): void {
-    this.stop()
-    const now = this.env.now()
-    for (const slot of this.connections.all) {
-      slot.evict(now)
-      if (slot.state === "opening") this.pool.uncover(slot)
-      else if (slot.state === "idle") this.pool.retire(slot, slot.expiry)
-    }
-    this.pool.recount()
-    this.pool.serve()
+    this.env.outbox.section(() => {
+      this.stop()
+      const now = this.env.now()
+      for (const slot of this.connections.all) {
+        slot.evict(now)
+        if (slot.state === "opening") this.pool.uncover(slot)
+        else if (slot.state === "idle") this.pool.retire(slot, slot.expiry)
+      }
+      this.pool.recount()
+      this.pool.serve()
+    })
   }
 
   /** Nothing is replaced any more. */

@@ -1,10 +1,5 @@
 /** @internal */
-import * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import type { PoolStats } from "../../PoolStats.js"
-import { interruptibleWait } from "../time/deadline.js"
 import { Alarm } from "./alarm.js"
 import type { Environment, Settings } from "./settings.js"
 
@@ -33,10 +28,11 @@ interface Pool {
  */
 export class Lifecycle {
   state: PoolStats["state"] = "open"
-  /** Nobody is served any more, and who still uses a connection is only waited for. */
+  /** Nobody is served any more; borrowers that still use a connection are only waited for. */
   isClosing = false
-  /** Done with `true` when no connection is left in this phase, with `false` when another phase began before that. */
-  private emptied = Deferred.unsafeMake<boolean>(FiberId.none)
+  /** Whether no connection is left in this phase, and what waits for that. */
+  private isEmpty = false
+  private watchers = new Set<(isEmpty: boolean) => void>()
   private suspendedAt = 0
   private drainedAt = 0
   /** How many connections were closed under their borrowers. */
@@ -72,56 +68,76 @@ export class Lifecycle {
     if (size > 0 || (this.state === "draining" && waiting > 0)) return
     if (this.state === "draining") this.pool.stop()
     this.deadline.stop()
-    Deferred.unsafeDone(this.emptied, Exit.succeed(true))
+    this.isEmpty = true
+    this.tell(true)
   }
 
   private enter(state: PoolStats["state"]): void {
-    Deferred.unsafeDone(this.emptied, Exit.succeed(false))
-    this.emptied = Deferred.unsafeMake(FiberId.none)
+    this.tell(false)
+    this.isEmpty = false
     this.state = state
     this.alarm.stop()
   }
 
-  readonly suspend: Effect.Effect<boolean> = Effect.suspend(() => {
-    if (this.state === "open") {
+  private tell(isEmpty: boolean): void {
+    for (const watcher of this.watchers) this.env.outbox.post(() => watcher(isEmpty))
+    this.watchers = new Set()
+  }
+
+  /**
+   * Calls `end` once: with `true` as soon as no connection is left in this phase, with `false` if another phase began
+   * before that. The result calls it off.
+   */
+  onEmpty(end: (isEmpty: boolean) => void): () => void {
+    const { watchers } = this
+    if (this.isEmpty) this.env.outbox.post(() => end(true))
+    else watchers.add(end)
+    return () => watchers.delete(end)
+  }
+
+  /** Gives whether the pool is suspended. */
+  suspend(): boolean {
+    return this.env.outbox.section(() => {
+      if (this.state !== "open") return this.state === "suspended"
       this.enter("suspended")
       this.suspendedAt = this.env.now()
       this.alarm.arm(this.suspendedAt + this.settings.suspendTimeout)
       this.pool.suspend()
       this.look()
-    }
-    return this.state === "suspended" ? interruptibleWait(Deferred.await(this.emptied)) : Effect.succeed(false)
-  })
+      return true
+    })
+  }
 
   resume(): void {
-    if (this.state !== "suspended") return
-    this.enter("open")
-    this.pool.resume(this.suspendedAt, this.env.now())
+    this.env.outbox.section(() => {
+      if (this.state !== "suspended") return
+      this.enter("open")
+      this.pool.resume(this.suspendedAt, this.env.now())
+    })
   }
 
   /** After so many milliseconds nobody is waited for any longer; the shortest of all that were asked for counts. */
   drain(within = Infinity): void {
-    this.resume()
-    if (this.admits) {
-      this.enter("draining")
-      this.drainedAt = this.env.io.now()
-      this.pool.drain()
-    }
-    this.deadline.arm(this.env.io.now() + within)
-    this.look()
+    this.env.outbox.section(() => {
+      this.resume()
+      if (this.admits) {
+        this.enter("draining")
+        this.drainedAt = this.env.io.now()
+        this.pool.drain()
+      }
+      this.deadline.arm(this.env.io.now() + within)
+      this.look()
+    })
   }
-
-  /** Ends when a pool that is drained or closed has nothing left; it may be closed while it is drained. */
-  readonly ended: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.flatMap(Deferred.await(this.emptied), (isEmpty) => isEmpty ? Effect.void : this.ended)
-  )
 
   /** R13. What is still in use has `closeTimeout` to come back. */
   close(): void {
-    this.enter("closing")
-    this.deadline.arm(this.env.io.now() + this.settings.closeTimeout)
-    this.end()
-    this.look()
+    this.env.outbox.section(() => {
+      this.enter("closing")
+      this.deadline.arm(this.env.io.now() + this.settings.closeTimeout)
+      this.end()
+      this.look()
+    })
   }
 
   /** What is still in use has had its time. */
