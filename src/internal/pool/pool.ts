@@ -421,7 +421,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   /** A connection was lost: what ended it may have ended others (R19). */
   lost(value: A): void {
-    if (this.invalidate(value) && this.resource.canCheck) this.connections.suspect()
+    this.outbox.section(() => {
+      if (this.invalidate(value) && this.resource.canCheck) this.connections.suspect()
+    })
   }
 
   private retire(slot: Slot<A>, reason: CloseReason): void {
