@@ -43,13 +43,16 @@ export class Connections<A> {
     if (this.byValue.get(slot.value) === slot) this.byValue.delete(slot.value)
   }
 
-  /** Marks a connection as broken, and gives it if it was not known to be. */
-  invalidate(value: A, isOpening: boolean): Slot<A> | undefined {
+  /** Whether it is open, and not known to be broken. */
+  seemsWell(value: A): boolean {
+    return this.byValue.get(value)?.invalid === false
+  }
+
+  /** Marks a connection as broken. */
+  invalidate(value: A): void {
     const slot = this.byValue.get(value)
-    if (slot === undefined && isOpening && isObject(value)) this.stillborn.add(value)
-    if (slot === undefined || slot.invalid) return undefined
-    slot.invalidate()
-    return slot
+    if (slot !== undefined) slot.invalidate()
+    else if (this.opening.size > 0 && isObject(value)) this.stillborn.add(value)
   }
 
   /**

@@ -51,17 +51,21 @@ export class Demand<A, E> {
   }
 
   /**
-   * Whether due waiters outnumber the connects that cover them (R6). Below `maxsize` a waiter is due at once (R3), not
-   * counting connects that nobody relies on any more, unless a check is under way that will have a connection ready
-   * sooner than a connect would: then only `maxwait` makes it due. Else each check of a lone caller's connection would
-   * open a second one.
+   * Below `maxsize` a waiter is due at once (R3), not counting connects that nobody relies on any more, unless a check is
+   * under way that will have a connection ready sooner than a connect would: then only `maxwait` makes it due. Else each
+   * check of a lone caller's connection would open a second one.
    */
-  wantsConnect(): boolean {
+  markDue(): void {
     const { settings, tally, waiters } = this
     while (
       waiters.neededByDue <= this.cover && tally.size - this.stuck < settings.maxsize &&
       waiters.needed - waiters.neededByDue > tally.in.checking
     ) waiters.makeNextDue()
+  }
+
+  /** Whether due waiters outnumber the connects that cover them (R6), or `warm` asks for a connection. */
+  get wantsConnect(): boolean {
+    const { tally, waiters } = this
     return waiters.neededByDue > this.cover || (this.isWarming && tally.size < this.warm)
   }
 
@@ -98,8 +102,8 @@ export class Demand<A, E> {
   }
 
   /** Whether a connect is to begin that only one nobody relies on could give its permit to. */
-  lacksPermit(): boolean {
-    return this.stuck > 0 && this.tally.in.closing === 0 && !this.hasPermit && this.mayDial && this.wantsConnect()
+  get lacksPermit(): boolean {
+    return this.stuck > 0 && this.tally.in.closing === 0 && !this.hasPermit && this.mayDial && this.wantsConnect
   }
 
   /** How many `warm` asks for. It can't be more than are kept, also after a shrink. */

@@ -261,8 +261,13 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     const { checking } = this.count
     const waiting = this.waiters.size - checking * this.settings.share
     this.waiters.makeDue(this.patience.due(waiting, checking, now))
-    while (this.demand.wantsConnect() && this.demand.mayConnect) this.connect()
-    if (!this.demand.lacksPermit()) return
+    this.demand.markDue()
+    while (this.demand.wantsConnect && this.demand.mayConnect) {
+      this.connect()
+      // Another waiter may be due now, beside the one that this connect covers.
+      this.demand.markDue()
+    }
+    if (!this.demand.lacksPermit) return
     this.giveUpConnect()
     this.share(now)
   }
@@ -317,7 +322,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     if (kind !== "transient") this.demand.stopWarming()
     const waiter = kind === "other" ? slot.causer : undefined
     if (waiter !== undefined) this.waiters.fail(waiter, failure)
-    const isToBeRenewed = slot.successorOf !== undefined && this.sweeper.failed(slot.successorOf)
+    const { successorOf: old } = slot
+    const isToBeRenewed = old !== undefined && this.sweeper.triesAgain(old)
+    if (old !== undefined) this.sweeper.failed(old)
     if (kind !== "other" || isToBeRenewed) this.outage.begin(failure, kind === "permanent")
     this.enter(slot, "closing")
     this.serve()
@@ -400,12 +407,12 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   // --- retire ----------------------------------------------------------------------------------------------------
 
-  /** Gives whether it was thought to be well. */
-  invalidate(value: A): boolean {
-    return this.outbox.section(() => {
-      const slot = this.connections.invalidate(value, this.count.opening > 0)
+  /** It is broken: it goes, now or when it is given back. */
+  invalidate(value: A): void {
+    this.outbox.section(() => {
+      this.connections.invalidate(value)
+      const slot = this.connections.of(value)
       if (slot?.state === "idle") this.retire(slot, "invalidated")
-      return slot !== undefined
     })
   }
 
@@ -422,7 +429,9 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   /** A connection was lost: what ended it may have ended others (R19). */
   lost(value: A): void {
     this.outbox.section(() => {
-      if (this.invalidate(value) && this.resource.canCheck) this.connections.suspect()
+      const isNews = this.connections.seemsWell(value)
+      this.invalidate(value)
+      if (isNews && this.resource.canCheck) this.connections.suspect()
     })
   }
 

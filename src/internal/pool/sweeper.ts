@@ -176,8 +176,8 @@ export class Sweeper<A> {
   }
 
   /** Whether this one, which has no successor, is to have one: the minimum would not be there without. */
-  private isNeeded(old: Slot<A>): boolean {
-    return old.state !== "busy" && this.lasting + this.renewing.size < this.settings.minsize
+  private isNeeded(old: Slot<A>, renewing = this.renewing.size): boolean {
+    return old.state !== "busy" && this.lasting + renewing < this.settings.minsize
   }
 
   /** A connection is open. Where it is a successor the old one has done its duty. */
@@ -189,17 +189,16 @@ export class Sweeper<A> {
     if (!isSeenTo && old.state === "idle") this.pool.retire(old, "renewed")
   }
 
-  /**
-   * A successor was not opened, unless it is known that it was. Gives whether it is to be tried again: by now that may have
-   * been given up.
-   */
-  failed(old: Slot<A>): boolean {
+  /** Whether a successor, if it is not opened now, is to be tried again: by now that may have been given up. */
+  triesAgain(old: Slot<A>): boolean {
+    return this.renewing.has(old) && (this.evictor.needs(old) || this.isNeeded(old, this.renewing.size - 1))
+  }
+
+  /** A successor was not opened, unless it is known that it was. */
+  failed(old: Slot<A>): void {
     if (old.state === "idle") this.alarm.arm(old.expiresAt)
-    if (!this.renewing.delete(old)) return false
-    if (this.evictor.needs(old)) return true
-    if (!this.isNeeded(old)) return false
-    this.due.add(old)
-    return true
+    if (this.triesAgain(old) && !this.evictor.needs(old)) this.due.add(old)
+    this.renewing.delete(old)
   }
 
   /** A connection is not in service any more, or never was. */
