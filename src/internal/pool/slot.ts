@@ -142,7 +142,7 @@ export class Slot<A> extends Notes<A> {
     return this.#cause
   }
 
-  causedBy(waiter: Waiter<A, any>): void {
+  causedBy(waiter: Waiter<any, any>): void {
     this.#cause = waiter
   }
 
