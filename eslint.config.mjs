@@ -141,5 +141,22 @@ export default defineConfig(
       ]
     }
   },
+  {
+    files: ["src/**/*.ts"],
+    ignores: [
+      "src/internal/postgres/driver/pg.ts",
+      "src/internal/postgres/config/pgDefaults.ts",
+      "src/internal/postgres/lease/cursor.ts"
+    ],
+    rules: {
+      "@typescript-eslint/no-restricted-imports": ["error", {
+        patterns: [{
+          group: ["pg", "pg/*", "pg-cursor", "pg-protocol", "pg-protocol/*", "pg-types", "pg-pool"],
+          allowTypeImports: true,
+          message: "Only driver/pg.ts knows the private parts of pg: declare what you need there."
+        }]
+      }]
+    }
+  },
   ...roomRules
 )

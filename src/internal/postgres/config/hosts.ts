@@ -1,11 +1,11 @@
 /** @internal */
 import { isIP } from "node:net"
-import * as Pg from "pg"
 import type { PgPoolOptions } from "../../../PgPool.js"
 import { BadOption, oneOf, wholeNumber } from "../../decode.js"
 import type { SessionAttrs } from "./attrs.js"
 import { decodeSessionAttrs } from "./attrs.js"
 import { HostFaults } from "./hostFaults.js"
+import { defaults } from "./pgDefaults.js"
 
 /** A server as it was named: by a name, an address, or the folder of its Unix socket. @internal */
 export interface Host {
@@ -45,8 +45,8 @@ export const decodeHosts = (options: PgPoolOptions, named: Named): Hosts => ({
   faults: new HostFaults()
 })
 
-const zip = ({ host, port = process.env["PGPORT"] || Pg.defaults.port || defaultPort }: Named): ReadonlyArray<Host> => {
-  const names = (host || process.env["PGHOST"] || Pg.defaults.host || "localhost").split(",")
+const zip = ({ host, port = process.env["PGPORT"] || defaults.port || defaultPort }: Named): ReadonlyArray<Host> => {
+  const names = (host || process.env["PGHOST"] || defaults.host || "localhost").split(",")
   // It would be looked up, and shown.
   if (names.some(hasCredentials)) throw new BadOption("host", "<not shown>", "a host without a user or a password")
   const ports = `${port}`.split(",")

@@ -2,10 +2,10 @@
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import { isDeepStrictEqual } from "node:util"
-import * as Pg from "pg"
 import type { PgPoolOptions } from "../../../PgPool.js"
 import type { Host } from "./hosts.js"
 import { labelOf } from "./hosts.js"
+import { defaults } from "./pgDefaults.js"
 import type { FromUrl } from "./url.js"
 
 /** Where the options come from, for remarks about them. @internal */
@@ -48,9 +48,9 @@ export const unsaidPlace = (
   const isSaid = (["url", "host", "hosts", "port", "path", "stream", "database"] as const)
     .some((option) => Boolean(options[option]))
   const isSet = ["PGHOST", "PGPORT", "PGDATABASE"].some((key) => Boolean(process.env[key]))
-  if (isSaid || isSet || Pg.defaults.host !== "localhost") return undefined
-  const user = username || process.env["PGUSER"] || Pg.defaults.user || "none"
-  const name = database || Pg.defaults.database || user
+  if (isSaid || isSet || defaults.host !== "localhost") return undefined
+  const user = username || process.env["PGUSER"] || defaults.user || "none"
+  const name = database || defaults.database || user
   return `${unsaid}: the pool looks for the server at ${labelOf(host.name, host.port)}, database ${name}, user ${user}`
 }
 

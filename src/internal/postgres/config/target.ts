@@ -4,7 +4,7 @@ import type * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Path from "node:path"
 import type { Duplex } from "node:stream"
-import * as Pg from "pg"
+import type * as Pg from "pg"
 import type { PgPoolOptions } from "../../../PgPool.js"
 import { attempt, BadOption, duration, ofType, oneOf, wholeNumber } from "../../decode.js"
 import type { DecodedPool } from "../../pool/options.js"
@@ -13,13 +13,14 @@ import type { Reach } from "../../pool/reach.js"
 import type { Time } from "../../time/time.js"
 import type { Hosts } from "./hosts.js"
 import { decodeHosts } from "./hosts.js"
-import type { Requirement } from "./loginGuard.js"
-import { decodeLogin } from "./loginGuard.js"
 import { renamed, unknownOptions } from "./optionNames.js"
 import type { Password } from "./password.js"
 import { decodePassword } from "./password.js"
+import { defaults } from "./pgDefaults.js"
 import type { Origin } from "./remarks.js"
 import { besideUrl, fromProgram, unsaidPlace } from "./remarks.js"
+import type { Requirement } from "./requireAuth.js"
+import { decodeLogin } from "./requireAuth.js"
 import { decodeTls, withoutSecrets } from "./tls.js"
 import type { TurnLimits } from "./turnLimits.js"
 import type { FromUrl, Timeout } from "./url.js"
@@ -121,7 +122,7 @@ const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
   const password = options.password ?? (url.password === undefined ? undefined : Redacted.make(url.password))
   const applicationName = options.applicationName ?? url.applicationName ?? url.fallbackApplicationName ??
     "effect-pgpool"
-  const settings = url.options || process.env["PGOPTIONS"] || Pg.defaults.options
+  const settings = url.options || process.env["PGOPTIONS"] || defaults.options
   const replication = url.replication || process.env["PGREPLICATION"]
   sendable({ username, database, applicationName, options: settings, replication })
   const pool = decodePool(
@@ -243,7 +244,7 @@ const switchOf = (option: "prepare" | "multiplex", value: unknown, off: number, 
 const timeoutOf = (timeout: Timeout, url: FromUrl): number | undefined => {
   const given = url.timeouts?.[timeout]
   if (given !== undefined || timeout === "connect_timeout") return given
-  const orElse = Pg.defaults[timeout]
+  const orElse = defaults[timeout]
   return orElse ? numberOf(timeout, `${orElse}`) : undefined
 }
 
@@ -273,7 +274,7 @@ const startUpOf = (options: PgPoolOptions, url: FromUrl): Record<string, string 
 
 const warningsOf = ({ unused = [] }: FromUrl): ReadonlyArray<string> => [
   ...(unused.length === 0 ? [] : [`Parameters of the URL that have no effect here: ${unused.join(", ")}`]),
-  ...(Pg.defaults.binary === true ? ["pg.defaults.binary has no effect here: values come as text"] : [])
+  ...(defaults.binary === true ? ["pg.defaults.binary has no effect here: values come as text"] : [])
 ]
 
 /** The server accepts whole milliseconds of 31 bits. */

@@ -1,11 +1,10 @@
 /** @internal */
 import * as Predicate from "effect/Predicate"
-import type { ConnectionOptions, TLSSocket } from "node:tls"
+import type { ConnectionOptions } from "node:tls"
 import { createSecureContext } from "node:tls"
-import * as Pg from "pg"
 import type { PgPoolOptions } from "../../../PgPool.js"
 import { BadOption, oneOf } from "../../decode.js"
-import { noAlpn } from "../errors/tlsAdvice.js"
+import { defaults } from "./pgDefaults.js"
 import type { FromUrl } from "./url.js"
 
 /** The TLS settings of `pg`, under its names. They are complete, so that `pg` reads no other source. @internal */
@@ -110,9 +109,6 @@ const sslOfEnvironment = (): unknown => {
   return mode !== "disable"
 }
 
-/** The values that a program can set for all clients of `pg`. */
-const defaults = Pg.defaults as typeof Pg.defaults & { readonly sslnegotiation?: unknown }
-
 /**
  * Keys are read once, and can't be seen afterwards. `pg` would make them non-enumerable in the caller's own object, so
  * that copies of that object have none.
@@ -136,28 +132,4 @@ export const withoutSecrets = (ssl: unknown): unknown => {
     if (value !== undefined) Object.defineProperty(shown, name, { value, enumerable: false })
   }
   return shown
-}
-
-// --- The handshake ---
-
-/** The parts of `pg`'s connection that are not in its types. */
-interface Connection {
-  readonly stream: Pick<TLSSocket, "once" | "alpnProtocol">
-  readonly sslNegotiation: string
-  readonly emit: (event: "error", error: Error) => unknown
-}
-
-/**
- * Runs `send` once the server is trusted. `pg` begins to send as soon as the handshake begins, and asks nobody whether
- * the server has agreed on the protocol. It must where TLS was not asked for, else it may be a server of another
- * protocol that is made to read ours (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL).
- *
- * @internal
- */
-export const whenSecure = (connection: Connection, send: () => void): void => {
-  const { stream } = connection
-  stream.once("secureConnect", () => {
-    if (connection.sslNegotiation !== "direct" || stream.alpnProtocol === "postgresql") send()
-    else connection.emit("error", new Error(noAlpn))
-  })
 }

@@ -5,8 +5,8 @@ import { BadOption } from "../../decode.js"
 import { isError } from "../../words.js"
 import type { Named } from "./hosts.js"
 import { checkNamed, severalHosts } from "./hosts.js"
-import { decodeRequirement } from "./loginGuard.js"
 import { isItSet, shown } from "./password.js"
+import { decodeRequirement } from "./requireAuth.js"
 import { checkTlsName, sslOfUrl, tlsParameters } from "./tls.js"
 
 /** The settings in a URL, under the names of the pool. @internal */

@@ -10,8 +10,7 @@ import { awaiting } from "../../effects.js"
 import { ioClock } from "../../time/ioClock.js"
 import type { Target } from "../config/target.js"
 import { onUnixSocket } from "../config/tls.js"
-import { makeClient } from "../driver/driver.js"
-import type { Client } from "../driver/pgClient.js"
+import { makeClient } from "../driver/makeClient.js"
 import { connectError, loginError } from "../errors/errors.js"
 import { Session } from "../session/session.js"
 import type { Place } from "./dial.js"
@@ -27,7 +26,7 @@ export const open = (
     const config = { ...target.client(), ...placeIn(place), password: password && Redacted.value(password) }
     const client = yield* Effect.try({ try: () => makeClient(config, target.login), catch: connectError })
     const session = yield* Effect.acquireRelease(
-      Effect.sync(() => new Session(client as unknown as Client, target, onLost)),
+      Effect.sync(() => new Session(client, target, onLost)),
       (session) => session.close
     )
     const began = ioClock.unsafeCurrentTimeMillis()

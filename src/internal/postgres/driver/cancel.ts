@@ -1,10 +1,11 @@
 /** @internal */
 import * as Effect from "effect/Effect"
 import { isIP } from "node:net"
-import type { ConnectionOptions, TLSSocket } from "node:tls"
-import * as Pg from "pg"
+import type { ConnectionOptions } from "node:tls"
 import type { Target } from "../config/target.js"
-import { whenSecure } from "../config/tls.js"
+import { whenSecure } from "./handshake.js"
+import type { Wire } from "./pg.js"
+import { newWire } from "./pg.js"
 
 /** What is needed of the session whose statement is cancelled. @internal */
 export interface Cancellable {
@@ -19,20 +20,9 @@ export interface Cancellable {
   readonly sslNegotiation?: string | undefined
 }
 
-/** The parts of `pg`'s connection that are not in its types. */
-interface Connection extends Omit<Pg.Connection, "stream"> {
-  readonly stream: TLSSocket
-  readonly sslNegotiation: string
-  readonly connect: (port: number | string, host?: string) => void
-  readonly requestSsl: () => void
-  readonly cancel: (processId: number | null, secretKey: number | null) => void
-  /** How `pg` begins to read a socket, or the TLS over it. */
-  attachListeners: (stream: { readonly resume: () => unknown }) => void
-}
-
 /** Where a cancel of a session goes, also when the session is gone. The key is to be in no output (R20). @internal */
-export const cancellable = (session: Cancellable & { readonly connection: Pg.Connection }): Cancellable => {
-  const { remoteAddress, remotePort } = (session.connection as unknown as Connection).stream
+export const cancellable = (session: Cancellable & { readonly connection: Wire }): Cancellable => {
+  const { remoteAddress, remotePort } = session.connection.stream
   const { host, port, processID, secretKey, ssl, sslNegotiation } = session
   const shown = { remoteAddress, remotePort, processID, host, port, ssl, sslNegotiation }
   return Object.defineProperty(shown, "secretKey", { value: secretKey }) as Cancellable
@@ -54,10 +44,10 @@ export const cancelRequest = (
   onReached: () => void
 ): Effect.Effect<boolean> =>
   Effect.async<boolean>((resume) => {
-    const config = { ssl: tlsOf(session), sslNegotiation: session.sslNegotiation, stream: target.stream?.() }
-    const socket = new Pg.Connection(config as never) as unknown as Connection
+    const { sslNegotiation } = session
+    const socket = newWire({ ssl: tlsOf(session), sslNegotiation, stream: target.stream?.() })
     // Nothing of what comes is for us: but only who reads on sees that the server has closed it.
-    socket.attachListeners = (stream) => stream.resume()
+    socket.attachListeners = (stream) => stream.resume?.()
     let isSent = false
     const send = () => {
       isSent = true
@@ -66,7 +56,7 @@ export const cancelRequest = (
     socket.once("connect", () => {
       onReached()
       if (session.ssl === false) send()
-      else if (session.sslNegotiation !== "direct") socket.requestSsl()
+      else if (sslNegotiation !== "direct") socket.requestSsl()
     })
     socket.once("sslconnect", () => whenSecure(socket, send))
     socket.on("error", () => void socket.stream.destroy())

@@ -1,30 +1,15 @@
 /** @internal */
-import type { Client } from "./pgClient.js"
+import type { Callback, Client, Queued, Result } from "./pg.js"
 import { thrown } from "./rows.js"
-
-type Callback = (error: unknown, result?: unknown) => void
 
 /** A query of ours, as `pg` calls it. @internal */
 export interface OwnQuery {
   readonly text: string
   callback?: Callback | undefined
   /** `pg` gives it the client's type parsers. */
-  readonly _result?: { _types: unknown }
+  readonly _result?: Pick<Result, "_types">
   /** Takes a text with a comment in it: unless it is sent already, or the server knows it by a name. */
   readonly adoptText: (text: string) => void
-}
-
-/** What is in `pg`'s queue: a query of ours, or one that `pg` has made. */
-interface Queued {
-  readonly text?: unknown
-  callback?: Callback | undefined
-}
-
-/** `pg`'s client, with its own parts that sending a query goes through. */
-interface Queue {
-  readonly _types: unknown
-  readonly _queryQueue: Array<Queued>
-  _pulseQueryQueue: () => void
 }
 
 /** Something else was sent, and answered: the statement may have run, and its result has another shape. @internal */
@@ -44,7 +29,6 @@ export class Supplanted extends Error {
  * @internal
  */
 export class HandOver {
-  private readonly queue: Queue
   /** What is being handed over, and what was the last of the queue before that. */
   private query: string | OwnQuery | undefined = undefined
   private before: Queued | undefined = undefined
@@ -53,17 +37,16 @@ export class HandOver {
   private isAnyMissing = false
 
   constructor(private readonly client: Client) {
-    this.queue = client as unknown as Queue
-    const pulse = this.queue._pulseQueryQueue
-    this.queue._pulseQueryQueue = () => {
+    const pulse = client._pulseQueryQueue
+    client._pulseQueryQueue = () => {
       if (this.isHeld) return
-      if (this.isAnyMissing) { for (const query of this.queue._queryQueue) this.missing.delete(query) }
+      if (this.isAnyMissing) { for (const query of client._queryQueue) this.missing.delete(query) }
       pulse.call(client)
     }
   }
 
   send(query: string | OwnQuery, callback: Callback): void {
-    const queries = this.queue._queryQueue
+    const queries = this.client._queryQueue
     this.before = queries.at(-1)
     this.query = query
     try {
@@ -76,7 +59,7 @@ export class HandOver {
       this.query = undefined
       this.before = undefined
     }
-    this.queue._pulseQueryQueue()
+    this.client._pulseQueryQueue()
   }
 
   /** Whether the answer to a query is that to something else. */
@@ -90,12 +73,12 @@ export class HandOver {
 
   /** Where in the queue what has been put there since begins. */
   private get start(): number {
-    return this.before === undefined ? 0 : this.queue._queryQueue.indexOf(this.before) + 1
+    return this.before === undefined ? 0 : this.client._queryQueue.indexOf(this.before) + 1
   }
 
   /** Where in the queue a query is, or what was made of it. Others may have been put in front of it, and behind it. */
   private place(query: string | OwnQuery): number {
-    const queries = this.queue._queryQueue
+    const queries = this.client._queryQueue
     const itself = queries.indexOf(query as Queued)
     if (itself >= 0) return itself
     const text = typeof query === "string" ? query : query.text
@@ -105,7 +88,7 @@ export class HandOver {
   }
 
   private claim(query: OwnQuery): void {
-    const queries = this.queue._queryQueue
+    const queries = this.client._queryQueue
     const place = this.place(query)
     if (place < 0) {
       this.isAnyMissing = true
@@ -115,7 +98,7 @@ export class HandOver {
     const copy = queries[place]
     if (copy === query) return
     if (typeof copy.text === "string") query.adoptText(copy.text)
-    if (query._result !== undefined) query._result._types ??= this.queue._types
+    if (query._result !== undefined) query._result._types ??= this.client._types
     query.callback = copy.callback
     queries[place] = query
   }

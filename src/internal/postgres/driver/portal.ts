@@ -1,34 +1,8 @@
 /** @internal */
-import Pg from "pg"
 import { LeaseEnded } from "../../../PgError.js"
+import type { DataRow, RowDescription, Wire } from "./pg.js"
+import { newResult } from "./pg.js"
 import { thrown } from "./rows.js"
-
-/** The parts of `pg`'s wire connection that we need, as they are called without its types' surplus. @internal */
-export interface Wire {
-  readonly stream: { readonly cork: () => void; readonly uncork: () => void }
-  readonly parse: (statement: { readonly name?: string; readonly text: string }) => void
-  readonly bind: (
-    portal: { readonly portal?: string; readonly statement?: string; readonly values: ReadonlyArray<unknown> }
-  ) => void
-  readonly describe: (what: { readonly type: "P"; readonly name: string }) => void
-  readonly execute: (portal: { readonly portal?: string; readonly rows?: number }) => void
-  /** A portal, or a prepared statement. */
-  readonly close: (what: { readonly type: "P" | "S"; readonly name: string }) => void
-  readonly sync: () => void
-  readonly sendCopyFail: (why: string) => void
-}
-
-interface RowParser {
-  _types: unknown
-  readonly addFields: (fields: unknown) => void
-  readonly parseRow: (fields: unknown) => unknown
-}
-
-/** As `pg` sends them; may throw on what can't be serialised. @internal */
-export const prepareValues = (values: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
-  const { utils } = Pg as unknown as { readonly utils: { readonly prepareValue: (value: unknown) => unknown } }
-  return values.map((value) => utils.prepareValue(value))
-}
 
 /**
  * Sends what is written on the spot, and until the fiber at work waits for something, in one piece. That is one system
@@ -64,7 +38,7 @@ export class Portal {
   hasFailed = false
   callback: ((error: unknown, rows?: unknown) => void) | undefined = undefined
   /** Under this name `pg` gives it the client's type parsers. */
-  readonly _result = new (Pg.Result as unknown as new() => RowParser)()
+  readonly _result = newResult()
   private readonly portal = `effect_pgpool_${++portals}`
   private isSent = false
   private rows: Array<unknown> = []
@@ -96,11 +70,11 @@ export class Portal {
     return null
   }
 
-  handleRowDescription(message: { readonly fields: unknown }): void {
+  handleRowDescription(message: RowDescription): void {
     this._result.addFields(message.fields)
   }
 
-  handleDataRow(message: { readonly fields: unknown }): void {
+  handleDataRow(message: DataRow): void {
     try {
       this.rows.push(this._result.parseRow(message.fields))
     } catch (error) {

@@ -1,9 +1,8 @@
 /** @internal */
 import { randomBytes } from "node:crypto"
 import { isServerError } from "../errors/codes.js"
-import type { Client } from "./pgClient.js"
-import type { Wire } from "./portal.js"
-import { prepareValues } from "./portal.js"
+import type { Client, Wire } from "./pg.js"
+import { prepareValues } from "./pg.js"
 import type { Query } from "./query.js"
 import { StatementQuery } from "./query.js"
 
@@ -102,7 +101,7 @@ export class NamedQuery extends StatementQuery {
   override adoptText(): void {}
 
   /** Called by `submit`, which sends all of it in one piece. */
-  prepare(wire: Wire): void {
+  override prepare(wire: Wire): void {
     try {
       const values = prepareValues(this.statement.values)
       this.prepared = this.statements.prepare(wire, this.statement.text)

@@ -2,12 +2,9 @@
 import { isServerError } from "../errors/codes.js"
 import { Conversation } from "./conversation.js"
 import { Frames } from "./frames.js"
+import type { Wire } from "./pg.js"
 
 type Listener = (chunk: Buffer) => void
-
-interface Stream {
-  readonly on: (event: string, listener: Listener) => unknown
-}
 
 /** What a client sends by `pg`'s connection, and what that is to the server. */
 const requests = {
@@ -21,16 +18,12 @@ const requests = {
   password: "credentials",
   sendSASLInitialResponseMessage: "credentials",
   sendSCRAMClientFinalMessage: "credentials"
-} as const
+} as const satisfies Partial<Record<keyof Wire, keyof Conversation>>
 
-type Requests = { -readonly [request in keyof typeof requests]: (what?: unknown, more?: unknown) => unknown }
+type Request = keyof typeof requests
 
-interface Connection extends Requests {
-  readonly on: (event: string, listener: (message: unknown) => void) => unknown
-  readonly emit: (event: string, error: unknown) => unknown
-  /** How `pg` begins to read a socket, or the TLS over it. */
-  attachListeners: (stream: Stream) => void
-}
+/** Any of them, with what it is called with. */
+type Send = (what: never, more: never) => void
 
 /**
  * Stands between a socket and `pg`, and tells of what is not the protocol. Of a message of an unknown kind `pg` makes a
@@ -40,13 +33,15 @@ interface Connection extends Requests {
  *
  * @internal
  */
-export const watchProtocol = (connection: Connection, onViolation: (error: unknown) => void): void => {
+export const watchProtocol = (connection: Wire, onViolation: (error: unknown) => void): void => {
   const conversation = new Conversation()
-  for (const [name, meaning] of Object.entries(requests) as Array<[keyof Requests, typeof requests[keyof Requests]]>) {
-    const send = connection[name].bind(connection)
-    connection[name] = (what, more) => {
-      conversation[meaning](what as never)
-      return send(what, more)
+  const sends: Record<Request, Send> = connection
+  for (const name of Object.keys(requests) as Array<Request>) {
+    const send = sends[name].bind(connection)
+    const meaning = requests[name]
+    sends[name] = (what, more) => {
+      conversation[meaning](what)
+      send(what, more)
     }
   }
   let isOver = false

@@ -1,14 +1,6 @@
 /** @internal */
-import type { FieldDef, QueryResult } from "pg"
-
-/** A result of `pg`, with the parts that are not in its types. @internal */
-export interface Result extends QueryResult {
-  readonly _types: { readonly getTypeParser: (oid: number, format: string) => (value: string) => unknown }
-  _parsers: ReadonlyArray<(value: string) => unknown> | undefined
-  /** What each row begins as. */
-  _prebuiltEmptyResultObject: Row
-  readonly parseRow: (values: ReadonlyArray<unknown>) => unknown
-}
+import type { FieldDef } from "pg"
+import type { Result } from "./pg.js"
 
 /**
  * Tells a result its columns, as `pg` itself does, but with an empty row that was made before for the same ones: of a

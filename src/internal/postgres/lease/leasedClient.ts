@@ -1,16 +1,12 @@
 /** @internal */
 import { EventEmitter } from "node:events"
-import Pg from "pg"
+import type * as Pg from "pg"
 import { LeaseEnded } from "../../../PgError.js"
-import type { Client } from "../driver/pgClient.js"
+import type { Client, TypeParsers } from "../driver/pg.js"
+import { overTypes } from "../driver/pg.js"
 
 type Listener = (...args: Array<any>) => void
 type Method = (...args: Array<any>) => unknown
-
-/** `pg`'s client, with the type parsers that were set on it. */
-interface Typed {
-  _types: Pg.CustomTypesConfig
-}
 
 /**
  * `pg`'s client for as long as a lease lasts. It behaves as the client itself, but every use after the end throws: also
@@ -25,9 +21,9 @@ export class LeasedClient {
   private readonly listeners: Array<readonly [emitter: EventEmitter, event: string | symbol, listener: Listener]> = []
   private readonly guards = new Map<object, object>()
   /** The client's type parsers from before the borrower has set some. */
-  private types: Pg.CustomTypesConfig | undefined = undefined
+  private types: TypeParsers | undefined = undefined
 
-  constructor(private readonly live: Client & Partial<Typed>) {
+  constructor(private readonly live: Client) {
     this.client = this.guarded(live) as Pg.Client
   }
 
@@ -78,9 +74,9 @@ export class LeasedClient {
   }
 
   private ownTypes(): void {
-    if (this.types !== undefined || this.live._types === undefined) return
+    if (this.types !== undefined) return
     this.types = this.live._types
-    this.live._types = new Pg.TypeOverrides(this.types)
+    this.live._types = overTypes(this.types)
   }
 }
 

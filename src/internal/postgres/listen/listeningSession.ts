@@ -9,7 +9,6 @@ import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Pg from "pg"
 import { NotSent } from "../../../PgError.js"
 import type { Incidents } from "../../pool/incidents.js"
 import type { Settings } from "../../pool/settings.js"
@@ -18,6 +17,7 @@ import { ioClock } from "../../time/ioClock.js"
 import { wordsOf } from "../../words.js"
 import type { Target } from "../config/target.js"
 import { connectInTime } from "../connect/connect.js"
+import { escapeIdentifier } from "../driver/pg.js"
 import { ConnectFailed, sqlFailure } from "../errors/codes.js"
 import { connectError, failure } from "../errors/errors.js"
 import { isPermanent } from "../errors/permanent.js"
@@ -122,12 +122,12 @@ export class ListeningSession {
     return Effect.gen(function*() {
       for (const name of listening) {
         if (self.channels.get(name) !== undefined) continue
-        yield* self.answer(session, session.query(`UNLISTEN ${Pg.escapeIdentifier(name)}`, "leave"))
+        yield* self.answer(session, session.query(`UNLISTEN ${escapeIdentifier(name)}`, "leave"))
         listening.delete(name)
       }
       for (const [name, channel] of self.channels.all) {
         if (!listening.has(name)) {
-          const listen = session.query(`LISTEN ${Pg.escapeIdentifier(name)}`, "leave")
+          const listen = session.query(`LISTEN ${escapeIdentifier(name)}`, "leave")
           const answer = yield* Effect.either(self.answer(session, listen))
           if (Either.isLeft(answer)) {
             // If it has listened before, the server only refuses for now, as a standby that is about to be promoted does.

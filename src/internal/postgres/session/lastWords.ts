@@ -1,13 +1,13 @@
 /** @internal */
-import type * as Pg from "pg"
 import { after } from "../../time/time.js"
 import type { Target } from "../config/target.js"
+import type { Wire } from "../driver/pg.js"
 import { isFatal, isServerError } from "../errors/codes.js"
 import type { Flight } from "./flight.js"
 
 /** What is needed of a session. */
 interface Session {
-  readonly client: { readonly connection: Pg.Connection }
+  readonly client: { readonly connection: Wire }
   readonly target: Target
   readonly flight: Flight
   destroy(): void

@@ -1,9 +1,9 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import type * as Pg from "pg"
 import { WrongRole } from "../../../PgError.js"
 import type { Role } from "../config/attrs.js"
+import type { Wire } from "../driver/pg.js"
 import { connectError } from "../errors/errors.js"
 import { ask } from "./ask.js"
 import type { Session } from "./session.js"
@@ -21,7 +21,7 @@ export interface Reported {
 }
 
 /** Keeps what the server reports. `onPromotion` is told when a standby has become a primary. @internal */
-export const watchRole = (connection: Pg.Connection, onPromotion: () => void): Reported => {
+export const watchRole = (connection: Wire, onPromotion: () => void): Reported => {
   const reported: Reported = {}
   connection.on("parameterStatus", (message: { parameterName: string; parameterValue: string }) => {
     const { parameterName: name, parameterValue: value } = message

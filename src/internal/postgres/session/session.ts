@@ -12,7 +12,7 @@ import type { Cancellable } from "../driver/cancel.js"
 import { cancellable } from "../driver/cancel.js"
 import type { OwnQuery } from "../driver/handOver.js"
 import { HandOver } from "../driver/handOver.js"
-import type { Client } from "../driver/pgClient.js"
+import type { Client } from "../driver/pg.js"
 import { inOnePiece } from "../driver/portal.js"
 import { NamedQuery, PreparedStatements } from "../driver/prepared.js"
 import { watchProtocol } from "../driver/protocol.js"
@@ -67,7 +67,7 @@ export class Session {
     this.reported = watchRole(client.connection, () => {
       if (isForReading(target.hosts.attrs)) this.onLost(this)
     })
-    watchProtocol(client.connection as never, (error) => this.ending.violated(error))
+    watchProtocol(client.connection, (error) => this.ending.violated(error))
     endAfterLastWords(this)
   }
 
