@@ -143,11 +143,7 @@ export default defineConfig(
   },
   {
     files: ["src/**/*.ts"],
-    ignores: [
-      "src/internal/postgres/driver/pg.ts",
-      "src/internal/postgres/config/pgDefaults.ts",
-      "src/internal/postgres/lease/cursor.ts"
-    ],
+    ignores: ["src/internal/postgres/driver/pg.ts", "src/internal/postgres/config/pgDefaults.ts"],
     rules: {
       "@typescript-eslint/no-restricted-imports": ["error", {
         patterns: [{

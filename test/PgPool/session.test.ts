@@ -293,9 +293,9 @@ describe("R17 alive before use", () => {
       const { pool, sql } = yield* makePool({ url: proxy.url, maxsize: 1, maxoverflow: 1 })
       for (const end of [proxy.cut, proxy.reset]) {
         yield* sql`SELECT 1`
-        // With the last row the cursor closes its portal; the answer to that never comes.
+        // After the last row the stream sends its Sync; the answer to that never comes.
         proxy.onRequest = (chunk) => {
-          if (!chunk.includes("PC_")) return
+          if (!chunk.includes("S\0\0\0\x04")) return
           proxy.onRequest = () => {}
           end()
         }

@@ -4,7 +4,6 @@ import * as Pg from "pg"
 import { Portal } from "../../../src/internal/postgres/driver/portal.js"
 import { watchProtocol } from "../../../src/internal/postgres/driver/protocol.js"
 import { StatementQuery } from "../../../src/internal/postgres/driver/query.js"
-import { SafeCursor } from "../../../src/internal/postgres/lease/cursor.js"
 import type { Chance } from "../storm/chance.js"
 import * as Wire from "../wire.js"
 import { cut, mutate } from "./mutations.js"
@@ -87,17 +86,17 @@ export const asks: ReadonlyArray<Ask> = [
   },
   { query: () => new (Pg.Query as any)("COMMIT", [], callback), answer: [Wire.complete("COMMIT"), Wire.ready()] },
   {
-    query: () => Object.assign(new Portal("SELECT", [], 2), { callback }),
+    query: () => Object.assign(new Portal("SELECT", [], 2, "Sync"), { callback }),
     answer: [...bound, ...rows, Wire.message("s"), Wire.ready("T")]
   },
   {
     query: () => {
-      const cursor = new SafeCursor("SELECT", [])
-      cursor.read(2, callback)
-      return cursor
+      const portal = new Portal("SELECT", [], 2, "Flush")
+      portal.read(callback)
+      return Object.assign(portal, { callback })
     },
     // What comes next is asked for when this is there.
-    answer: [...bound, rows[0]]
+    answer: [...bound, ...rows, Wire.message("s")]
   },
   {
     query: () => Object.assign(new StatementQuery({ text: "COPY", values: [] }), { callback }),

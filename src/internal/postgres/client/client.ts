@@ -103,7 +103,7 @@ class Router extends Statements {
 
   /** A session that has ended before it read the first request for rows is as good as none. */
   private stream(
-    rows: Omit<Parameters<typeof SessionStream.cursor>[0], "session">,
+    rows: Omit<SessionStream.Rows, "session">,
     retries = mostRetries
   ): Stream.Stream<any, SqlError> {
     return Stream.suspend(() => {
@@ -111,7 +111,7 @@ class Router extends Statements {
       return Stream.unwrapScoped(
         Effect.map(
           Effect.mapError(pool.get(this.pool), asSqlError),
-          (session) => SessionStream.cursor({ ...rows, session })
+          (session) => SessionStream.exclusive({ ...rows, session })
         )
       ).pipe(
         Stream.mapChunks((chunk) => (hasBegun = true, chunk)),

@@ -1,46 +1,46 @@
 /** @internal */
 import { LeaseEnded } from "../../../PgError.js"
-import type { DataRow, RowDescription, Wire } from "./pg.js"
+import type { OwnQuery } from "./handOver.js"
+import { Supplanted } from "./handOver.js"
+import { inOnePiece } from "./onePiece.js"
+import type { Callback, DataRow, Handlers, RowDescription, Wire } from "./pg.js"
 import { newResult } from "./pg.js"
 import { thrown } from "./rows.js"
 
-/**
- * Sends what is written on the spot, and until the fiber at work waits for something, in one piece. That is one system
- * call, and of a session that was killed the server's last words can still be read: a second write would fail, and
- * destroy the socket with what it has received.
- *
- * @internal
- */
-export const inOnePiece = ({ stream }: Pick<Wire, "stream">, write: () => void): void => {
-  stream.cork()
-  process.nextTick(() => stream.uncork())
-  write()
-}
+type OnPage = (error: unknown, rows?: ReadonlyArray<unknown>) => void
 
 let portals = 0
 
 /**
- * A named portal that is read page by page. Each page is a request of its own, ended by a Sync, so that other
- * statements of the transaction can run between two pages; `pg-cursor` keeps the session busy until the last row.
- * It is a query of `pg`: each `client.query(portal)` answers with one page of rows.
+ * A named portal that is read page by page. It is a query of `pg`. The message that ends the request for a page decides
+ * what can be sent between two pages:
+ *
+ * - `Sync`: the server is ready after each page, so other statements of the transaction can run before the next one.
+ *   Each page is a `client.query(portal)`, which answers with the rows.
+ * - `Flush`: the session belongs to the portal until its end. Outside a transaction there is no other way, as a Sync
+ *   ends the portal. There is one `client.query(portal)`, which answers at the end; `read` gives the pages.
  *
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
  *
  * @internal
  */
-export class Portal {
-  /** Whether the server has it. */
+export class Portal implements OwnQuery, Handlers {
+  /** The server has it, and keeps it until it is closed. */
   isOpen = false
-  /** The server has told the end of its rows. */
+  /** The server has told the end of the rows. */
   isComplete = false
-  /** Nobody is to read from it any more. */
+  /** The stream has ended: nothing reads from it any more. */
   isLeft = false
-  hasFailed = false
-  callback: ((error: unknown, rows?: unknown) => void) | undefined = undefined
+  private hasFailed = false
+  callback: Callback | undefined = undefined
   /** Under this name `pg` gives it the client's type parsers. */
   readonly _result = newResult()
   private readonly portal = `effect_pgpool_${++portals}`
-  private isSent = false
+  /** The connection that it was sent on. */
+  private wire: Wire | undefined = undefined
+  /** The request in flight has its Sync: a second one would end the request of the next borrower. */
+  private isSynced = false
+  private onPage: OnPage | undefined = undefined
   private rows: Array<unknown> = []
   private badRow: unknown = undefined
   private adopted: string | undefined = undefined
@@ -48,26 +48,77 @@ export class Portal {
   constructor(
     readonly text: string,
     private readonly values: ReadonlyArray<unknown>,
-    private readonly pageSize: number
+    private readonly pageSize: number,
+    private readonly pageEnd: "Sync" | "Flush"
   ) {}
 
-  /** The next page's is made of `text` again: it would grow with each. */
+  /** `text` itself stays: the text of the next page is made of it again, and would grow with each. */
   adoptText(text: string): void {
     this.adopted = text
   }
 
+  get hasBegun(): boolean {
+    return this.wire !== undefined
+  }
+
+  /** No page can follow. */
+  get isOver(): boolean {
+    return this.isComplete || this.hasFailed || (this.pageEnd === "Flush" && this.isSynced)
+  }
+
   submit(wire: Wire): null {
     inOnePiece(wire, () => {
-      if (!this.isSent) {
-        this.isSent = true
-        wire.parse({ text: this.adopted ?? this.text })
-        wire.bind({ portal: this.portal, values: this.values })
-        wire.describe({ type: "P", name: this.portal })
-      }
-      wire.execute({ portal: this.portal, rows: this.pageSize })
-      wire.sync()
+      this.isSynced = false
+      if (!this.hasBegun && !this.isLeft) this.open(wire)
+      this.wire = wire
+      this.request(wire)
     })
     return null
+  }
+
+  /** Gives the next page of a portal with Flush. The first one is asked for by `submit`. */
+  read(onPage: OnPage): void {
+    this.onPage = onPage
+    const { wire } = this
+    if (wire !== undefined) inOnePiece(wire, () => this.request(wire))
+  }
+
+  /** Tells the reader that the stream has ended. What the server still sends is ignored. */
+  leave(): void {
+    this.isLeft = true
+    this.isComplete = false
+    this.rows = []
+    if (this.wire !== undefined) this.sync(this.wire)
+    this.tell(new LeaseEnded())
+  }
+
+  /** Told the answer to `client.query`: without a `submit` it was refused, or something else was sent in its place. */
+  ended(error: unknown): void {
+    if (!this.hasBegun) this.handleError(error ?? new Supplanted())
+  }
+
+  /** The query that closes it before its last row. */
+  get closing(): Closing {
+    return new Closing(this, this.portal)
+  }
+
+  private open(wire: Wire): void {
+    wire.parse({ text: this.adopted ?? this.text })
+    wire.bind({ portal: this.portal, values: this.values })
+    wire.describe({ type: "P", name: this.portal })
+  }
+
+  private request(wire: Wire): void {
+    if (this.isLeft) return this.sync(wire)
+    wire.execute({ portal: this.portal, rows: this.pageSize })
+    if (this.pageEnd === "Sync") this.sync(wire)
+    else wire.flush()
+  }
+
+  private sync(wire: Wire): void {
+    if (this.isSynced) return
+    this.isSynced = true
+    wire.sync()
   }
 
   handleRowDescription(message: RowDescription): void {
@@ -75,6 +126,7 @@ export class Portal {
   }
 
   handleDataRow(message: DataRow): void {
+    if (this.isLeft) return
     try {
       this.rows.push(this._result.parseRow(message.fields))
     } catch (error) {
@@ -82,57 +134,73 @@ export class Portal {
     }
   }
 
-  handlePortalSuspended(): void {
-    this.isOpen = true
+  handlePortalSuspended(wire: Wire): void {
+    this.isOpen = this.pageEnd === "Sync"
+    // Then the page is told when the server is ready.
+    if (this.isSynced) return
+    if (this.badRow === undefined) this.tell(null, this.takeRows())
+    else this.sync(wire)
   }
 
-  handleCommandComplete(): void {
+  handleCommandComplete(_message: unknown, wire: Wire): void {
+    this.complete(wire)
+  }
+
+  handleEmptyQuery(wire: Wire): void {
+    this.complete(wire)
+  }
+
+  private complete(wire: Wire): void {
     this.isOpen = false
-    this.isComplete = true
-  }
-
-  handleEmptyQuery(): void {
-    this.isComplete = true
+    this.isComplete = !this.isLeft
+    this.sync(wire)
   }
 
   handleCopyInResponse(wire: Wire): void {
     wire.sendCopyFail("a stream can't be the source of a COPY")
-    // The server has ignored the first one.
-    wire.sync()
+    // The server ignores a Sync that comes while it waits for the data.
+    if (this.isSynced) wire.sync()
   }
 
   handleCopyData(): void {}
 
   handleError(error: unknown): void {
     this.hasFailed = true
-    this.answer(error)
+    this.isComplete = false
+    if (this.wire !== undefined) this.sync(this.wire)
+    this.answer(this.badRow ?? error)
   }
 
   handleReadyForQuery(): void {
     if (this.badRow !== undefined) return this.handleError(this.badRow)
-    if (this.isLeft) return this.handleError(new LeaseEnded())
-    const rows = this.rows
-    this.rows = []
-    this.answer(null, rows)
+    this.answer(null, this.takeRows())
   }
 
-  /** `pg` gives each page's callback only to a query that has none. */
+  private takeRows(): ReadonlyArray<unknown> {
+    const { rows } = this
+    this.rows = []
+    return rows
+  }
+
+  /** `pg` gives a query its callback only if it has none. */
   private answer(error: unknown, rows?: ReadonlyArray<unknown>): void {
-    const callback = this.callback
+    const { callback } = this
     this.callback = undefined
     callback?.(error, rows)
+    this.tell(error, rows)
   }
 
-  /** The query that ends it before its last row. */
-  get closing(): Closing {
-    return new Closing(this, this.portal)
+  private tell(error: unknown, rows?: ReadonlyArray<unknown>): void {
+    const { onPage } = this
+    this.onPage = undefined
+    onPage?.(error, rows)
   }
 }
 
-class Closing {
-  /** For whoever looks at what is sent: on the wire it is a message of its own. */
+class Closing implements OwnQuery {
+  /** What instrumentation shows of it. On the wire it is a message of its own. */
   readonly text = "CLOSE"
-  callback: ((error: unknown) => void) | undefined = undefined
+  callback: Callback | undefined = undefined
 
   constructor(private readonly portal: Portal, private readonly name: string) {}
 

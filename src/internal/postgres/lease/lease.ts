@@ -195,17 +195,20 @@ export class Lease extends Statements implements PgConnection, Sender {
   executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
     this.sends(sql)
     const rows = { session: this.session, sql, params, transformRows, sender: this }
-    const portal = SessionStream.portal({ ...rows, inTurn: (page) => this.inTurn(page) })
-    if (this.outer !== undefined) return portal
-    const cursor = SessionStream.cursor({ ...rows, inTurn: (page) => Effect.suspend(() => this.refusal ?? page) })
+    const interleaved = SessionStream.interleaved({ ...rows, inTurn: (page) => this.inTurn(page) })
+    if (this.outer !== undefined) return interleaved
+    const exclusive = SessionStream.exclusive({
+      ...rows,
+      inTurn: (page) => Effect.suspend(() => this.refusal ?? page)
+    })
     return Stream.unwrapScoped(
       Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(this.take("stream", restore), () =>
           // In a transaction that the user began by hand, the connection is free between two pages.
           this.session.isInTransaction
-            ? Effect.sync(() => (this.release(), portal))
+            ? Effect.sync(() => (this.release(), interleaved))
             // Outside a transaction a portal ends with its request, so nothing may come in between.
-            : Effect.as(Effect.addFinalizer(() => Effect.sync(() => this.release())), cursor))
+            : Effect.as(Effect.addFinalizer(() => Effect.sync(() => this.release())), exclusive))
       )
     )
   }

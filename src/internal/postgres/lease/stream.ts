@@ -6,20 +6,19 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { LeaseEnded } from "../../../PgError.js"
-import { resumeHere } from "../../effects.js"
+import { awaiting } from "../../effects.js"
 import { prepareValues } from "../driver/pg.js"
 import { Portal } from "../driver/portal.js"
 import { statementError, transformedRows } from "../errors/errors.js"
 import type { Sender } from "../session/request.js"
 import type { Session } from "../session/session.js"
-import { SafeCursor } from "./cursor.js"
 
 type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
 type Page = Effect.Effect<ReadonlyArray<any>, SqlError>
 
-/** What is to be streamed. */
-interface Rows {
+/** A statement whose rows are streamed. @internal */
+export interface Rows {
   readonly session: Session
   readonly sql: string
   readonly params: ReadonlyArray<unknown>
@@ -33,87 +32,93 @@ interface Rows {
 const pageSize = 128
 
 /**
- * Streams rows through a cursor that has the session to itself, until the scope is closed. What it leaves in flight
- * then is the business of the session's clean-up: nobody waits for it here.
+ * Streams rows while the session belongs to the stream alone, until the scope is closed. Outside a transaction there is
+ * no other way. The stream does not wait for what it leaves in flight: the session's clean-up does.
  *
  * @internal
  */
-export const cursor = (rows: Rows): Stream.Stream<any, SqlError> => {
-  const { params, sender, session, sql } = rows
-  const submit = Effect.try({
-    try: () => {
-      const cursor = new SafeCursor(sql, [...params])
-      session.submit(cursor, { onInterrupt: "cancel" }, (error) => cursor.ended(error))
-      return cursor
-    },
-    catch: statementError
-  })
-  const open = Effect.suspend(() => sender?.refusal ?? (session.isAlive ? submit : session.notSent()))
-  const close = (cursor: SafeCursor) => Effect.sync(() => session.isSettled ? undefined : cursor.leave())
-  // What is acquired can't be interrupted, but the wait for a cancel must be.
-  return Stream.unwrapScoped(Effect.map(
-    Effect.zipRight(session.settledInTime, Effect.acquireRelease(open, close)),
-    (cursor) => pageByPage(rows, readPage(session, cursor), cursor)
+export const exclusive = (rows: Rows): Stream.Stream<any, SqlError> =>
+  // The acquisition can't be interrupted, but the wait for a cancel must be.
+  Stream.unwrapScoped(Effect.zipRight(
+    rows.session.settledInTime,
+    Effect.map(portalOf(rows, "Flush"), (portal) => pageByPage(rows, nextPage(rows, portal), portal))
   ))
-}
-
-const readPage = (session: Session, cursor: SafeCursor): Page =>
-  Effect.async((answer) => {
-    const resume = resumeHere(answer)
-    cursor.read(pageSize, (error, rows) => {
-      if (cursor.isLeft) resume(left)
-      else if (error) session.flight.onceSettled(() => resume(Effect.fail(session.failure(cursor.badRow ?? error))))
-      else if (cursor.badRow !== undefined) resume(Effect.fail(statementError(cursor.badRow)))
-      else resume(Effect.succeed(rows))
-    })
-    return Effect.sync(() => session.interrupted())
-  })
 
 /**
- * Streams rows of a portal inside a transaction: the session is free between the pages, so other statements of the
- * transaction may run there.
+ * Streams rows inside a transaction: the session is free between two pages, so other statements of the transaction can
+ * run there.
  *
  * @internal
  */
-export const portal = (rows: Rows): Stream.Stream<any, SqlError> => {
-  const { params, session, sql } = rows
-  const make = Effect.try({ try: () => new Portal(sql, prepareValues(params), pageSize), catch: statementError })
-  // Nobody waits for its end; the next statement does.
-  const close = (portal: Portal) =>
-    Effect.sync(() => {
-      portal.isLeft = true
-      session.flight.onceSettled(() => {
-        if (portal.isOpen && rows.sender?.refusal === undefined) {
-          session.submit(portal.closing, { onInterrupt: "leave" }, () => {})
-        }
+export const interleaved = (rows: Rows): Stream.Stream<any, SqlError> =>
+  Stream.unwrapScoped(
+    Effect.map(portalOf(rows, "Sync"), (portal) => pageByPage(rows, onePage(rows, portal), portal))
+  )
+
+/** A portal that ends with the scope. */
+const portalOf = ({ params, sender, session, sql }: Rows, pageEnd: "Sync" | "Flush") =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: () => new Portal(sql, prepareValues(params), pageSize, pageEnd),
+      catch: statementError
+    }),
+    (portal) =>
+      Effect.sync(() => {
+        portal.leave()
+        // The next statement waits for that; the stream does not.
+        session.flight.onceSettled(() => {
+          if (portal.isOpen && sender?.refusal === undefined) {
+            session.submit(portal.closing, { onInterrupt: "leave" }, () => {})
+          }
+        })
       })
+  )
+
+/** One page of a portal whose pages are one query: the first one sends it. */
+const nextPage = ({ sender, session }: Rows, portal: Portal): Page => {
+  const read: Page = awaiting((resume) => {
+    portal.read((error, rows = []) => {
+      if (portal.isLeft) resume(left)
+      else if (error) session.flight.onceSettled(() => resume(Effect.fail(session.failure(error))))
+      else resume(Effect.succeed(rows))
     })
-  return Stream.unwrapScoped(Effect.map(
-    Effect.acquireRelease(make, close),
-    (portal) => pageByPage(rows, turnPage(rows, portal), portal)
-  ))
+    if (!portal.hasBegun) session.submit(portal, { onInterrupt: "cancel" }, (error) => portal.ended(error))
+    return () => session.interrupted()
+  })
+  return whileOpen(portal, () => {
+    if (portal.hasBegun) return read
+    return sender?.refusal ?? (session.isAlive ? read : session.notSent())
+  })
 }
 
-const turnPage = ({ sender, session }: Rows, portal: Portal): Page =>
+/** One page of a portal whose pages are queries of their own. */
+const onePage = ({ sender, session }: Rows, portal: Portal): Page =>
+  whileOpen(portal, () =>
+    Effect.flatMap(
+      session.query<ReadonlyArray<any>>(portal, "cancel", sender),
+      (rows) => portal.isLeft ? left : Effect.succeed(rows)
+    ))
+
+const whileOpen = (portal: Portal, page: () => Page): Page =>
   Effect.suspend(() => {
-    if (portal.isComplete || portal.hasFailed) return Effect.succeed([])
-    return portal.isLeft ? left : session.query(portal, "cancel", sender)
+    if (portal.isOver) return Effect.succeed([])
+    return portal.isLeft ? left : page()
   })
 
-/** Its scope was closed, by somebody else than who reads. */
+/** Another fiber than the reader has closed its scope. */
 const left: Page = Effect.suspend(() => Effect.fail(statementError(new LeaseEnded())))
 
 /** An empty page is the end, if the server has said so. */
 const pageByPage = (
   { inTurn, session, transformRows }: Rows,
   page: Page,
-  source: { readonly isComplete: boolean }
+  portal: Portal
 ): Stream.Stream<any, SqlError> =>
   Stream.repeatEffectChunkOption(
     Effect.matchEffect(inTurn(session.inTime(page)), {
       onFailure: (error) => Effect.fail(Option.some(error)),
       onSuccess: (rows) => {
-        if (rows.length === 0) return Effect.fail(source.isComplete ? Option.none() : Option.some(notComplete()))
+        if (rows.length === 0) return Effect.fail(portal.isComplete ? Option.none() : Option.some(notComplete()))
         if (transformRows === undefined) return Effect.succeed(Chunk.unsafeFromArray(rows))
         return Exit.mapBoth(transformedRows(rows, transformRows), {
           onFailure: Option.some,
@@ -123,5 +128,5 @@ const pageByPage = (
     })
   )
 
-/** It has failed before, or whatever else there may be: not all rows have come. */
+/** Not all rows have come: it has failed before, or was ended in another way. */
 const notComplete = (): SqlError => statementError(new Error("The stream ended before the server had told its end"))
