@@ -21,6 +21,7 @@ const rooms = [
   "postgres/connect/",
   "postgres/transaction/",
   "postgres/listen.ts",
+  "borrow.ts",
   "elasticPool.ts",
   "postgres/client/",
   "pgPool.ts"
@@ -57,7 +58,7 @@ const roomRules = [
     restrict(filesOf(room), upwards, [importsOf(after(room))])
   ),
   restrict(filesOf(rooms.at(-1)), upwards, []),
-  ...["time/", "elasticPool.ts"].map((room) =>
+  ...["time/", "borrow.ts", "elasticPool.ts"].map((room) =>
     restrict(filesOf(room), "The pool itself knows no SQL.", [importsOf(after(room)), sql])
   ),
   restrict(filesOf("pool/"), "The state machine knows no SQL.", [importsOf(after("pool/")), sql]),

@@ -34,9 +34,11 @@ export class PoolExhausted extends readable(Data.TaggedError("PoolExhausted"))<{
    * - `maxwait`, only with `whenFull: "fail"`: the hard limit was reached when `maxwait` had passed.
    * - `connectTimeout`, only with `whenFull: "fail"`: it was owed a connection, and had `connectTimeout` more for it.
    * - `connectRetry`: the schedule has come to its end.
+   * - `handOver`, which is no option: the caller was given one connection after the other, and each was lost before the
+   *   caller could use it.
    */
-  readonly limit: "acquireTimeout" | "outageTimeout" | "maxwait" | "connectTimeout" | "connectRetry"
-  /** How long that option lets a caller wait in all, in milliseconds. `undefined` with `connectRetry`. */
+  readonly limit: "acquireTimeout" | "outageTimeout" | "maxwait" | "connectTimeout" | "connectRetry" | "handOver"
+  /** How long that option lets a caller wait in all, in milliseconds. `undefined` with `connectRetry` and `handOver`. */
   readonly limitMillis: number | undefined
   /**
    * Whether the pool owed it a connection: nobody held all that are allowed, and there were enough for those before it.
@@ -56,12 +58,14 @@ const limits: { readonly [K in PoolExhausted["limit"]]: (millis: number | undefi
   outageTimeout: (millis) => `outageTimeout: ${millis} ms`,
   maxwait: (millis) => `maxwait: ${millis} ms, with whenFull "fail"`,
   connectTimeout: (millis) => `maxwait and connectTimeout: ${millis} ms, with whenFull "fail"`,
-  connectRetry: () => "connectRetry has come to its end"
+  connectRetry: () => "connectRetry has come to its end",
+  handOver: () => "each one that was handed over was lost before its use"
 }
 
 /** What was the matter, and only what would have helped. */
 const reason = ({ cause, limit, limitMillis, stats, wasOwed }: PoolExhausted): string => {
   const { busy, checking, closing, maxoverflow, maxsize, opening, size } = stats
+  if (limit === "handOver") return ". Look in the server's log, or at a proxy, for what ends new connections"
   const isShort = limitMillis !== undefined && limitMillis < 1000
   const waitLonger = limit === "maxwait"
     ? "set whenFull to \"wait\""

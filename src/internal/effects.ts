@@ -19,24 +19,6 @@ export const resumeHere = <A>(resume: (answer: A) => void, context = contextOfNo
   context.runInAsyncScope(resume, undefined, answer)
 
 /**
- * `Effect.ensuring` for an effect that can be interrupted only in a part that is restored, with a finaliser that is a
- * function. It needs no mask of its own, nor the steps that go with one.
- *
- * @internal
- */
-export const finallyDo = <A, E, R>(self: Effect.Effect<A, E, R>, finalizer: () => void): Effect.Effect<A, E, R> =>
-  Effect.matchCauseEffect(self, {
-    onFailure: (cause) => {
-      finalizer()
-      return Effect.failCause(cause)
-    },
-    onSuccess: (a) => {
-      finalizer()
-      return Effect.succeed(a)
-    }
-  })
-
-/**
  * `Effect.failCause` which notes the span that its fiber is in, as `Effect.fail` does: the failure was made elsewhere, by
  * the pool or by the socket.
  *

@@ -8,10 +8,12 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../PgPool.js"
+import { use } from "./borrow.js"
 import { orDie } from "./decode.js"
-import { fromState, makeDrain, stateOf, use } from "./elasticPool.js"
-import { lease, makeClient } from "./postgres/client/client.js"
-import type { Pool } from "./postgres/client/pooled.js"
+import { fromState, makeDrain, stateOf } from "./elasticPool.js"
+import { makeClient } from "./postgres/client/client.js"
+import type { SessionPool } from "./postgres/client/pooled.js"
+import { leaseOn, reserve } from "./postgres/client/router.js"
 import * as Env from "./postgres/config/env.js"
 import type { Origin } from "./postgres/config/remarks.js"
 import { fromEnvironment } from "./postgres/config/remarks.js"
@@ -65,13 +67,13 @@ const makeOrFail = (
 }
 
 /** Fails with the last connect error, or for want of any, once `connectTimeout` has passed. */
-const connectOnce = (state: Pool, { connectTimeout }: Target): Effect.Effect<void, SqlError> => {
+const connectOnce = (state: SessionPool, { connectTimeout }: Target): Effect.Effect<void, SqlError> => {
   const onTimeout = () => {
     const failure = state.outage.reason ??
       new Cause.TimeoutException(`no connection within connectTimeout (${connectTimeout} ms)`)
     return failure instanceof SqlError ? failure : connectError(failure)
   }
-  return Effect.asVoid(Effect.scoped(lease(state))).pipe(
+  return Effect.asVoid(Effect.scoped(reserve(state))).pipe(
     Effect.mapError(asSqlError),
     (once) => within(Effect.interruptible(once), { millis: connectTimeout, clock: ioClock, onTimeout })
   )
@@ -88,7 +90,7 @@ const open = (
     const target: Target = { ...decoded, clock: yield* Effect.clock, io }
     yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(warning), { discard: true })
     yield* warnOfUnits(options, nameOf)
-    const state: Pool = yield* stateOf<Session, SqlError, never>(
+    const state: SessionPool = yield* stateOf<Session, SqlError, never>(
       {
         acquire: Effect.tap(connect(target, (session) => state.lost(session)), (session) =>
           Effect.sync(() => {
@@ -105,6 +107,7 @@ const open = (
       {
         share: target.multiplex,
         canShare: (session) => session.canShare,
+        isUsable: (session) => session.isAlive,
         released: (session) => session.released(strays),
         describe: ({ processId }) => `server process ${processId === 0 ? "unknown" : processId}`,
         reach: target.reach
@@ -113,17 +116,12 @@ const open = (
     const { closeListen, ...face } = yield* makeClient(state, target, options)
     if (options.eager === true) yield* connectOnce(state, target)
     const { evict, resize, resume, stats, suspend } = fromState(state)
-    const get = lease(state)
+    const get = reserve(state)
     return {
       [TypeId]: TypeId,
       ...face,
       get,
-      use: (f) =>
-        use(state, (session, loan) => {
-          const connection = new Lease(session)
-          loan.onEnd = () => connection.end()
-          return f(connection)
-        }),
+      use: (f) => use(state, (session, loan) => f(leaseOn(session, loan))),
       invalidate: (connection) =>
         Effect.sync(() => {
           if (connection instanceof Lease) state.invalidate(connection.session)

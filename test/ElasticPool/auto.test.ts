@@ -3,6 +3,7 @@ import { Effect, TestClock } from "effect"
 import type { ElasticPool } from "effect-pgpool"
 import { describe } from "vitest"
 import { Forecast } from "../../src/internal/pool/forecast.js"
+import { Loan } from "../../src/internal/pool/loan.js"
 import type { Timers } from "../../src/internal/pool/runtime.js"
 import type { Settings } from "../../src/internal/pool/settings.js"
 import { Slot } from "../../src/internal/pool/slot.js"
@@ -28,6 +29,26 @@ const inUse = (loan: number, options: ElasticPool.PoolOptions = {}, fake = new F
     assert.strictEqual(fake.dials, maxsize)
     return { fake, pool, holders }
   })
+
+/** A forecast that has seen one connect of 100 ms, and a connection that several may borrow. */
+class Sharers {
+  now = 0
+  readonly forecast = new Forecast({ maxoverflow: 2 } as Settings, { now: () => this.now } as Timers)
+  private readonly slot = new Slot<unknown>(undefined, 800, 0, 0)
+
+  constructor() {
+    this.forecast.dialled(this.slot)
+    this.now = 100
+    this.forecast.opened(this.slot, this.now)
+  }
+
+  lend(): Loan<unknown> {
+    const lender = { isUsable: () => true, release: (loan: Loan<unknown>) => this.forecast.returned(loan, this.now) }
+    const loan = new Loan(lender, this.slot, this.now)
+    this.forecast.lent(loan)
+    return loan
+  }
+}
 
 describe("maxwait \"auto\": when a waiter is due", () => {
   it.scoped("R3 below maxsize a caller is due at once", () =>
@@ -222,25 +243,46 @@ describe("maxwait \"auto\": what it measures", () => {
     }))
 
   it("R4 of borrowers who share a connection each has the time of its own loan", () => {
-    let now = 0
-    const time = { now: () => now } as Timers
-    const forecast = new Forecast({ maxoverflow: 2 } as Settings, time)
-    const slot = new Slot<unknown>(undefined, 800, 0, 0)
-    forecast.dialled(slot)
-    now = 100
-    forecast.opened(slot, now)
+    const sharers = new Sharers()
+    const loans: Array<Loan<unknown>> = []
     // Four share it, one a quarter of a loan after the other: each has it for 80 ms, and one comes back each 20 ms.
     for (let i = 0; i < 300; i++) {
-      if (slot.borrowers === 4) {
-        slot.returned(now)
-        forecast.returned(slot, now)
-      }
-      slot.lent(true)
-      forecast.lent(slot)
-      now += 20
+      if (loans.length === 4) loans.shift()!.end()
+      loans.push(sharers.lend())
+      sharers.now += 20
     }
     // In the time of a connect five come back, and maybe none, and not twenty, as if each had it for 20 ms.
-    assert.strictEqual(forecast.due(8, 0, now), 8)
+    assert.strictEqual(sharers.forecast.due(8, 0, sharers.now), 8)
+  })
+
+  it("R4 of borrowers who share a connection and end together each has the time of its own loan", () => {
+    const sharers = new Sharers()
+    // Ten have it for 80 ms, again and again.
+    for (let i = 0; i < 300; i++) {
+      const loans = Array.from({ length: 10 }, () => sharers.lend())
+      sharers.now += 80
+      for (const loan of loans) loan.end()
+    }
+    for (let i = 0; i < 10; i++) sharers.lend()
+    // In the time of a connect some twelve come back, and by chance only five: of fifteen who wait ten are due.
+    assert.strictEqual(sharers.forecast.due(15, 0, sharers.now), 10)
+  })
+
+  it("R4 a borrower who joins others makes none of their loans look younger", () => {
+    const sharers = new Sharers()
+    for (let i = 0; i < 300; i++) {
+      const loan = sharers.lend()
+      sharers.now += 10
+      loan.end()
+    }
+    const stuck = Array.from({ length: 4 }, () => sharers.lend())
+    sharers.now += 42
+    const joined = sharers.lend()
+    // Nobody expects the four back, who have had it for more than four loans.
+    assert.deepStrictEqual(stuck.map(({ isExpected }) => isExpected), [true, true, true, true])
+    sharers.forecast.due(1, 0, sharers.now)
+    assert.deepStrictEqual(stuck.map(({ isExpected }) => isExpected), [false, false, false, false])
+    assert.isTrue(joined.isExpected)
   })
 })
 

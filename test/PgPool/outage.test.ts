@@ -242,7 +242,12 @@ describe("R24 a server that says nothing", () => {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.blackhole()
       const { pool, sql } = yield* makePool({ url: proxy.url })
-      const uses = [sql`SELECT 1`, sql.reserve, sql.withTransaction(Effect.void), Stream.runDrain(sql`SELECT 1`.stream)]
+      const uses: ReadonlyArray<Effect.Effect<unknown, unknown, Scope.Scope>> = [
+        sql`SELECT 1`,
+        sql.reserve,
+        sql.withTransaction(Effect.void),
+        Stream.runDrain(sql`SELECT 1`.stream)
+      ]
       const fibers = yield* Effect.forEach(uses, (use) => Effect.fork(Effect.scoped(use)))
       yield* eventually(pool.stats, ({ waiting }) => waiting === uses.length)
       for (const fiber of fibers) assert.isTrue(Exit.isInterrupted(yield* promptly(Fiber.interrupt(fiber))))

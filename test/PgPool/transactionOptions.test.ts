@@ -248,7 +248,7 @@ describe("transaction", () => {
   it.scopedLive("R22 queryTimeout within: it was not committed, also by a nested one's statement", () =>
     Effect.gen(function*() {
       const { ids, insert, pool, run, runs, sql } = yield* losing({ queryTimeout: 1000, cleanupTimeout: "10 seconds" })
-      const slow = Effect.flatMap(run, (n) => n < 3 ? sql`SELECT pg_sleep(60)` : Effect.void)
+      const slow = Effect.flatMap(run, (n) => n < 3 ? Effect.asVoid(sql`SELECT pg_sleep(60)`) : Effect.void)
       const body = Effect.zipRight(insert(1), sql.withTransaction(slow))
       const error = yield* Effect.flip(sql.withTransaction(body))
       assert.strictEqual(causeTagOf(error), "NotCommitted")

@@ -43,7 +43,7 @@ const everything = ({ pool, server, sql }: TestPool) =>
         return {
           rows: yield* sql`SELECT n FROM t`,
           streamed: yield* all(
-            Stream.tap(numbers.stream, ({ n }) => n % 100 === 0 ? sql`SELECT ${n}::int` : Effect.void)
+            Stream.tap(numbers.stream, ({ n }) => n % 100 === 0 ? Effect.asVoid(sql`SELECT ${n}::int`) : Effect.void)
           ),
           begun: yield* all(Stream.take(numbers.stream, 2)),
           code: codeOf(yield* Effect.flip(sql.withTransaction(Stream.runDrain(sql`SELECT 1 / ${0}::int`.stream))))

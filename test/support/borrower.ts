@@ -1,6 +1,7 @@
 import { Effect, Exit } from "effect"
 import type { Shareable } from "../../src/internal/elasticPool.js"
 import { makeState } from "../../src/internal/elasticPool.js"
+import type { Loan } from "../../src/internal/pool/loan.js"
 import type { ElasticPoolState } from "../../src/internal/pool/pool.js"
 import type { Slot } from "../../src/internal/pool/slot.js"
 import type { Fake, FakeFailure } from "./fakeResource.js"
@@ -10,26 +11,30 @@ export type State = ElasticPoolState<Fake, FakeFailure>
 
 /** One who asks for a connection, for itself or together with others. */
 export class Borrower {
-  slot: Slot<Fake> | undefined = undefined
+  private loan: Loan<Fake> | undefined = undefined
   failure: Exit.Exit<unknown, unknown> | undefined = undefined
   private readonly waiter: ReturnType<State["request"]>
 
   /** `onEnd`: what it does in the moment in which its wait ends. */
   constructor(private readonly state: State, readonly shares: boolean, onEnd = () => {}) {
     this.waiter = state.request(shares, (exit) => {
-      if (Exit.isSuccess(exit)) this.slot = exit.value
+      if (Exit.isSuccess(exit)) this.loan = exit.value
       else this.failure = exit
       onEnd()
     })
   }
 
+  get slot(): Slot<Fake> | undefined {
+    return this.loan?.slot
+  }
+
   get isWaiting(): boolean {
-    return this.slot === undefined && this.failure === undefined
+    return this.loan === undefined && this.failure === undefined
   }
 
   /** Gives back what it has, or ends its wait. */
   leave(): void {
-    if (this.slot !== undefined) this.state.release(this.slot)
+    if (this.loan !== undefined) this.loan.end()
     else if (this.waiter !== undefined) this.state.leave(this.waiter)
   }
 }

@@ -46,6 +46,7 @@ export class FakeRuntime {
       released: () => Effect.void,
       canCheck: true,
       canShare: () => false,
+      isUsable: () => true,
       needsReset: () => false,
       describe: undefined,
       isTransient: () => true,

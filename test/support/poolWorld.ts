@@ -377,6 +377,8 @@ export class PoolWorld {
     if (stats.waiting === 1 && wasOwed !== stats.busy < stats.maxoverflow) {
       this.wrong("R4", `${who} hears that it was ${wasOwed ? "" : "not "}owed a connection`)
     }
+    // Nothing ends each connection that is opened here.
+    if (limit === "handOver") return this.wrong("I7", `${who} was given dead connections only`)
     const millis = { acquireTimeout, outageTimeout, maxwait, connectTimeout: maxwait + connectTimeout }[limit]
     const mayBe = whenFull === "fail" || limit === "acquireTimeout" || limit === "outageTimeout"
     if (!mayBe || millis !== limitMillis || waited < millis) {

@@ -1,5 +1,6 @@
 /** @internal */
 import { LinkedList } from "./linkedList.js"
+import type { Loan } from "./loan.js"
 import type { Timers } from "./runtime.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
@@ -9,12 +10,12 @@ import type { Slot } from "./slot.js"
  *
  * @internal
  */
-export interface Patience {
+export interface WaitPolicy {
   /** After so many milliseconds a waiter is due, whatever else is known (R4). */
   readonly maxwait: number
-  /** For so many milliseconds a connection that came back is kept unused, though `maxsize` are idle. */
+  /** A connection that came back is kept unused for so many milliseconds, though `maxsize` are idle. */
   readonly linger: number
-  /** How many waiters are due at once, where so many wait, and so many connections are being checked. */
+  /** How many of `waiting` callers are due at once, while `checking` connections are being checked. */
   readonly due: (waiting: number, checking: number, now: number) => number
   /** When more of them may be due, though nothing happens. */
   readonly dueAt: (now: number) => number
@@ -23,17 +24,17 @@ export interface Patience {
   readonly asked: (now: number) => void
   readonly dialled: (slot: Slot<unknown>) => void
   readonly opened: (slot: Slot<unknown>, now: number) => void
-  readonly lent: (slot: Slot<unknown>) => void
-  readonly returned: (slot: Slot<unknown>, now: number) => void
+  readonly lent: (loan: Loan<unknown>) => void
+  readonly returned: (loan: Loan<unknown>, now: number) => void
 }
 
 /** @internal */
-export const makePatience = (settings: Settings, timers: Timers): Patience =>
+export const makeWaitPolicy = (settings: Settings, timers: Timers): WaitPolicy =>
   settings.maxwait === "auto" ? new Forecast(settings, timers) : fixed(settings.maxwait)
 
 const nothing = () => {}
 
-const fixed = (maxwait: number): Patience => ({
+const fixed = (maxwait: number): WaitPolicy => ({
   maxwait,
   linger: 0,
   due: () => maxwait === 0 ? Infinity : 0,
@@ -93,16 +94,14 @@ const shortestLinger = 150
  *
  * @internal
  */
-export class Forecast implements Patience {
+export class Forecast implements WaitPolicy {
   /** Latest first. */
   private readonly connectTimes: Array<number> = []
   /** Zero as long as nothing was opened: nobody waits on a guess. */
   private connectTime = 0
   private loanTime: number | undefined = undefined
-  /** Connections in use that are expected back, the one from which nothing was heard for longest first. */
-  private readonly young = new LinkedList<Slot<unknown>>()
-  /** How many loans of theirs are out. */
-  private expected = 0
+  /** Loans that are expected to end soon, the oldest first. */
+  private readonly expected = new LinkedList<Loan<unknown>>()
   /** Callers before the latest, who came at `askedAt`: those of the last `window`, weighted by age. */
   private callers = 0
   private askedAt = -Infinity
@@ -119,7 +118,7 @@ export class Forecast implements Patience {
 
   due(waiting: number, checking: number, now: number): number {
     this.giveUpOld(now)
-    const expected = this.expected + checking
+    const expected = this.expected.size + checking
     if (this.connectTime === 0 || expected === 0) return waiting
     const comingBack = expected * this.connectTime / this.loan
     const comingNew = this.decay(now) * this.callers * this.connectTime / this.window
@@ -128,20 +127,19 @@ export class Forecast implements Patience {
 
   dueAt(now: number): number {
     this.giveUpOld(now)
-    return this.young.first === undefined ? Infinity : this.young.first.since + this.longLoan
+    return this.expected.first === undefined ? Infinity : this.expected.first.since + this.longLoan
   }
 
   private giveUpOld(now: number): void {
-    for (let slot = this.young.first; slot !== undefined; slot = this.young.first) {
-      if (slot.since + this.longLoan > now) return
-      this.giveUp(slot)
+    for (let loan = this.expected.first; loan !== undefined; loan = this.expected.first) {
+      if (loan.since + this.longLoan > now) return
+      this.giveUp(loan)
     }
   }
 
-  private giveUp(slot: Slot<unknown>): void {
-    slot.isYoung = false
-    this.young.remove(slot)
-    this.expected -= slot.borrowers
+  private giveUp(loan: Loan<unknown>): void {
+    loan.isExpected = false
+    this.expected.remove(loan)
   }
 
   asked(now: number): void {
@@ -181,28 +179,14 @@ export class Forecast implements Patience {
     this.connectTime = Math.max(1, Math.min(median, longestConnect))
   }
 
-  lent(slot: Slot<unknown>): void {
-    this.heard(slot, slot.borrowers - 1, this.timers.now())
+  lent(loan: Loan<unknown>): void {
+    loan.isExpected = true
+    this.expected.push(loan)
   }
 
-  returned(slot: Slot<unknown>, now: number): void {
-    this.heard(slot, slot.borrowers + 1, now)
-    this.count(slot.heldFor)
-    slot.heldFor = 0
-  }
-
-  /** So many had the connection until now. Several that share it have as many times the time. */
-  private heard(slot: Slot<unknown>, borrowers: number, now: number): void {
-    if (borrowers > 0) slot.heldFor += borrowers * (now - slot.since)
-    if (slot.isYoung) {
-      this.young.remove(slot)
-      this.expected -= borrowers
-    }
-    slot.since = now
-    slot.isYoung = slot.borrowers > 0
-    if (!slot.isYoung) return
-    this.young.push(slot)
-    this.expected += slot.borrowers
+  returned(loan: Loan<unknown>, now: number): void {
+    if (loan.isExpected) this.giveUp(loan)
+    this.count(now - loan.since)
   }
 
   /** A long one counts as one that is just not: it says nothing of the others. If many are long, that is soon longer. */

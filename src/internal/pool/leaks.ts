@@ -3,24 +3,25 @@ import { oneLine } from "../words.js"
 import { Alarm } from "./alarm.js"
 import { LineLimit } from "./lineLimit.js"
 import { LinkedList } from "./linkedList.js"
+import type { Loan } from "./loan.js"
 import type { Borrower, Log, Span, Timers } from "./runtime.js"
 import { nameOf, spanOf } from "./runtime.js"
 
-/** The lines about single loans; what they leave out is counted in one line more. */
+/** The lines about single loans. One line more counts the loans that got none. */
 const linesPerMinute = 10
 
-/** A loan that is watched. @internal */
-export class Held<A> {
-  /** Those that began before and after it, of those that are not late. */
-  earlier: Held<A> | undefined = undefined
-  later: Held<A> | undefined = undefined
+/** What is known of a loan that is watched. @internal */
+export class LeakWatch<A> {
+  /** Those of the loans that began before and after it, of those that are not late. */
+  earlier: LeakWatch<A> | undefined = undefined
+  later: LeakWatch<A> | undefined = undefined
   isLate = false
-  /** Whether the log has it that it is late. */
+  /** Whether the log says that it is late. */
   isTold = false
-  /** In which it began: its borrower may be in another one when it is late. */
+  /** The span in which the loan began: its borrower may be in another one when the loan is late. */
   readonly span: Span
 
-  constructor(readonly value: A, readonly borrower: Borrower, readonly since: number) {
+  constructor(readonly loan: Loan<A>, readonly borrower: Borrower) {
     this.span = spanOf(borrower)
   }
 }
@@ -33,7 +34,7 @@ export class Held<A> {
  */
 export class Leaks<A> {
   /** Those that are not late. */
-  private readonly loans = new LinkedList<Held<A>>()
+  private readonly watches = new LinkedList<LeakWatch<A>>()
   private readonly alarm: Alarm
   private readonly limit = new LineLimit(linesPerMinute)
   /** What has got no line. */
@@ -55,25 +56,24 @@ export class Leaks<A> {
   }
 
   /** A loan begins. */
-  watch(value: A, borrower: Borrower): Held<A> | undefined {
-    if (this.hasStopped) return undefined
-    const held = new Held(value, borrower, this.timers.now())
-    this.loans.push(held)
-    this.alarm.arm(held.since + this.threshold)
-    return held
+  watch(loan: Loan<A>, borrower: Borrower): void {
+    if (this.hasStopped) return
+    const watch = loan.leakWatch = new LeakWatch(loan, borrower)
+    this.watches.push(watch)
+    this.alarm.arm(loan.since + this.threshold)
   }
 
   /** It ends. */
-  end(held: Held<A>): void {
-    if (!held.isLate) return this.loans.remove(held)
+  end(watch: LeakWatch<A>): void {
+    if (!watch.isLate) return this.watches.remove(watch)
     if (this.hasStopped) return
     const now = this.timers.now()
-    if (!held.isTold || !this.limit.take(now)) return this.leaveOut("back", now)
-    const line = `that was held for more than ${this.threshold} ms came back after ${now - held.since} ms`
-    this.log.info(`${this.nameOf(held)} ${line}. ${origin(held)}`, held.borrower)
+    if (!watch.isTold || !this.limit.take(now)) return this.leaveOut("back", now)
+    const line = `that was held for more than ${this.threshold} ms came back after ${now - watch.loan.since} ms`
+    this.log.info(`${this.nameOf(watch)} ${line}. ${origin(watch)}`, watch.borrower)
   }
 
-  /** Whoever still holds one has it closed under him. */
+  /** The pool closes. A connection that is still held is closed under its borrower. */
   stop(): void {
     this.hasStopped = true
     this.alarm.stop()
@@ -83,21 +83,24 @@ export class Leaks<A> {
   private ring(): number {
     const now = this.timers.now()
     if (now >= this.countDueAt) this.sayLeftOut()
-    const { loans } = this
-    while (loans.first !== undefined && loans.first.since + this.threshold <= now) this.isLate(loans.first, now)
-    return Math.min(this.countDueAt, (loans.first?.since ?? Infinity) + this.threshold)
+    while (this.nextLateAt <= now) this.isLate(this.watches.first!, now)
+    return Math.min(this.countDueAt, this.nextLateAt)
   }
 
-  private isLate(held: Held<A>, now: number): void {
-    this.loans.remove(held)
-    held.isLate = true
-    held.isTold = this.limit.take(now)
-    if (!held.isTold) return this.leaveOut("late", now)
+  private get nextLateAt(): number {
+    return (this.watches.first?.loan.since ?? Infinity) + this.threshold
+  }
+
+  private isLate(watch: LeakWatch<A>, now: number): void {
+    this.watches.remove(watch)
+    watch.isLate = true
+    watch.isTold = this.limit.take(now)
+    if (!watch.isTold) return this.leaveOut("late", now)
     const line = `has been held for more than ${this.threshold} ms`
-    this.log.warn(`${this.nameOf(held)} ${line}. ${origin(held)}`, held.borrower)
+    this.log.warn(`${this.nameOf(watch)} ${line}. ${origin(watch)}`, watch.borrower)
   }
 
-  private nameOf({ value }: Held<A>): string {
+  private nameOf({ loan: { value } }: LeakWatch<A>): string {
     return this.describe === undefined ? "A connection" : `A connection (${this.describe(value)})`
   }
 
@@ -121,7 +124,7 @@ export class Leaks<A> {
   }
 }
 
-const origin = <A>({ borrower, span }: Held<A>): string => {
+const origin = <A>({ borrower, span }: LeakWatch<A>): string => {
   const place = span?._tag === "Span" ? `in span ${oneLine(span.name)} (${span.spanId})` : "outside any span"
   return `It was taken ${place} by fiber ${nameOf(borrower)}.`
 }

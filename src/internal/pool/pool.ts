@@ -7,17 +7,19 @@ import { Connections } from "./connections.js"
 import { ConnectWatch } from "./connectWatch.js"
 import { Demand } from "./demand.js"
 import { Evictor } from "./evictor.js"
-import type { Patience } from "./forecast.js"
-import { makePatience } from "./forecast.js"
+import type { WaitPolicy } from "./forecast.js"
+import { makeWaitPolicy } from "./forecast.js"
 import { Leaks } from "./leaks.js"
 import type { Owner } from "./life.js"
 import { connectBrokenOff, life } from "./life.js"
 import { Lifecycle } from "./lifecycle.js"
 import type { Refusal } from "./limits.js"
+import type { Attempts, Lender } from "./loan.js"
+import { Loan } from "./loan.js"
 import { classify, Outage } from "./outage.js"
 import type { Outbox } from "./outbox.js"
 import { PermitMissing, Permits } from "./permits.js"
-import type { Failure, Outcome } from "./runtime.js"
+import type { Borrower, Failure, Outcome } from "./runtime.js"
 import { defect, failed, failure, succeeded } from "./runtime.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import { Sharing } from "./sharing.js"
@@ -37,7 +39,7 @@ import { Waiter, Waiters } from "./waiters.js"
  *
  * @internal
  */
-export class ElasticPoolState<A, E> implements Owner<A, E> {
+export class ElasticPoolState<A, E> implements Owner<A, E>, Lender<A> {
   /** The fiber of a connection calls from outside. */
   private readonly owner: Owner<A, E> = {
     opened: (slot, value) => this.outbox.section(() => this.opened(slot, value)),
@@ -56,7 +58,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private readonly permits: Permits
   readonly outage: Outage<E>
   private readonly demand: Demand<A, E | PoolError>
-  private readonly patience: Patience
+  private readonly waitPolicy: WaitPolicy
   private readonly timekeeper: Timekeeper<A, E | PoolError>
   readonly evictor: Evictor<A>
   private readonly sweeper: Sweeper<A>
@@ -78,8 +80,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.permits = new Permits(settings.maxsize, settings.maxoverflow)
     this.outage = new Outage(settings.connectRetry, env.io, env.log, () => this.serve(), () => this.giveUp())
     this.demand = new Demand(settings, this.waiters, this.tally, this.outage)
-    this.patience = makePatience(settings, env)
-    this.timekeeper = new Timekeeper(this.waiters, this.outage, this.patience, settings, env, {
+    this.waitPolicy = makeWaitPolicy(settings, env)
+    this.timekeeper = new Timekeeper(this.waiters, this.outage, this.waitPolicy, settings, env, {
       serve: (now) => this.serve(now),
       owed: () => this.demand.owed,
       refuse: (waiter, now, why) => {
@@ -98,7 +100,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       lacksRoom: () => this.demand.lacksRoom,
       outage: this.outage
     })
-    this.sweeper = new Sweeper(settings, this.patience, env, this.connections, this.evictor, {
+    this.sweeper = new Sweeper(settings, this.waitPolicy, env, this.connections, this.evictor, {
       retire: (slot, reason) => this.retire(slot, reason),
       serve: (now) => this.serve(now),
       mayConnect: () => this.demand.mayConnect,
@@ -125,11 +127,11 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   // --- take ------------------------------------------------------------------------------------------------------
 
   /** Lends a connection that is ready (R2), or refuses; else nothing: then its caller is to `wait`. */
-  take(): Outcome<Slot<A>, PoolError> | undefined {
+  take(borrower?: Borrower, attempts?: Attempts): Outcome<Loan<A>, PoolError> | undefined {
     return this.outbox.section(() => {
-      const ready = this.takeNow(this.env.now(), false)
-      if (ready !== undefined) return succeeded(ready)
-      const refusal = this.refusal()
+      const loan = this.takeNow(this.env.now(), false, borrower, attempts)
+      if (loan !== undefined) return succeeded(loan)
+      const refusal = this.refusal(attempts)
       return refusal === undefined ? undefined : failed(refusal)
     })
   }
@@ -139,45 +141,67 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
    * called as soon as no section runs, which is before this returns, unless the caller is being told something itself. A
    * caller that `shares` makes do with a connection that others use as well, of the kind.
    */
-  request(shares: boolean, end: End<A, E | PoolError>): Waiter<A, E | PoolError> {
+  request(
+    shares: boolean,
+    end: End<A, E | PoolError>,
+    borrower?: Borrower,
+    attempts?: Attempts
+  ): Waiter<A, E | PoolError> {
     return this.outbox.section(() => {
       const now = this.env.now()
-      const waiter = new Waiter(now, shares, end)
-      const ready = this.takeNow(now, shares)
-      const refusal = ready === undefined ? this.refusal() : undefined
-      if (ready !== undefined) this.waiters.serve(waiter, ready)
+      const waiter = new Waiter(now, shares, end, borrower)
+      const loan = this.takeNow(now, shares, borrower, attempts)
+      const refusal = loan === undefined ? this.refusal(attempts) : undefined
+      if (loan !== undefined) this.waiters.serve(waiter, loan)
       else if (refusal !== undefined) this.waiters.fail(waiter, refusal)
       else this.enqueue(waiter, now)
       return waiter
     })
   }
 
-  private takeNow(now: number, shares: boolean): Slot<A> | undefined {
-    if (!this.lifecycle.admits) return undefined
-    this.patience.asked(now)
+  private takeNow(
+    now: number,
+    shares: boolean,
+    borrower: Borrower | undefined,
+    attempts: Attempts | undefined
+  ): Loan<A> | undefined {
+    if (!this.admits(attempts)) return undefined
+    this.waitPolicy.asked(now)
     // What others share is of no use to those who wait for one of their own: they are not passed (R11).
     const mayJoin = shares && this.waiters.sharer === undefined
     const ready = (mayJoin ? this.sharing.find(now) : undefined) ?? this.takeReady(now)
-    if (ready !== undefined) this.lend(ready, shares)
-    return ready
+    return ready === undefined ? undefined : this.lend(ready, now, shares, borrower)
+  }
+
+  /** A caller that has lost a connection was let in before: it is still served where newcomers are not. */
+  private admits(attempts: Attempts | undefined): boolean {
+    return attempts?.hasFailed === true ? !this.lifecycle.isClosing : this.lifecycle.admits
   }
 
   /** Why a caller for whom nothing is ready may not wait. */
-  private refusal(): Failure<PoolError> | undefined {
+  private refusal(attempts: Attempts | undefined): Failure<PoolError> | undefined {
     const { maxWaiting, maxsize } = this.settings
-    if (!this.lifecycle.admits) return this.diedOf ?? failure(new PoolClosed({ stats: this.stats() }))
-    if (this.demand.unserved(this.demand.room(maxsize)) < maxWaiting) return undefined
+    if (!this.admits(attempts)) return this.diedOf ?? failure(new PoolClosed({ stats: this.stats() }))
+    if (attempts?.hasFailed === true || this.demand.unserved(this.demand.room(maxsize)) < maxWaiting) return undefined
     return failure(new PoolQueueFull({ stats: this.stats(), maxWaiting }))
   }
 
-  /** The idle connection that was used last and needs no check. Expired ones met on the way are retired. */
+  /** The idle connection that was used last and needs no check. Expired and dead ones met on the way are retired. */
   private takeReady(now: number): Slot<A> | undefined {
     // R11: nobody barges.
     if (this.waiters.size > 0) return undefined
     let last = this.idle.last
-    for (; last !== undefined && last.expiresAt <= now; last = this.idle.last) this.retire(last, last.expiry)
+    for (; last !== undefined && this.isOver(last, now); last = this.idle.last) this.retire(last, this.endOf(last))
     // No other one was known to be well later.
     return last === undefined || this.needsCheck(last, now) ? undefined : last
+  }
+
+  private isOver(slot: Slot<A>, now: number): boolean {
+    return slot.expiresAt <= now || !this.resource.isUsable(slot.value)
+  }
+
+  private endOf(slot: Slot<A>): CloseReason {
+    return this.resource.isUsable(slot.value) ? slot.expiry : "invalidated"
   }
 
   private needsCheck(slot: Slot<A>, now: number): boolean {
@@ -185,21 +209,35 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
       (this.connections.isSuspect(slot) || now - slot.provenAt > this.settings.validateAfterIdle)
   }
 
-  private lend(slot: Slot<A>, shares: boolean): void {
+  private lend(slot: Slot<A>, now: number, shares: boolean, borrower: Borrower | undefined): Loan<A> {
     if (slot.borrowers === 0) this.enter(slot, "busy")
     slot.lent(shares)
     this.tally.lent()
     if (shares) this.sharing.changed(slot)
-    this.patience.lent(slot)
+    const loan = new Loan(this, slot, now)
+    this.waitPolicy.lent(loan)
+    if (borrower !== undefined) this.leaks.watch(loan, borrower)
+    return loan
+  }
+
+  /** Asked by a loan, until it ends. */
+  isUsable(slot: Slot<A>): boolean {
+    return slot.state === "busy" && !slot.invalid && this.resource.isUsable(slot.value)
+  }
+
+  /** What a borrower fails with that was handed one dead connection after the other. */
+  lostTooOften({ since }: Loan<A>): PoolExhausted {
+    const why = { limit: "handOver", limitMillis: undefined, wasOwed: true, cause: this.outage.reason } as const
+    return new PoolExhausted({ stats: this.stats(), waited: this.env.now() - since, ...why })
   }
 
   // --- wait ------------------------------------------------------------------------------------------------------
 
   /** A place in the queue. `end` tells how the wait has ended; a caller that gives up before that is to `leave`. */
-  wait(end: End<A, E | PoolError>): Waiter<A, E | PoolError> {
+  wait(end: End<A, E | PoolError>, borrower?: Borrower): Waiter<A, E | PoolError> {
     return this.outbox.section(() => {
       const now = this.env.now()
-      const waiter = new Waiter(now, false, end)
+      const waiter = new Waiter(now, false, end, borrower)
       this.enqueue(waiter, now)
       return waiter
     })
@@ -215,7 +253,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   leave(waiter: Waiter<A, E | PoolError>): void {
     this.outbox.section(() => {
       this.waiters.leave(waiter)
-      if (waiter.slot !== undefined) this.release(waiter.slot)
+      waiter.loan?.end()
       this.serve()
     })
   }
@@ -243,7 +281,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     while (this.waiters.sharer !== undefined) {
       const slot = this.sharing.find(now)
       if (slot === undefined) return
-      this.handTo(this.waiters.sharer, slot)
+      this.handTo(this.waiters.sharer, slot, now)
     }
   }
 
@@ -251,7 +289,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
   private check(now: number): void {
     while (this.waiters.needed > this.count.checking && this.idle.last !== undefined) {
       const { last } = this.idle
-      if (last.expiresAt <= now) this.retire(last, last.expiry)
+      if (this.isOver(last, now)) this.retire(last, this.endOf(last))
       else this.instruct(last, "check")
     }
   }
@@ -260,7 +298,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     if (this.outage.verdict !== undefined && this.tally.open === 0) this.waiters.failAll(this.outage.verdict)
     const { checking } = this.count
     const waiting = this.waiters.size - checking * this.settings.share
-    this.waiters.makeDue(this.patience.due(waiting, checking, now))
+    this.waiters.makeDue(this.waitPolicy.due(waiting, checking, now))
     this.demand.markDue()
     while (this.demand.wantsConnect && this.demand.mayConnect) {
       this.connect()
@@ -272,9 +310,8 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.share(now)
   }
 
-  private handTo(waiter: Waiter<A, E | PoolError>, slot: Slot<A>): void {
-    this.lend(slot, waiter.shares)
-    this.waiters.serve(waiter, slot)
+  private handTo(waiter: Waiter<A, E | PoolError>, slot: Slot<A>, now: number): void {
+    this.waiters.serve(waiter, this.lend(slot, now, waiter.shares, waiter.borrower))
   }
 
   // --- connect ---------------------------------------------------------------------------------------------------
@@ -287,7 +324,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.tally.added(slot)
     this.connectWatch.watch(slot)
     this.demand.dialled()
-    this.patience.dialled(slot)
+    this.waitPolicy.dialled(slot)
     const connection = life(slot, this.resource, { ioClock: io.clock, reach }, this.owner)
     const held = this.permits.hold(
       connection,
@@ -308,7 +345,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.env.reach.connected(took)
     this.tally.opened++
     this.outage.healed(now)
-    this.patience.opened(slot, now)
+    this.waitPolicy.opened(slot, now)
     this.sweeper.opened(slot)
     this.ready(slot)
     this.demand.opened()
@@ -344,27 +381,28 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
 
   // --- release ---------------------------------------------------------------------------------------------------
 
-  /** R7; first match wins. */
-  release(slot: Slot<A>): void {
-    // It was closed under its borrower (R13).
-    if (slot.state !== "busy") return
+  /** R7; first match wins. Called by the loan, once. */
+  release(loan: Loan<A>): void {
     this.outbox.section(() => {
+      if (loan.leakWatch !== undefined) this.leaks.end(loan.leakWatch)
+      // It was closed under its borrower (R13).
+      if (loan.slot.state !== "busy") return
       const now = this.env.now()
       const isAwaited = this.waiters.size > 0
-      this.giveBack(slot, now)
+      this.waitPolicy.returned(loan, now)
+      this.giveBack(loan.slot, now)
       if (isAwaited) this.serve(now)
     })
   }
 
   private giveBack(slot: Slot<A>, now: number): void {
     slot.returned(now)
-    this.patience.returned(slot, now)
     if (slot.borrowers > 0) return this.sharing.changed(slot)
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
     else if (this.resource.needsReset(slot.value)) this.instruct(slot, "reset")
     else if (this.connections.isSuspect(slot)) this.instruct(slot, "check")
-    else this.keep(slot)
+    else this.keep(slot, now)
   }
 
   /** A connect, a check or a reset has succeeded: the connection serves again. */
@@ -373,7 +411,7 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     this.connections.proven(slot, now)
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
-    else this.keep(slot)
+    else this.keep(slot, now)
     this.serve(now)
   }
 
@@ -383,15 +421,16 @@ export class ElasticPoolState<A, E> implements Owner<A, E> {
     return spent ?? (this.evictor.claims(slot) ? "evicted" : undefined)
   }
 
-  private keep(slot: Slot<A>): void {
-    if (this.waiters.head !== undefined) this.handTo(this.waiters.head, slot)
+  private keep(slot: Slot<A>, now: number): void {
+    if (!this.resource.isUsable(slot.value)) this.retire(slot, "invalidated")
+    else if (this.waiters.head !== undefined) this.handTo(this.waiters.head, slot, now)
     else if (this.lifecycle.state === "draining") this.retire(slot, "closed")
     else if (this.keepsMore) this.rest(slot)
     else this.retire(slot, "surplus")
   }
 
   private get keepsMore(): boolean {
-    return this.idle.size < this.settings.maxsize || this.patience.linger > 0
+    return this.idle.size < this.settings.maxsize || this.waitPolicy.linger > 0
   }
 
   private rest(slot: Slot<A>): void {

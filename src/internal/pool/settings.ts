@@ -44,6 +44,8 @@ export interface Environment extends Runtime {
 /** What the pool must know of its resources. @internal */
 export interface Resource<A, E> extends Actions<A, E> {
   readonly canCheck: boolean
+  /** Whether it is known to work no more. Asked before it is lent, and again when its borrower gets it. */
+  readonly isUsable: (a: A) => boolean
   /** Whether one that others use has room for one more. */
   readonly canShare: (a: A) => boolean
   readonly needsReset: (a: A) => boolean

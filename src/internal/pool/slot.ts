@@ -41,18 +41,14 @@ const renewedAfter = 0.975
  * written by one book only.
  */
 abstract class Notes<A> {
-  /** Its neighbours in the `LinkedList` that it is in: of the idle ones, or of those that the forecast expects back. */
+  /** Its neighbours in the `LinkedList` of the idle ones. */
   earlier: Slot<A> | undefined = undefined
   later: Slot<A> | undefined = undefined
   /** Where `Sharing` keeps it. */
   pile: Array<Slot<A>> | undefined = undefined
   at = 0
-  /** Of the forecast: when its connect began, or a loan last began or ended. */
+  /** Of the forecast: when its connect began, by the policy clock. */
   since = 0
-  /** Of the forecast: how long it was lent by then, since a loan last ended: all borrowers' time together. */
-  heldFor = 0
-  /** Of the forecast: whether it is in use, but not for so long that nobody expects it back soon. */
-  isYoung = false
 }
 
 /**

@@ -3,7 +3,7 @@ import type { CloseReason } from "../../PoolStats.js"
 import { Alarm } from "./alarm.js"
 import type { Connections } from "./connections.js"
 import type { Evictor } from "./evictor.js"
-import type { Patience } from "./forecast.js"
+import type { WaitPolicy } from "./forecast.js"
 import type { Timers } from "./runtime.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
@@ -44,7 +44,7 @@ export class Sweeper<A> {
 
   constructor(
     private readonly settings: Settings,
-    private readonly patience: Patience,
+    private readonly waitPolicy: WaitPolicy,
     private readonly timers: Timers,
     private readonly connections: Connections<A>,
     private readonly evictor: Evictor<A>,
@@ -121,7 +121,7 @@ export class Sweeper<A> {
   /** When it will have been unused for as long as one may be after which `rank` others were used. */
   private unusedAt(slot: Slot<A>, rank: number): number {
     const { idleTimeout, maxsize } = this.settings
-    return slot.lastUsedAt + (rank < maxsize ? idleTimeout : Math.min(idleTimeout, this.patience.linger))
+    return slot.lastUsedAt + (rank < maxsize ? idleTimeout : Math.min(idleTimeout, this.waitPolicy.linger))
   }
 
   /** What is known of the connections that last is found out anew. */

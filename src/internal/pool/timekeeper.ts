@@ -1,6 +1,6 @@
 /** @internal */
 import { Alarm } from "./alarm.js"
-import type { Patience } from "./forecast.js"
+import type { WaitPolicy } from "./forecast.js"
 import type { Refusal } from "./limits.js"
 import type { Outage } from "./outage.js"
 import type { Timers } from "./runtime.js"
@@ -30,7 +30,7 @@ export class Timekeeper<A, E> {
   constructor(
     private readonly waiters: Waiters<A, E>,
     private readonly outage: Outage<unknown>,
-    private readonly patience: Patience,
+    private readonly waitPolicy: WaitPolicy,
     private readonly settings: Settings,
     private readonly timers: Timers,
     private readonly pool: Pool<A, E>
@@ -75,12 +75,12 @@ export class Timekeeper<A, E> {
   private get nextLook(): number {
     return this.waiters.patient === undefined
       ? Infinity
-      : Math.min(this.nextDueAt, this.patience.dueAt(this.timers.now()))
+      : Math.min(this.nextDueAt, this.waitPolicy.dueAt(this.timers.now()))
   }
 
   private get nextDueAt(): number {
     const { patient } = this.waiters
-    return patient === undefined ? Infinity : patient.since + this.patience.maxwait
+    return patient === undefined ? Infinity : patient.since + this.waitPolicy.maxwait
   }
 
   /** Refuses those who have waited for too long. Gives whether there were any: those behind may be served now. */

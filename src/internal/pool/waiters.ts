@@ -1,11 +1,17 @@
 /** @internal */
+import type { Loan } from "./loan.js"
 import type { Outbox } from "./outbox.js"
-import type { Failure, Outcome } from "./runtime.js"
+import type { Borrower, Failure, Outcome } from "./runtime.js"
 import { failed, succeeded } from "./runtime.js"
 import type { Slot } from "./slot.js"
 
 /** Tells a caller how its wait has ended. It may call the pool at once. @internal */
-export type End<A, E> = (outcome: Outcome<Slot<A>, E>) => void
+export type End<A, E> = Told<A, E>["end"]
+
+/** A method, so that a waiter for some `A` is also a waiter for anything. */
+interface Told<A, E> {
+  end(outcome: Outcome<Loan<A>, E>): void
+}
 
 /**
  * A caller in the queue.
@@ -14,7 +20,7 @@ export type End<A, E> = (outcome: Outcome<Slot<A>, E>) => void
  */
 export class Waiter<A, E> {
   /** What it was handed. An interrupted waiter still owns it and gives it back. */
-  slot: Slot<A> | undefined = undefined
+  loan: Loan<A> | undefined = undefined
   /** The latest connect that was started because of it. */
   connect: Slot<A> | undefined = undefined
   /** Whether the pool owes it a connect (R3, R4). */
@@ -23,7 +29,7 @@ export class Waiter<A, E> {
   /** It wants a connection for itself, and has come before all that share. */
   isAhead = false
   /** How its wait has ended, as long as it has not been told. */
-  outcome: Outcome<Slot<A>, E> | undefined = undefined
+  outcome: Outcome<Loan<A>, E> | undefined = undefined
   next: Waiter<A, E> | undefined = undefined
   previous: Waiter<A, E> | undefined = undefined
 
@@ -32,7 +38,9 @@ export class Waiter<A, E> {
     public since: number,
     /** Whether it will do with a part of a connection. */
     readonly shares: boolean,
-    private readonly end: End<A, E>
+    private readonly end: End<A, E>,
+    /** Only with `leakThreshold`. */
+    readonly borrower: Borrower | undefined = undefined
   ) {}
 
   /** Whether it may still leave: its wait has not ended, or it has not been told so. */
@@ -101,13 +109,13 @@ export class Waiters<A, E> {
     this.ahead++
   }
 
-  serve(waiter: Waiter<A, E>, slot: Slot<A>): void {
-    waiter.slot = slot
-    this.end(waiter, succeeded(slot))
+  serve(waiter: Waiter<A, E>, loan: Loan<A>): void {
+    waiter.loan = loan
+    this.end(waiter, succeeded(loan))
   }
 
   /** Ends a wait. Its waiter hears of it after the section. */
-  private end(waiter: Waiter<A, E>, outcome: Outcome<Slot<A>, E>): void {
+  private end(waiter: Waiter<A, E>, outcome: Outcome<Loan<A>, E>): void {
     this.remove(waiter)
     waiter.outcome = outcome
     this.outbox.post(() => waiter.tell())

@@ -1,8 +1,8 @@
 import { Cause, Data, Exit, Option } from "effect"
 import type { Fiber } from "effect"
 import type { PoolError } from "effect-pgpool/PoolError"
+import type { Loan } from "../../../src/internal/pool/loan.js"
 import type { ElasticPoolState } from "../../../src/internal/pool/pool.js"
-import type { Slot } from "../../../src/internal/pool/slot.js"
 import type { ConnectPlan } from "./plans.js"
 
 export class Refused extends Data.TaggedError("Refused")<{
@@ -100,7 +100,7 @@ export class Caller {
   isFinished = false
   /** Of one that is no fiber: what it was told to leave with, and what it was handed. */
   waiter: ReturnType<State["request"]> | undefined = undefined
-  slot: Slot<Conn> | undefined = undefined
+  loan: Loan<Conn> | undefined = undefined
 
   constructor(readonly number: number, readonly since: number, readonly shares = false) {}
 

@@ -1,6 +1,6 @@
 import { Exit, FiberId } from "effect"
 import type { PoolError } from "effect-pgpool/PoolError"
-import type { Slot } from "../../../src/internal/pool/slot.js"
+import type { Loan } from "../../../src/internal/pool/loan.js"
 import type { Simulation } from "../simulation.js"
 import type { Conn, Refused, State, Take } from "./people.js"
 import { Caller } from "./people.js"
@@ -40,9 +40,9 @@ export class Requests {
     return caller
   }
 
-  private lent(caller: Caller, slot: Slot<Conn>, how: Take): void {
-    this.world.begin(caller, slot.value)
-    caller.slot = slot
+  private lent(caller: Caller, loan: Loan<Conn>, how: Take): void {
+    this.world.begin(caller, loan.value)
+    caller.loan = loan
     const { again = 0, hold } = how
     if (again > 0 || hold === 0 || caller.isFinished) {
       this.hastyAt = this.world.sim.now
@@ -57,26 +57,26 @@ export class Requests {
 
   /** A second time does nothing. */
   private giveBack(caller: Caller, exit: Exit.Exit<void>): void {
-    const { slot } = caller
-    if (slot === undefined) return
-    caller.slot = undefined
+    const { loan } = caller
+    if (loan === undefined) return
+    caller.loan = undefined
     this.answers.get(caller)?.()
     this.answers.delete(caller)
-    this.world.end(caller, slot.value)
+    this.world.end(caller, loan.value)
     if (caller.state !== "done") this.world.ended(caller, exit, false)
-    this.world.state.release(slot)
+    loan.end()
   }
 
   interrupt(caller: Caller): void {
     const { sim, state } = this.world
-    const { slot, waiter } = caller
+    const { loan, waiter } = caller
     const interrupted = Exit.interrupt(FiberId.none)
-    if (slot === undefined) {
+    if (loan === undefined) {
       this.world.ended(caller, interrupted, false)
       state.leave(waiter!)
     } else if (caller.shares) {
       // Others have their statements behind it: the place is free with its answer, and more of them with its cancel.
-      const conn = slot.value
+      const conn = loan.value
       const order = caller.number % 2
       conn.cancels++
       this.world.ended(caller, interrupted, false)

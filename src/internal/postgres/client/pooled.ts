@@ -5,17 +5,18 @@ import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type { AsyncResource } from "node:async_hooks"
+import { borrowerOf } from "../../borrow.js"
 import { awaiting } from "../../effects.js"
-import { borrowerOf, Loan } from "../../elasticPool.js"
+import type { Loan } from "../../pool/loan.js"
+import { Attempts } from "../../pool/loan.js"
 import type { ElasticPoolState } from "../../pool/pool.js"
-import type { Slot } from "../../pool/slot.js"
 import { after } from "../../time/time.js"
 import type { Query } from "../driver/query.js"
-import { asSqlError, isNotSent, mostRetries, queryTimedOut } from "../errors/errors.js"
+import { asSqlError, isNotSent, queryTimedOut } from "../errors/errors.js"
 import type { Session } from "../session/session.js"
 
 /** @internal */
-export type Pool = ElasticPoolState<Session, SqlError>
+export type SessionPool = ElasticPoolState<Session, SqlError>
 
 /**
  * Runs one statement on a connection of the pool. Its fiber is suspended once, for the wait and for the answer: the
@@ -24,7 +25,7 @@ export type Pool = ElasticPoolState<Session, SqlError>
  *
  * @internal
  */
-export const pooled = <A>(pool: Pool, query: Query): Effect.Effect<A, SqlError> =>
+export const pooled = <A>(pool: SessionPool, query: Query): Effect.Effect<A, SqlError> =>
   awaiting<A, SqlError>((resume, context) => {
     const run = new PooledStatement<A>(pool, query, resume, context)
     run.take()
@@ -36,12 +37,12 @@ class PooledStatement<A> {
   private leave = (): void => {}
   private callOffDeadline: (() => void) | undefined = undefined
   private isOver = false
-  private retries = mostRetries
+  private readonly attempts = new Attempts()
   private readonly shares: boolean
   private readonly borrower: ReturnType<typeof borrowerOf>
 
   constructor(
-    private readonly pool: Pool,
+    private readonly pool: SessionPool,
     private readonly query: Query,
     private readonly resume: (exit: Exit.Exit<A, SqlError>) => void,
     /** In which it is sent too: what instruments `pg` looks there for whose statement it is. */
@@ -52,21 +53,24 @@ class PooledStatement<A> {
   }
 
   take(): void {
-    const waiter = this.pool.request(this.shares, (taken) => {
-      if (Exit.isSuccess(taken)) this.context.runInAsyncScope(this.send, this, taken.value)
-      else this.end(Exit.failCause(Cause.map(taken.cause, asSqlError)))
-    })
+    const waiter = this.pool.request(
+      this.shares,
+      (taken) => {
+        if (Exit.isSuccess(taken)) this.context.runInAsyncScope(this.send, this, taken.value)
+        else this.end(Exit.failCause(Cause.map(taken.cause, asSqlError)))
+      },
+      this.borrower,
+      this.attempts
+    )
     if (waiter.isUntold) this.leave = () => this.pool.leave(waiter)
   }
 
-  private send(slot: Slot<Session>): void {
-    const session = slot.value
-    // Lost after it was handed over: that is as good as none.
-    if (!session.isAlive) {
-      this.pool.release(slot)
-      return this.take()
+  private send(loan: Loan<Session>): void {
+    if (!loan.isUsable) {
+      loan.end()
+      return this.attempts.next() ? this.take() : this.end(Exit.fail(asSqlError(this.pool.lostTooOften(loan))))
     }
-    const loan = new Loan(this.pool, slot, this.borrower)
+    const session = loan.value
     const request = session.send<A>(
       session.prepared(this.query),
       { onInterrupt: "cancel", isShared: this.shares, isWrite: this.shares && !reads.test(this.query.text) },
@@ -88,8 +92,7 @@ class PooledStatement<A> {
   private answered(answer: Exit.Exit<A, SqlError>): void {
     if (this.isOver) return
     // It has done nothing yet, so another session may have it.
-    if (this.retries > 0 && Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause))) {
-      this.retries--
+    if (Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause)) && this.attempts.next()) {
       this.callOffDeadline?.()
       return this.take()
     }

@@ -90,11 +90,6 @@ export const statementError = (cause: unknown): SqlError => failure("Failed to e
 export const isNotSent = (error: unknown): boolean =>
   error instanceof SqlError && Predicate.isTagged(error.cause, "NotSent")
 
-/**
- * How often it is sent to another session. More retries would hide a statement that itself ends each session. @internal
- */
-export const mostRetries = 10
-
 /** If the user's transform throws, its statement fails. @internal */
 export const transformedRows = <A extends object>(
   rows: ReadonlyArray<A>,

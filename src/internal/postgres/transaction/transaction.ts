@@ -11,7 +11,7 @@ import type { TransactionOptions } from "../../../PgPool.js"
 import { orDie } from "../../decode.js"
 import { failHere } from "../../effects.js"
 import type { Reach } from "../../pool/reach.js"
-import { isNotSent, mostRetries } from "../errors/errors.js"
+import { isNotSent } from "../errors/errors.js"
 import type { Holder, Restore } from "../lease/turn.js"
 import { ControlStatement } from "./control.js"
 import type { Kind } from "./kinds.js"
@@ -25,9 +25,10 @@ import { leaveCommit, undo } from "./undo.js"
 /** What transactions need of the client that they belong to. @internal */
 export interface Transactions {
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
-  /** Lends a level of its own to an effect. */
+  /** Lends a level of its own to an effect, and another one where that `isUnused` when the effect has failed. */
   readonly withLevel: <A, E, R>(
-    f: (level: TransactionLevel) => Effect.Effect<A, E, R>
+    f: (level: TransactionLevel) => Effect.Effect<A, E, R>,
+    isUnused?: (cause: Cause.Cause<unknown>) => boolean
   ) => Effect.Effect<A, E | SqlError, R>
   /** The level in force, and a context with another one. */
   readonly current: (context: Context.Context<never>) => TransactionLevel | undefined
@@ -96,13 +97,7 @@ export const makeTransaction = (self: Transactions) => (options: TransactionOpti
           inTurn(self, connection, "transaction", kindOn(connection), mark, body)
         if (outer !== undefined) return top(outer)
         // The session may end between its hand-over and BEGIN: another one is taken.
-        const elsewhere = (retries: number): Effect.Effect<A, E | SqlError, R> =>
-          Effect.catchIf(
-            self.withLevel(top),
-            (error) => retries > 0 && !hasBegun && isNotSent(error),
-            () => elsewhere(retries - 1)
-          )
-        return elsewhere(mostRetries)
+        return self.withLevel(top, (cause) => !hasBegun && Cause.isFailType(cause) && isNotSent(cause.error))
       }))
 }
 

@@ -1,0 +1,114 @@
+/** @internal */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type { PoolError } from "../PoolError.js"
+import { failHere, LeanDeferred } from "./effects.js"
+import type { Loan } from "./pool/loan.js"
+import { Attempts } from "./pool/loan.js"
+import type { ElasticPoolState } from "./pool/pool.js"
+import type { Borrower } from "./pool/runtime.js"
+import type { Settings } from "./pool/settings.js"
+
+/** The fiber at work, where loans are watched: without `leakThreshold` nothing is paid for it. @internal */
+export const borrowerOf = ({ settings }: { readonly settings: Settings }): Borrower | undefined =>
+  settings.leakThreshold === Infinity ? undefined : Option.getOrUndefined(Fiber.getCurrentFiber())
+
+/**
+ * Lends a connection, at once where one is ready (R2), else by a place in the queue. Must run uninterruptibly: only the
+ * wait is restored, and what was handed over is given back if the wait was interrupted all the same (R12).
+ */
+const take = <A, E>(
+  state: ElasticPoolState<A, E>,
+  restore: <B, E2>(effect: Effect.Effect<B, E2>) => Effect.Effect<B, E2>,
+  attempts: Attempts | undefined
+): Effect.Effect<Loan<A>, E | PoolError> => {
+  const borrower = borrowerOf(state)
+  const taken = state.take(borrower, attempts)
+  if (taken !== undefined) return taken
+  const outcome = new LeanDeferred<Loan<A>, E | PoolError>()
+  const waiter = state.wait((exit) => outcome.done(exit), borrower)
+  // What `Effect.onError` does, without a mask of its own: ten thousand may wait here.
+  return Effect.catchAllCause(restore(outcome.await), (cause) => {
+    state.leave(waiter)
+    return failHere(cause)
+  })
+}
+
+/** The resource was lost between its hand-over and the step in which its borrower gets it. */
+const lost = Cause.die("lost before its use")
+const lostExit = Exit.failCause(lost)
+
+/**
+ * Lends a resource until the scope ends. The borrower gets what `as` makes of it.
+ *
+ * @internal
+ */
+export const get = <A, E, B>(
+  state: ElasticPoolState<A, E>,
+  as: (a: A, loan: Loan<A>) => B,
+  attempts?: Attempts
+): Effect.Effect<B, E | PoolError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) => {
+    const attempt = (): Effect.Effect<B, E | PoolError, Scope.Scope> =>
+      Effect.flatMap(take(state, restore, attempts), (loan) => {
+        const borrowed = as(loan.value, loan)
+        return Effect.flatMap(Effect.addFinalizer(() => Effect.sync(() => loan.end())), () => {
+          if (loan.isUsable) return Effect.succeed(borrowed)
+          loan.end()
+          attempts ??= new Attempts()
+          return attempts.next() ? attempt() : Effect.fail(state.lostTooOften(loan))
+        })
+      })
+    return attempt()
+  })
+
+interface Use<E, E3> {
+  /** What a caller gets that got no resource: only that, and never an error of `f`. */
+  readonly asError?: ((error: E | PoolError) => E3) | undefined
+  /** Whether `f` has failed before it has done anything with the resource: then it gets another one. */
+  readonly isUnused?: ((cause: Cause.Cause<unknown>) => boolean) | undefined
+}
+
+/**
+ * Lends a resource to `f`, which may end the loan before it ends itself, once it has done with the resource.
+ *
+ * @internal
+ */
+export const use = <A, E, B, E2, R, E3 = E | PoolError>(
+  state: ElasticPoolState<A, E>,
+  f: (a: A, loan: Loan<A>) => Effect.Effect<B, E2, R>,
+  { asError, isUnused }: Use<E, E3> = {}
+): Effect.Effect<B, E2 | E3, R> =>
+  Effect.uninterruptibleMask((restore) => {
+    let attempts: Attempts | undefined
+    const refused = (taken: Effect.Effect<Loan<A>, E | PoolError>): Effect.Effect<Loan<A>, E3> =>
+      (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<Loan<A>, E3>
+    const lend = (loan: Loan<A>): Effect.Effect<B, E2 | E3, R> =>
+      Effect.matchCauseEffect(restore(Effect.suspend(() => loan.isUsable ? f(loan.value, loan) : lostExit)), {
+        onFailure: (cause) => {
+          loan.end()
+          if (cause !== lost && isUnused?.(cause) !== true) return Effect.failCause(cause)
+          attempts ??= new Attempts()
+          if (attempts.next()) return attempt()
+          return cause === lost
+            ? Effect.flatMap(refused(Effect.fail(state.lostTooOften(loan))), lend)
+            : Effect.failCause(cause)
+        },
+        onSuccess: (b) => {
+          loan.end()
+          return Effect.succeed(b)
+        }
+      })
+    const attempt = (): Effect.Effect<B, E2 | E3, R> => {
+      const taken = take(state, restore, attempts)
+      // What is there at once is lent at once (R2).
+      return Exit.isExit(taken) && Exit.isSuccess(taken)
+        ? lend(taken.value as Loan<A>)
+        : Effect.flatMap(refused(taken), lend)
+    }
+    return attempt()
+  })

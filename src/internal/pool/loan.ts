@@ -1,0 +1,75 @@
+/** @internal */
+import type { LeakWatch } from "./leaks.js"
+import type { Slot } from "./slot.js"
+
+/** What a loan asks of the pool. @internal */
+export interface Lender<A> {
+  isUsable(slot: Slot<A>): boolean
+  release(loan: Loan<A>): void
+}
+
+/**
+ * A connection in the hands of one borrower. Where several share the connection, each has a loan of its own.
+ *
+ * @internal
+ */
+export class Loan<A> {
+  /** Told of the end, just before the connection is given back. */
+  onEnd: (() => void) | undefined = undefined
+  /** Only with `leakThreshold`. */
+  leakWatch: LeakWatch<A> | undefined = undefined
+  /** Whether a forecast expects the connection back soon. Those that it expects are a list, the oldest first. */
+  isExpected = false
+  earlier: Loan<A> | undefined = undefined
+  later: Loan<A> | undefined = undefined
+  private isOver = false
+
+  constructor(
+    private readonly lender: Lender<A>,
+    readonly slot: Slot<A>,
+    /** When it began, by the policy clock. */
+    readonly since: number
+  ) {}
+
+  get value(): A {
+    return this.slot.value
+  }
+
+  /**
+   * Whether the connection is well, as far as anybody knows. The borrower asks in the step in which it gets the connection:
+   * this may have been lost since it was handed over.
+   */
+  get isUsable(): boolean {
+    return this.lender.isUsable(this.slot)
+  }
+
+  /** A second end does nothing (I4). */
+  end(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.onEnd?.()
+    this.lender.release(this)
+  }
+}
+
+/** A borrower is handed another connection so many times. More would hide that it is what makes them end. */
+const mostAttempts = 10
+
+/**
+ * The connections that one borrower got and that were lost before their use, or before anything was sent: as good as none.
+ *
+ * @internal
+ */
+export class Attempts {
+  private left = mostAttempts
+
+  /** Whether the borrower has lost one, and so was let in before. */
+  get hasFailed(): boolean {
+    return this.left < mostAttempts
+  }
+
+  /** One was lost. Whether the borrower may ask for another one. */
+  next(): boolean {
+    return this.left-- > 0
+  }
+}

@@ -1,0 +1,130 @@
+/** @internal */
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { randomUUID } from "node:crypto"
+import type { PoolError } from "../../../PoolError.js"
+import { get, use } from "../../borrow.js"
+import type { Loan } from "../../pool/loan.js"
+import { Attempts } from "../../pool/loan.js"
+import type { Query } from "../driver/query.js"
+import { asSqlError, isNotSent } from "../errors/errors.js"
+import { Lease, Statements } from "../lease/lease.js"
+import * as SessionStream from "../lease/stream.js"
+import type { Session } from "../session/session.js"
+import { TransactionLevel } from "../transaction/level.js"
+import type { SessionPool } from "./pooled.js"
+import { pooled } from "./pooled.js"
+
+/**
+ * The way of a client's statements to a session: that of the transaction or connection that the fiber is in, else one of
+ * the pool.
+ *
+ * @internal
+ */
+export class Router extends Statements {
+  /**
+   * A tag of its own for each client, also of another copy of this package, as dependencies may bring one along: nobody
+   * else's transaction is taken for ours.
+   */
+  private readonly tag = Context.GenericTag<TransactionLevel>(`effect-pgpool/Transaction/${randomUUID()}`)
+
+  constructor(private readonly pool: SessionPool) {
+    super()
+  }
+
+  readonly enter = <R>(level: TransactionLevel, context: Context.Context<R>): Context.Context<R> => {
+    level.isEntered = true
+    const entered = Context.add(context, this.tag, level)
+    if (!level.isTransaction) return entered as Context.Context<R>
+    // Libraries tell transactions apart by it, and batch their queries by that.
+    return Context.add(entered, SqlClient.TransactionConnection, [level, level.depth]) as Context.Context<R>
+  }
+
+  /**
+   * What has ended is passed over: a fiber that outlives a transaction uses what is around that, or the pool. A nested
+   * transaction that outlives the one around it is still one; its statements fail.
+   */
+  readonly current = (context: Context.Context<never>): TransactionLevel | undefined => {
+    let level = context.unsafeMap.get(this.tag.key) as TransactionLevel | undefined
+    if (level === undefined) {
+      // For libraries that carry only the tag of `@effect/sql` along.
+      const foreign = context.unsafeMap.get(SqlClient.TransactionConnection.key) as
+        | readonly [Connection, number]
+        | undefined
+      if (foreign?.[0] instanceof TransactionLevel && foreign[0].client === this) level = foreign[0]
+    }
+    while (level !== undefined && (level.hasEnded || !level.isEntered)) level = level.outer
+    return level
+  }
+
+  readonly withLevel = <A, E, R>(
+    f: (level: TransactionLevel) => Effect.Effect<A, E, R>,
+    isUnused?: (cause: Cause.Cause<unknown>) => boolean
+  ): Effect.Effect<A, E | SqlError, R> =>
+    use(this.pool, (session, loan) => {
+      const level = TransactionLevel.on(this, session)
+      loan.onEnd = () => level.end()
+      return f(level)
+    }, { asError: asSqlError, isUnused })
+
+  run<A>(statement: Query): Effect.Effect<A, SqlError> {
+    return Effect.withFiberRuntime((fiber) => {
+      const level = this.current(fiber.currentContext)
+      return level === undefined ? pooled(this.pool, statement) : level.run(statement)
+    })
+  }
+
+  executeStream(
+    ...[sql, params, transformRows]: Parameters<Connection["executeStream"]>
+  ): Stream.Stream<any, SqlError> {
+    return Stream.unwrapScoped(Effect.withFiberRuntime((fiber) => {
+      const level = this.current(fiber.currentContext)
+      return level !== undefined
+        ? Effect.succeed(level.executeStream(sql, params, transformRows))
+        : Effect.succeed(this.stream({ sql, params, transformRows, inTurn: (page) => page }))
+    }))
+  }
+
+  /** A session that has ended before it read the first request for rows is as good as none. */
+  private stream(
+    rows: Omit<SessionStream.Rows, "session">,
+    attempts = new Attempts()
+  ): Stream.Stream<any, SqlError> {
+    return Stream.suspend(() => {
+      let hasBegun = false
+      return Stream.unwrapScoped(
+        Effect.map(
+          Effect.mapError(get(this.pool, (session) => session, attempts), asSqlError),
+          (session) => SessionStream.exclusive({ ...rows, session })
+        )
+      ).pipe(
+        Stream.mapChunks((chunk) => (hasBegun = true, chunk)),
+        Stream.catchSome((error) =>
+          !hasBegun && isNotSent(error) && attempts.next() ? Option.some(this.stream(rows, attempts)) : Option.none()
+        )
+      )
+    })
+  }
+}
+
+/**
+ * A lease of the pool's, dead once the scope is closed (R15).
+ *
+ * @internal
+ */
+export const reserve = (pool: SessionPool): Effect.Effect<Lease, SqlError | PoolError, Scope.Scope> =>
+  get(pool, leaseOn)
+
+/** Dead as soon as the loan ends (R15). @internal */
+export const leaseOn = (session: Session, loan: Loan<Session>): Lease => {
+  const lease = new Lease(session)
+  loan.onEnd = () => lease.end()
+  return lease
+}
