@@ -60,7 +60,7 @@ export const get = <A, E, B>(
           if (loan.isUsable) return Effect.succeed(borrowed)
           loan.end()
           attempts ??= new Attempts()
-          return attempts.next() ? attempt() : Effect.fail(state.lostTooOften(loan))
+          return attempts.next() ? attempt() : Effect.fail(state.refusals.lostTooOften(loan))
         })
       })
     return attempt()
@@ -95,7 +95,7 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
           attempts ??= new Attempts()
           if (attempts.next()) return attempt()
           return cause === lost
-            ? Effect.flatMap(refused(Effect.fail(state.lostTooOften(loan))), lend)
+            ? Effect.flatMap(refused(Effect.fail(state.refusals.lostTooOften(loan))), lend)
             : Effect.failCause(cause)
         },
         onSuccess: (b) => {

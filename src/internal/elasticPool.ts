@@ -126,7 +126,7 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
     Effect.suspend(() =>
       Effect.map(
         orDie(attempt(() => decodeLimits(state.settings, limits))),
-        ({ maxoverflow, maxsize }) => state.resize(maxsize, maxoverflow)
+        ({ maxoverflow, maxsize }) => state.operator.resize(maxsize, maxoverflow)
       )
     ),
   evict: (options) =>

@@ -118,8 +118,10 @@ describe("R6, I8 a defect in a connection's fiber costs one connection and no mo
         let thrown = 0
         return Effect.zipRight(
           tried((pool, state) => {
-            const original = state[callback].bind(state) as (...args: ReadonlyArray<unknown>) => void
-            Object.assign(state, {
+            const owner: { [name in typeof callback]?: (...args: ReadonlyArray<any>) => void } =
+              callback === "ready" || callback === "lost" ? state : state.supply
+            const original = owner[callback]!.bind(owner)
+            Object.assign(owner, {
               [callback]: (...args: ReadonlyArray<unknown>) => {
                 if (thrown++ > 0) return original(...args)
                 if (when === "after") original(...args)
@@ -161,8 +163,8 @@ describe("R6, I8 a defect in a connection's fiber costs one connection and no mo
     Effect.gen(function*() {
       const fake = new FakeResource()
       const state = yield* makeState({ ...fake.options, acquireTimeout: "20 seconds" })
-      const { opened } = state
-      state.opened = bug
+      const { opened } = state.supply
+      state.supply.opened = bug
       const caller = yield* Caller.ask(fromState(state))
       assert.strictEqual(fake.dials, 1)
       for (let i = 0; i < 10; i++) yield* Effect.zipRight(TestClock.adjust("1 second"), settle)
@@ -170,7 +172,7 @@ describe("R6, I8 a defect in a connection's fiber costs one connection and no mo
       assert.isAbove(fake.dials, 3)
       assert.isBelow(fake.dials, 100)
       assert.strictEqual(fake.live, 0)
-      state.opened = opened
+      state.supply.opened = opened
       yield* TestClock.adjust("1 second")
       yield* settle
       assert.isDefined(caller.value)

@@ -199,7 +199,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       const all = times(6, () => ask(true))
       yield* settle
       assert.deepStrictEqual(ids(all), [1, 1, 2, 2, 3, 3])
-      state.resize(2, 2)
+      state.operator.resize(2, 2)
       for (const one of [all[0], all[2], all[4]]) one.leave()
       // Of three with room one runs dry.
       const [a, b, c] = times(3, () => ask(true))
@@ -221,7 +221,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       const { ask, state } = yield* make({ maxsize: 2, maxoverflow: 2, share: 2 })
       const [a, , c] = times(3, () => ask(true))
       yield* settle
-      state.resize(1, 1)
+      state.operator.resize(1, 1)
       const d = ask(true)
       a.leave()
       assert.deepStrictEqual(ids([d]), [1])

@@ -265,7 +265,7 @@ class Crowd {
       case "advance":
         return runtime.advance(command.millis)
       case "resize":
-        return state.resize(2, command.maxoverflow)
+        return state.operator.resize(2, command.maxoverflow)
       case "evict":
         return state.evictor.evict(0)
       case "evictNow":

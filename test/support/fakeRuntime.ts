@@ -104,19 +104,19 @@ export class FakeRuntime {
   }
 
   opens(slot: Slot<object>): void {
-    this.state["owner"].opened(slot, {})
+    this.state.supply["owner"].opened(slot, {})
   }
 
   private obey(slot: Slot<object>, command: Command): void {
     this.hears(command)
     if (command === "retire") this.ends(slot)
-    else this.state["owner"].ready(slot)
+    else this.state.supply["owner"].ready(slot)
   }
 
   private ends(slot: Slot<object>): void {
     if (!this.state["connections"].all.has(slot)) return
-    this.state["owner"].closing(slot)
-    this.outbox.section(() => this.state["gone"](slot, undefined))
+    this.state.supply["owner"].closing(slot)
+    this.outbox.section(() => this.state.supply["gone"](slot, undefined))
   }
 
   advance(millis: number): void {

@@ -1,5 +1,6 @@
 /** @internal */
 import { Alarm } from "./alarm.js"
+import type { Port } from "./port.js"
 import type { Timers } from "./runtime.js"
 import type { Slot } from "./slot.js"
 
@@ -18,7 +19,7 @@ export class ConnectWatch<A> {
     /** That of I/O (R14). */
     private readonly timers: Timers,
     private readonly opening: Iterable<Slot<A>>,
-    private readonly stale: (slots: ReadonlyArray<Slot<A>>) => void
+    private readonly pool: Port<A, any>
   ) {
     this.alarm = new Alarm(timers, () => this.ring())
   }
@@ -40,7 +41,8 @@ export class ConnectWatch<A> {
       if (age >= this.connectTimeout) this.timers.outbox.post(() => slot.timeOut(this.connectTimeout))
       else if (age >= slot.youngFor) stale.push(slot)
     }
-    if (stale.length > 0) this.stale(stale)
+    for (const slot of stale) this.pool.demand.uncover(slot)
+    if (stale.length > 0) this.pool.serve()
     return this.next(now)
   }
 

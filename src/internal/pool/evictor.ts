@@ -1,28 +1,10 @@
 /** @internal */
-import type { CloseReason } from "../../PoolStats.js"
 import { oneLine, wordsOf } from "../words.js"
 import { Alarm } from "./alarm.js"
 import type { Connections } from "./connections.js"
+import type { Port } from "./port.js"
 import type { Environment } from "./settings.js"
 import type { Slot } from "./slot.js"
-
-/** What the evictor asks of the pool. */
-interface Pool<A> {
-  readonly retire: (slot: Slot<A>, reason: CloseReason) => void
-  /** It goes as soon as nobody uses it, and nobody new joins those who do. */
-  readonly retireLater: (slot: Slot<A>) => void
-  /** No caller is to rely on its connect. */
-  readonly uncover: (slot: Slot<A>) => void
-  /** The ends of many connections have changed. */
-  readonly recount: () => void
-  readonly serve: () => void
-  readonly isOpen: () => boolean
-  /** Whether one that comes back is kept, though nobody waits for it. */
-  readonly keeps: () => boolean
-  /** Whether a connect may begin but for a permit, and no other one is closing to make room for it. */
-  readonly lacksRoom: () => boolean
-  readonly outage: { readonly active: boolean; readonly reason: unknown }
-}
 
 /**
  * Which connections a soft `evict` replaces, and when each of them may go (R19): one for each connection that was begun and
@@ -64,7 +46,7 @@ export class Evictor<A> {
   constructor(
     private readonly env: Environment,
     private readonly connections: Connections<A>,
-    private readonly pool: Pool<A>
+    private readonly pool: Port<A, any>
   ) {
     this.alarm = new Alarm(env, () => this.ring())
   }
@@ -72,7 +54,7 @@ export class Evictor<A> {
   /** All that are open or opening are to be replaced, each from a random moment of the next `over` milliseconds on. */
   evict(over: number): void {
     // Else all of them go anyway, and nothing is opened that nobody waits for.
-    if (this.pool.isOpen()) this.env.outbox.section(() => this.beginEviction(over))
+    if (this.pool.lifecycle.state === "open") this.env.outbox.section(() => this.beginEviction(over))
   }
 
   private beginEviction(over: number): void {
@@ -122,10 +104,10 @@ export class Evictor<A> {
       const now = this.env.now()
       for (const slot of this.connections.all) {
         slot.evict(now)
-        if (slot.state === "opening") this.pool.uncover(slot)
+        if (slot.state === "opening") this.pool.demand.uncover(slot)
         else if (slot.state === "idle") this.pool.retire(slot, slot.expiry)
       }
-      this.pool.recount()
+      this.pool.sweeper.count()
       this.pool.serve()
     })
   }
@@ -157,7 +139,7 @@ export class Evictor<A> {
     if (owed !== undefined || this.standBy() !== undefined || this.isClosing) return owed
     if (this.hasFaded) return idle
     // One that is not kept when it comes back needs none. But one that is shared may never come back.
-    const keeps = this.pool.keeps()
+    const keeps = this.pool.keepsMore
     return idle ?? this.find(({ isShared }) => keeps || isShared)
   }
 
@@ -178,12 +160,12 @@ export class Evictor<A> {
   /** Whether the permit of the one that has gone is neither free nor in use for a connect: after a shrink. */
   private get hasLostRoom(): boolean {
     const { all, opening } = this.connections
-    return this.gone !== undefined && !all.has(this.gone) && opening.size === 0 && this.pool.lacksRoom()
+    return this.gone !== undefined && !all.has(this.gone) && opening.size === 0 && this.pool.demand.lacksRoom
   }
 
   private get mayMakeRoom(): boolean {
     const { opening } = this.connections
-    return !this.hasGivenUp && opening.size === 0 && this.gone === undefined && this.pool.lacksRoom()
+    return !this.hasGivenUp && opening.size === 0 && this.gone === undefined && this.pool.demand.lacksRoom
   }
 
   private get gone(): Slot<A> | undefined {
@@ -286,7 +268,7 @@ export class Evictor<A> {
     if (old === undefined) return
     this.leaves(old)
     if (old.state === "idle") this.pool.retire(old, "evicted")
-    else this.pool.retireLater(old)
+    else this.pool.sweeper.retireLater(old)
   }
 
   private leaves(old: Slot<A>): void {

@@ -1,24 +1,8 @@
 /** @internal */
 import type { PoolStats } from "../../PoolStats.js"
 import { Alarm } from "./alarm.js"
+import type { Port } from "./port.js"
 import type { Environment, Settings } from "./settings.js"
-
-/** What the life cycle asks of the pool. */
-interface Pool {
-  readonly stats: () => Pick<PoolStats, "size" | "busy" | "waiting">
-  /** All connections are to go, as soon as their borrowers have done with them. */
-  readonly suspend: () => void
-  /** Serves again those who wait: for them time has stood still. */
-  readonly resume: (suspendedAt: number, now: number) => void
-  /** Connections that nobody waits for are to go. */
-  readonly drain: () => void
-  /** Nothing is left that time could do. */
-  readonly stop: () => void
-  /** Refuses all who wait, and closes what nobody uses. */
-  readonly close: () => void
-  /** Closes connections under their borrowers. */
-  readonly closeBusy: () => void
-}
 
 /**
  * Whether the pool serves, and how it comes to an end: open and suspended take turns, then it is drained or closed, for
@@ -45,7 +29,7 @@ export class Lifecycle {
   constructor(
     private readonly settings: Settings,
     private readonly env: Environment,
-    private readonly pool: Pool
+    private readonly pool: Port<any, any>
   ) {
     this.alarm = new Alarm(env, () => (this.resume(), Infinity))
     this.deadline = new Alarm(env.io, () => (this.cutOff(), Infinity))
@@ -66,7 +50,7 @@ export class Lifecycle {
     if (this.state === "open") return
     const { size, waiting } = this.pool.stats()
     if (size > 0 || (this.state === "draining" && waiting > 0)) return
-    if (this.state === "draining") this.pool.stop()
+    if (this.state === "draining") this.pool.operator.stop()
     this.deadline.stop()
     this.isEmpty = true
     this.tell(true)
@@ -102,7 +86,7 @@ export class Lifecycle {
       this.enter("suspended")
       this.suspendedAt = this.env.now()
       this.alarm.arm(this.suspendedAt + this.settings.suspendTimeout)
-      this.pool.suspend()
+      this.pool.operator.suspend()
       this.look()
       return true
     })
@@ -112,7 +96,7 @@ export class Lifecycle {
     this.env.outbox.section(() => {
       if (this.state !== "suspended") return
       this.enter("open")
-      this.pool.resume(this.suspendedAt, this.env.now())
+      this.pool.operator.resume(this.suspendedAt, this.env.now())
     })
   }
 
@@ -123,7 +107,7 @@ export class Lifecycle {
       if (this.admits) {
         this.enter("draining")
         this.drainedAt = this.env.io.now()
-        this.pool.drain()
+        this.pool.operator.drain()
       }
       this.deadline.arm(this.env.io.now() + within)
       this.look()
@@ -146,13 +130,13 @@ export class Lifecycle {
     if (!this.isClosing && busy + waiting > 0) this.report(busy, waiting)
     this.end()
     this.cutOffs += busy
-    this.pool.closeBusy()
+    this.pool.operator.closeBusy()
   }
 
   private end(): void {
     this.isClosing = true
-    this.pool.stop()
-    this.pool.close()
+    this.pool.operator.stop()
+    this.pool.operator.close()
   }
 
   private report(busy: number, waiting: number): void {

@@ -2,6 +2,7 @@
 import { wordsOf } from "../words.js"
 import { Incidents } from "./incidents.js"
 import { ConnectTimedOut } from "./life.js"
+import type { Port } from "./port.js"
 import type { Delays, Failure, Log, RetryPolicy, Running, Timers } from "./runtime.js"
 import { defect, defectOf, errorOf, reasonOf, withoutInterrupts } from "./runtime.js"
 import type { Resource } from "./settings.js"
@@ -43,8 +44,7 @@ export class Outage<E> {
     private readonly connectRetry: RetryPolicy,
     private readonly io: Timers,
     log: Log,
-    private readonly tryAgain: () => void,
-    private readonly giveUp: () => void
+    private readonly pool: Port<any, any>
   ) {
     this.incidents = new Incidents(inTheLog, io, log)
   }
@@ -72,8 +72,8 @@ export class Outage<E> {
   private readonly resume = (goesOn: boolean): void => {
     this.mayRetry = true
     // A dial that was under way may have succeeded.
-    if (goesOn || !this.active) this.tryAgain()
-    else this.giveUp()
+    if (goesOn || !this.active) this.pool.serve()
+    else this.pool.supply.giveUp()
   }
 
   /** A connect succeeded at `now`. */

@@ -1,22 +1,12 @@
 /** @internal */
-import type { CloseReason } from "../../PoolStats.js"
 import { Alarm } from "./alarm.js"
 import type { Connections } from "./connections.js"
 import type { Evictor } from "./evictor.js"
 import type { WaitPolicy } from "./forecast.js"
+import type { Port } from "./port.js"
 import type { Timers } from "./runtime.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
-
-/** What the sweeper asks of the pool. */
-interface Pool<A> {
-  readonly retire: (slot: Slot<A>, reason: CloseReason) => void
-  readonly serve: (now: number) => void
-  readonly mayConnect: () => boolean
-  /** Whether a connect may begin but for a permit, and no other one is closing to make room for it. */
-  readonly lacksRoom: () => boolean
-  readonly connect: (successorOf: Slot<A>) => Slot<A>
-}
 
 /** A sweep of so many connections is worth a millisecond: then it takes about a thousandth of the time, at most. */
 const sweptPerMilli = 10
@@ -48,7 +38,7 @@ export class Sweeper<A> {
     private readonly timers: Timers,
     private readonly connections: Connections<A>,
     private readonly evictor: Evictor<A>,
-    private readonly pool: Pool<A>
+    private readonly pool: Port<A, any>
   ) {
     this.alarm = new Alarm(timers, () => this.sweep())
   }
@@ -155,9 +145,9 @@ export class Sweeper<A> {
   renew(): void {
     for (const old of this.due) {
       if (!this.isNeeded(old)) this.due.delete(old)
-      else if (this.pool.mayConnect()) this.connect(old)
+      else if (this.pool.demand.mayConnect) this.connect(old)
       else {
-        if (old.state === "idle" && this.pool.lacksRoom()) this.pool.retire(old, "renewed")
+        if (old.state === "idle" && this.pool.demand.lacksRoom) this.pool.retire(old, "renewed")
         break
       }
     }
@@ -165,14 +155,14 @@ export class Sweeper<A> {
     if (this.renewing.size > 0) return
     const old = this.evictor.next()
     if (old === undefined) return
-    if (this.pool.mayConnect()) this.connect(old)
+    if (this.pool.demand.mayConnect) this.connect(old)
     else this.evictor.makeRoom()
   }
 
   private connect(old: Slot<A>): void {
     this.due.delete(old)
     this.renewing.add(old)
-    this.pool.connect(old)
+    this.pool.supply.connect(old)
   }
 
   /** Whether this one, which has no successor, is to have one: the minimum would not be there without. */

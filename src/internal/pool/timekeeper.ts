@@ -1,19 +1,12 @@
 /** @internal */
+import type { PoolError } from "../../PoolError.js"
 import { Alarm } from "./alarm.js"
 import type { WaitPolicy } from "./forecast.js"
-import type { Refusal } from "./limits.js"
 import type { Outage } from "./outage.js"
+import type { Port } from "./port.js"
 import type { Timers } from "./runtime.js"
 import type { Settings } from "./settings.js"
 import type { Waiter, Waiters } from "./waiters.js"
-
-/** What the timekeeper asks of the pool. */
-interface Pool<A, E> {
-  readonly serve: (now: number) => void
-  /** How many connections the oldest waiters can have, held by nobody. */
-  readonly owed: () => number
-  readonly refuse: (waiter: Waiter<A, E>, now: number, why: Refusal) => void
-}
 
 /**
  * Tells when waiters have waited for `maxwait` and for as long as they may (R4). All wait for the same times, so the
@@ -28,22 +21,22 @@ export class Timekeeper<A, E> {
   private owed = 0
 
   constructor(
-    private readonly waiters: Waiters<A, E>,
+    private readonly waiters: Waiters<A, E | PoolError>,
     private readonly outage: Outage<unknown>,
     private readonly waitPolicy: WaitPolicy,
     private readonly settings: Settings,
     private readonly timers: Timers,
-    private readonly pool: Pool<A, E>
+    private readonly pool: Port<A, E>
   ) {
     this.alarm = new Alarm(timers, () => this.ring())
   }
 
   /** Watches over a new waiter. */
-  watch(waiter: Waiter<A, E>): void {
+  watch(waiter: Waiter<A, E | PoolError>): void {
     const { limits: { full, owed }, share } = this.settings
     const { alone, sharers } = this.waiters
     // It is the last in the queue. This only saves looking through those before it: for 20,000 who come at once.
-    const isOwed = this.pool.owed() * share >= alone * share + sharers
+    const isOwed = this.pool.demand.owed * share >= alone * share + sharers
     const lateAt = waiter.since + (isOwed ? owed : full).limitMillis
     this.nextLateAt = Math.min(this.nextLateAt, lateAt)
     this.alarm.arm(waiter.due ? lateAt : Math.min(lateAt, this.nextLook))
@@ -87,7 +80,7 @@ export class Timekeeper<A, E> {
   refuseLate(now: number): boolean {
     const { limits: { full, outage, owed }, share } = this.settings
     const before = this.owed
-    this.owed = this.pool.owed()
+    this.owed = this.pool.demand.owed
     // Whoever is served has stood before all others, who so have no less time. But one that shares may have had a part of a
     // connection only, and then leaves them less than it took.
     const haveLess = share > 1 && this.owed < before
@@ -97,7 +90,7 @@ export class Timekeeper<A, E> {
     let places = this.owed * share
     let next = Infinity
     let hasRefused = false
-    let behind: Waiter<A, E> | undefined
+    let behind: Waiter<A, E | PoolError> | undefined
     for (let waiter = this.waiters.head; waiter !== undefined; waiter = behind) {
       behind = waiter.next
       const takes = waiter.shares ? 1 : share
@@ -107,7 +100,7 @@ export class Timekeeper<A, E> {
       const lateAt = waiter.since + limit.limitMillis
       if (lateAt <= now) {
         hasRefused = true
-        this.pool.refuse(waiter, now, { ...limit, wasOwed })
+        this.pool.refusals.timedOut(waiter, now, { ...limit, wasOwed })
       } else {
         next = Math.min(next, lateAt)
         if (wasOwed) places -= takes

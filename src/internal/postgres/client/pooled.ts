@@ -68,7 +68,7 @@ class PooledStatement<A> {
   private send(loan: Loan<Session>): void {
     if (!loan.isUsable) {
       loan.end()
-      return this.attempts.next() ? this.take() : this.end(Exit.fail(asSqlError(this.pool.lostTooOften(loan))))
+      return this.attempts.next() ? this.take() : this.end(Exit.fail(asSqlError(this.pool.refusals.lostTooOften(loan))))
     }
     const session = loan.value
     const request = session.send<A>(

@@ -1,0 +1,133 @@
+/** @internal */
+import { wordsOf } from "../words.js"
+import type { Owner } from "./life.js"
+import { connectBrokenOff, life } from "./life.js"
+import { classify } from "./outage.js"
+import { PermitMissing } from "./permits.js"
+import type { Port } from "./port.js"
+import type { Failure } from "./runtime.js"
+import { defect } from "./runtime.js"
+import { Slot } from "./slot.js"
+
+/**
+ * Opens connections, and is told by their fibers what becomes of them, until their permits are back.
+ *
+ * @internal
+ */
+export class Supply<A, E> {
+  /** What the fibers tell: each call is a section. */
+  private readonly owner: Owner<A, E> = {
+    opened: (slot, value) => this.pool.env.outbox.section(() => this.opened(slot, value)),
+    openFailed: (slot, failure) => this.pool.env.outbox.section(() => this.openFailed(slot, failure)),
+    ready: (slot) => this.pool.env.outbox.section(() => this.pool.ready(slot)),
+    lost: (value) => this.pool.env.outbox.section(() => this.pool.lost(value)),
+    closing: (slot) => this.pool.env.outbox.section(() => this.closing(slot))
+  }
+
+  constructor(private readonly pool: Port<A, E>) {}
+
+  connect(successorOf?: Slot<A>): void {
+    const { connections, connectWatch, demand, env, evictor, waitPolicy, permits, resource, tally, waiters } = this.pool
+    const { io, outbox, reach } = env
+    const slot = new Slot<A>(successorOf, reach.youngFor, io.now(), evictor.generation)
+    connections.begin(slot)
+    if (successorOf === undefined) waiters.cover(slot)
+    tally.added(slot)
+    connectWatch.watch(slot)
+    demand.dialled()
+    waitPolicy.dialled(slot)
+    const connection = life(slot, resource, { ioClock: io.clock, reach }, this.owner)
+    const held = permits.hold(
+      connection,
+      () => new PermitMissing(tally.size, this.pool.settings.maxoverflow),
+      (defect) => outbox.section(() => this.gone(slot, defect))
+    )
+    outbox.post(() => slot.runsIn(env.fork(held)))
+  }
+
+  opened(slot: Slot<A>, value: A): void {
+    const { connections, demand, env, outage, waitPolicy, settings, sweeper, tally } = this.pool
+    const now = env.now()
+    const lifetime = settings.expires * (1 - settings.expiresJitter * env.chance())
+    const took = env.io.now() - slot.dialledAt
+    demand.uncover(slot)
+    slot.opened(value, now, lifetime)
+    connections.opened(slot, took)
+    env.reach.connected(took)
+    tally.opened++
+    outage.healed(now)
+    waitPolicy.opened(slot, now)
+    sweeper.opened(slot)
+    this.pool.ready(slot)
+    demand.opened()
+  }
+
+  openFailed(slot: Slot<A>, cause: Failure<E>): void {
+    const { demand, lifecycle, outage, resource, sweeper, waiters } = this.pool
+    demand.uncover(slot)
+    if (slot.state === "closing" || lifecycle.isClosing) return
+    const { failure, kind } = classify(cause, resource)
+    outage.lastFailure = failure
+    if (kind !== "transient") demand.stopWarming()
+    const waiter = kind === "other" ? slot.causer : undefined
+    if (waiter !== undefined) waiters.fail(waiter, failure)
+    const { successorOf: old } = slot
+    const isToBeRenewed = old !== undefined && sweeper.triesAgain(old)
+    if (old !== undefined) sweeper.failed(old)
+    if (kind !== "other" || isToBeRenewed) outage.begin(failure, kind === "permanent")
+    this.pool.enter(slot, "closing")
+    this.pool.serve()
+  }
+
+  /** A connect that hangs must not be in the way of the next one (R18): its permit is wanted. */
+  giveUpHopeless(): void {
+    const slot = this.pool.connections.hopeless(this.pool.env.io.now())
+    if (slot === undefined) return
+    this.pool.enter(slot, "closing")
+    this.pool.interrupt(slot)
+  }
+
+  /** `connectRetry` has come to its end: no connect is tried again for those who wait now. */
+  giveUp(): void {
+    const now = this.pool.env.now()
+    this.pool.refusals.givenUp(now)
+    this.pool.sweeper.giveUp()
+    this.pool.demand.stopWarming()
+    this.pool.outage.end(-Infinity)
+    this.pool.serve(now)
+  }
+
+  /** The fiber comes to its end, for whatever reason. */
+  closing(slot: Slot<A>): void {
+    const { connections, demand, lifecycle, outage, sweeper } = this.pool
+    demand.uncover(slot)
+    connections.closing(slot)
+    sweeper.closing(slot)
+    if (slot.state === "closing") return
+    const { isClosing } = lifecycle
+    // No waiter fails for that, but the next connect is not to follow at once.
+    if (slot.state === "opening" && !isClosing) outage.begin(outage.lastFailure = connectBrokenOff, false)
+    this.pool.enter(slot, "closing", isClosing ? "closed" : slot.state === "checking" ? "dirty" : "failed")
+    this.pool.serve()
+  }
+
+  /** The permit is back (R8). */
+  private gone(slot: Slot<A>, diedOf: unknown): void {
+    if (diedOf !== undefined) this.died(diedOf)
+    // It may have had no permit, and so no life.
+    this.closing(slot)
+    this.pool.connections.all.delete(slot)
+    this.pool.tally.removed(slot)
+    this.pool.serve()
+  }
+
+  /** The fiber of a connection has died: that costs the connection. But without permits the pool can't go on. */
+  private died(why: unknown): void {
+    const { demand, env, lifecycle, refusals } = this.pool
+    env.log.error(`The fiber of a connection has died: ${wordsOf(why)}`)
+    if (!(why instanceof PermitMissing) || lifecycle.isClosing) return
+    refusals.dieOf(defect(why))
+    demand.stopWarming()
+    lifecycle.close()
+  }
+}
