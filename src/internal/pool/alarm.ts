@@ -42,7 +42,7 @@ export class Alarm {
   private readonly delay = (): number => this.at - this.timers.now()
 
   private readonly rung = (): void => {
-    // What is armed while it rings is part of what `ring` returns.
+    // While it rings, `ring` returns the next time, whatever is armed meanwhile.
     this.at = -Infinity
     this.at = this.ring()
   }

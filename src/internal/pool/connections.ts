@@ -14,7 +14,7 @@ export class Connections<A> {
   /** Those that are ready: the last one was used last. */
   readonly idle = new LinkedList<Slot<A>>()
   private readonly byValue = new Map<A, Slot<A>>()
-  /** What was said to be broken before its connect was known to have succeeded. */
+  /** Values that were called broken before their connects were known to have succeeded. */
   private readonly stillborn = new WeakSet<object>()
   /** Of the last connect that succeeded. Milliseconds by the clock of I/O. */
   private success = { dialledAt: -Infinity, took: Infinity }
@@ -34,7 +34,7 @@ export class Connections<A> {
     this.byValue.set(value, slot)
   }
 
-  /** Whose value it is. */
+  /** The connection that has this value. */
   of(value: A): Slot<A> | undefined {
     return this.byValue.get(value)
   }
@@ -61,7 +61,7 @@ export class Connections<A> {
    * that is slow, and not away, has until `connectTimeout`.
    */
   hopeless(ioNow: number): Slot<A> | undefined {
-    // Nobody relies on the oldest ones any more: they are all those that are stale.
+    // The stale ones, on which no caller relies any more, are always the oldest.
     const [oldest, second] = this.opening
     const age = (slot: Slot<A>) => ioNow - slot.dialledAt
     const { dialledAt, took } = this.success

@@ -5,7 +5,7 @@ import type { Slot } from "./slot.js"
 import type { Tally } from "./tally.js"
 import type { Waiters } from "./waiters.js"
 
-/** So many connects at once, until one has succeeded: a wrong password is not to be refused for each who waits. */
+/** So many connects at once, until one has succeeded: a wrong password is not to be tried once for each waiter. */
 const firstConnects = 4
 
 /** How many connections may be missing at the same time because their successors need their permits. */
@@ -37,12 +37,12 @@ export class Demand<A, E> {
     return opening + checking + Math.max(0, limit - this.tally.size)
   }
 
-  /** How many connections the pool can give to those who wait before somebody gives one back. */
+  /** How many connections the pool can give to waiters before a borrower gives one back. */
   get owed(): number {
     return Math.max(0, this.settings.maxoverflow - this.tally.in.busy)
   }
 
-  /** How many have to wait for other borrowers, if so many connections serve as many as they can. */
+  /** How many waiters have to wait for other borrowers, if `room` connections serve as many as they can. */
   unserved(room: number): number {
     const { alone, sharers } = this.waiters
     const { share } = this.settings
@@ -51,7 +51,7 @@ export class Demand<A, E> {
   }
 
   /**
-   * Below `maxsize` a waiter is due at once (R3), not counting connects that nobody relies on any more, unless a check is
+   * Below `maxsize` a waiter is due at once (R3), not counting connects on which no waiter relies any more, unless a check is
    * under way that will have a connection ready sooner than a connect would: then only `maxwait` makes it due. Else each
    * check of a lone caller's connection would open a second one.
    */
@@ -96,12 +96,12 @@ export class Demand<A, E> {
     return !this.hasPermit && !this.outage.active && opening + closing < atOnce
   }
 
-  /** Connects in flight that nobody relies on any more. */
+  /** Connects in flight on which no waiter relies any more. */
   private get stuck(): number {
     return this.tally.in.opening - this.cover
   }
 
-  /** Whether a connect is to begin that only one nobody relies on could give its permit to. */
+  /** Whether a connect is wanted that can only have the permit of one on which no waiter relies any more. */
   get lacksPermit(): boolean {
     return this.stuck > 0 && this.tally.in.closing === 0 && !this.hasPermit && this.mayDial && this.wantsConnect
   }
@@ -127,7 +127,7 @@ export class Demand<A, E> {
     if (this.tally.open >= this.warm) this.isWarming = false
   }
 
-  /** What `warm` asked for is not opened any more. */
+  /** No more connections are opened for `warm`. */
   stopWarming(): void {
     this.isWarming = false
   }

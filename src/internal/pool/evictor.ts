@@ -7,35 +7,36 @@ import type { Environment } from "./settings.js"
 import type { Slot } from "./slot.js"
 
 /**
- * Which connections a soft `evict` replaces, and when each of them may go (R19): one for each connection that was begun and
- * has opened since, whether for that or for a caller. Until then they serve as ever. The sweeper opens the successors, one
- * after the other, and none while a newer connection stands by for the next old one that comes back.
+ * Which connections a soft `evict` replaces, and when each of them may go (R19). One old connection goes for each that was
+ * begun and has opened since the eviction, whether as a successor or for a caller. Until then the old ones serve as ever.
+ * The sweeper opens the successors one after the other. It opens none while a newer connection stands by for the next old
+ * one that comes back.
  *
- * Where no permit is free one of them goes first, and its successor is owed. While connects fail none goes.
+ * Where no permit is free an old connection goes first, and its successor is owed. While connects fail none goes.
  *
- * One that is shared takes nobody new and runs dry. The next one waits for that, but no longer than `cleanupTimeout` if its
- * own successor is open.
+ * A shared connection takes no new borrowers and runs dry. The next old one waits for that, but no longer than
+ * `cleanupTimeout` once its own successor is open.
  *
  * @internal
  */
 export class Evictor<A> {
-  /** How often all that there was was to be replaced. A connection has the number with which its connect began. */
+  /** The number of evictions so far. A connection keeps the number with which its connect began. */
   generation = 0
-  /** Those that are to be replaced now, and those whose moment is to come, the next one first. */
+  /** The connections to be replaced now, and those whose moment is still to come, the next one first. */
   private readonly olds = new Set<Slot<A>>()
   private later = new Map<Slot<A>, number>()
-  /** Newer ones that are open in the place of old ones: for each of them one may go. */
+  /** Newer connections that are open in the place of old ones: for each of them one old one may go. */
   private readonly standBys = new Set<Slot<A>>()
   /**
-   * One of these has left by itself. Were the next one opened at once, it might be closed as well, and so on: it is opened
-   * when an old one can go.
+   * A connection that stood by has closed by itself. If the next one were opened at once it might close as well, and so
+   * on. So it is opened when an old one can go.
    */
   private hasFaded = false
-  /** Those that make room for their successors: one that has gone, and one that is left to run dry. */
+  /** Old connections that make room for their successors: one that has gone, and one that is left to run dry. */
   private readonly owed = new Set<Slot<A>>()
-  /** The last that went. */
+  /** The old connection that went last. */
   private last: Slot<A> | undefined = undefined
-  /** The one that is shared and left to run dry, and until when the next one waits for that. */
+  /** The shared connection that is left to run dry, and until when the next one waits for that. */
   private dry: Slot<A> | undefined = undefined
   private dryUntil = Infinity
   /** No successor is tried until a connect has succeeded. */
@@ -51,14 +52,14 @@ export class Evictor<A> {
     this.alarm = new Alarm(env, () => this.ring())
   }
 
-  /** All that are open or opening are to be replaced, each from a random moment of the next `over` milliseconds on. */
+  /** Replaces all that are open or opening, each from a random moment of the next `over` milliseconds on. */
   evict(over: number): void {
-    // Else all of them go anyway, and nothing is opened that nobody waits for.
+    // A pool that is not open closes all of them anyway, and opens none without a waiter.
     if (this.pool.lifecycle.state === "open") this.env.outbox.section(() => this.beginEviction(over))
   }
 
   private beginEviction(over: number): void {
-    // Those that stand by are now old themselves: what they are there for goes without a newer one.
+    // The connections that stand by are now old themselves. The old ones in whose place they opened go now.
     this.spend(() => this.find(({ isOpen }) => isOpen))
     this.standBys.clear()
     this.generation++
@@ -67,7 +68,7 @@ export class Evictor<A> {
     const moments: Array<readonly [slot: Slot<A>, at: number]> = []
     for (const slot of this.connections.all) {
       if (slot.state === "closing") continue
-      // None goes later than it was to go already.
+      // An earlier eviction may have set an earlier moment.
       const at = Math.min(now + over * this.env.chance(), this.later.get(slot) ?? Infinity)
       if (at <= now) this.olds.add(slot)
       else moments.push([slot, at])
@@ -95,8 +96,8 @@ export class Evictor<A> {
   }
 
   /**
-   * All go, and nobody looks whether there will be new ones: now, or on release, or when they have opened. What is opening for
-   * who waits is made up for at once.
+   * Closes all connections without successors: now, or on release, or when they have opened. Where a waiter relies on a
+   * connect another one begins at once.
    */
   evictNow(): void {
     this.env.outbox.section(() => {
@@ -112,7 +113,7 @@ export class Evictor<A> {
     })
   }
 
-  /** Nothing is replaced any more. */
+  /** Ends all evictions. */
   stop(): void {
     this.alarm.stop()
     this.later.clear()
@@ -122,7 +123,7 @@ export class Evictor<A> {
     this.standBys.clear()
   }
 
-  /** Whether it is to have a successor that has not opened yet. */
+  /** Whether the connection still lacks a successor. */
   needs(old: Slot<A>): boolean {
     return this.owed.has(old) || this.olds.has(old)
   }
@@ -131,24 +132,24 @@ export class Evictor<A> {
   next(): Slot<A> | undefined {
     this.spend()
     const idle = this.find(isIdle)
-    // Those that have gone by themselves were just left out.
+    // `find` has just dropped the old ones that went by themselves.
     if (this.olds.size === 0) this.standBys.clear()
     else if (this.pool.outage.active) this.warn()
     if (this.hasGivenUp) return undefined
     const [owed] = this.owed
     if (owed !== undefined || this.standBy() !== undefined || this.isClosing) return owed
     if (this.hasFaded) return idle
-    // One that is not kept when it comes back needs none. But one that is shared may never come back.
+    // A connection that would not be kept on its return needs no successor. But a shared one may never come back.
     const keeps = this.pool.keepsMore
     return idle ?? this.find(({ isShared }) => keeps || isShared)
   }
 
-  /** Whether the last that went still counts, at the server too. */
+  /** Whether the connection that went last still has its permit, and may still be open at the server. */
   private get isClosing(): boolean {
     return this.last?.state === "closing" && this.connections.all.has(this.last)
   }
 
-  /** No permit is free: if it can, an old one goes before its successor opens. */
+  /** No permit is free: if one can, an old connection goes before its successor opens. */
   makeRoom(): void {
     if (this.hasLostRoom) this.owed.delete(this.gone!)
     const old = this.mayMakeRoom ? this.find(isIdle) ?? this.runsDryFirst() : undefined
@@ -157,7 +158,7 @@ export class Evictor<A> {
     this.replace(old)
   }
 
-  /** Whether the permit of the one that has gone is neither free nor in use for a connect: after a shrink. */
+  /** After a shrink: whether the permit of the one that has gone is neither free nor in use for a connect. */
   private get hasLostRoom(): boolean {
     const { all, opening } = this.connections
     return this.gone !== undefined && !all.has(this.gone) && opening.size === 0 && this.pool.demand.lacksRoom
@@ -172,7 +173,7 @@ export class Evictor<A> {
     for (const old of this.owed) if (!old.isOpen) return old
   }
 
-  /** Whether this one, which somebody gives back, is to go. */
+  /** Whether this connection, which its borrower gives back, is to go. */
   claims(slot: Slot<A>): boolean {
     if (this.olds.size === 0 || slot.state === "opening" || !this.olds.has(slot)) return false
     const newer = this.standBy()
@@ -186,14 +187,14 @@ export class Evictor<A> {
     return true
   }
 
-  /** It stays for now. It will go if it has a successor, also if nothing else happens that would have one opened. */
+  /** It stays until it has a successor. The alarm sees to it that one is opened even if nothing else happens. */
   private cameBack(): void {
     if (!this.hasFaded) return
     this.hasFaded = false
     this.alarm.arm(this.env.now())
   }
 
-  /** A newer one in whose place the next old one may go. While connects fail none goes: each may be the last one. */
+  /** A newer connection in whose place the next old one may go. While connects fail none goes: it may be the last. */
   private standBy(): Slot<A> | undefined {
     if (this.pool.outage.active || this.hasGivenUp) return undefined
     for (const newer of this.standBys) {
@@ -209,11 +210,11 @@ export class Evictor<A> {
     if (slot === this.dry) this.waitForNoneDry()
   }
 
-  /** A connection has opened. Gives whether it was opened because of an eviction: then that has been seen to. */
+  /** A connection has opened. Returns whether it was opened for an eviction, which then needs nothing else. */
   opened(slot: Slot<A>): boolean {
     const { generation, successorOf: old } = slot
     this.hasGivenUp = false
-    // What it succeeds has gone by itself, or is no old one.
+    // The connection that it succeeds has gone by itself, or is not an evicted one.
     if (old !== undefined && !this.needs(old)) return false
     const owed = this.gone ?? [...this.owed][0]
     if (owed !== undefined && owed.generation < generation) this.owed.delete(owed)
@@ -228,7 +229,7 @@ export class Evictor<A> {
     return old !== undefined
   }
 
-  /** For each one that stands by an old one goes, as far as one of these can. */
+  /** For each connection that stands by an old one goes, as long as one can. */
   private spend(mayGo = (): Slot<A> | undefined => this.find(isIdle) ?? this.runsDry()): void {
     for (let newer = this.standBy(); newer !== undefined; newer = this.standBy()) {
       const old = mayGo()
@@ -238,11 +239,11 @@ export class Evictor<A> {
     }
   }
 
-  /** Of those that are always in use, as they are shared, one after the other goes. */
+  /** Shared connections may always be in use. So one after the other runs dry. */
   private runsDry(): Slot<A> | undefined {
     if (this.dry?.isOpen === true) return undefined
     let last: Slot<A> | undefined
-    // One that nobody gives back may be stuck.
+    // The one used last: a connection that is never given back may be stuck.
     for (const old of this.olds) {
       if (old.isShared && (last === undefined || old.lastUsedAt >= last.lastUsedAt)) last = old
     }
@@ -252,12 +253,12 @@ export class Evictor<A> {
     return this.dry = last
   }
 
-  /** The same before its successor is open: only one at a time, as nobody serves in its place, however long that takes. */
+  /** The same before its successor is open: only one at a time, however long it takes, as none serves in its place. */
   private runsDryFirst(): Slot<A> | undefined {
     return this.owed.size === 0 ? this.runsDry() : undefined
   }
 
-  /** What uses the last one may never end: the next one waits for it no longer. */
+  /** The use of the dry one may never end: the next one waits for it no longer. */
   private waitForNoneDry(): void {
     this.dry = undefined
     this.dryUntil = Infinity
@@ -276,7 +277,7 @@ export class Evictor<A> {
     this.last = old
   }
 
-  /** The first old one of which this is true; those before it that go anyway are left out from now on. */
+  /** The first old connection for which `is` holds. Drops those before it that go anyway. */
   private find(is: (old: Slot<A>) => boolean): Slot<A> | undefined {
     for (const old of this.olds) {
       if (old.state === "closing" || old.isEvicted) this.olds.delete(old)

@@ -12,7 +12,7 @@ import type { Environment, Settings } from "./settings.js"
  */
 export class Lifecycle {
   state: PoolStats["state"] = "open"
-  /** Nobody is served any more; borrowers that still use a connection are only waited for. */
+  /** No waiter is served any more. The pool only waits for borrowers that still use a connection. */
   isClosing = false
   /** Whether no connection is left in this phase, and what waits for that. */
   private isEmpty = false
@@ -40,7 +40,7 @@ export class Lifecycle {
     return this.state === "open" || this.state === "suspended"
   }
 
-  /** Whether those in the queue get connections. */
+  /** Whether waiters get connections. */
   get serves(): boolean {
     return this.state === "open" || (this.state === "draining" && !this.isClosing)
   }
@@ -100,7 +100,7 @@ export class Lifecycle {
     })
   }
 
-  /** After so many milliseconds nobody is waited for any longer; the shortest of all that were asked for counts. */
+  /** After `within` milliseconds the pool waits for no borrower any longer. The shortest of all calls counts. */
   drain(within = Infinity): void {
     this.env.outbox.section(() => {
       this.resume()
@@ -114,7 +114,7 @@ export class Lifecycle {
     })
   }
 
-  /** R13. What is still in use has `closeTimeout` to come back. */
+  /** R13. Connections still in use have `closeTimeout` to come back. */
   close(): void {
     this.env.outbox.section(() => {
       this.enter("closing")
@@ -124,7 +124,7 @@ export class Lifecycle {
     })
   }
 
-  /** What is still in use has had its time. */
+  /** Connections still in use have had their time. */
   private cutOff(): void {
     const { busy, waiting } = this.pool.stats()
     if (!this.isClosing && busy + waiting > 0) this.report(busy, waiting)

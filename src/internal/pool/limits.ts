@@ -18,14 +18,14 @@ export type Refusal = Pick<PoolExhausted, "limit" | "limitMillis" | "wasOwed">
 export interface WaitLimits {
   /** All connections that are allowed are in use, or are on their way to callers before it. */
   readonly full: WaitLimit
-  /** The pool owes it a connection that nobody holds: one is opened, checked or closed, or may be opened. */
+  /** The pool owes it a connection that no borrower holds: one is opened, checked or closed, or may be opened. */
   readonly owed: WaitLimit
   /** Connects have failed while it waited. */
   readonly outage: WaitLimit
 }
 
 interface Options {
-  /** The longest that anybody waits before he is due. */
+  /** The longest that a caller waits before it is due. */
   readonly maxwait: number
   readonly whenFull: "wait" | "fail"
   readonly connectTimeout: number

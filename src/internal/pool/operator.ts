@@ -2,8 +2,8 @@
 import type { Port } from "./port.js"
 
 /**
- * What the operator of the pool asks of all connections and waiters at once: resize, suspend, resume, drain, close. The
- * `Lifecycle` says when; `evict` is that of the `Evictor`.
+ * The operator's verbs, which concern all connections and waiters at once. `Lifecycle` says when the pool is suspended,
+ * drained or closed. `Evictor` has `evict`.
  *
  * @internal
  */
@@ -40,7 +40,7 @@ export class Operator<A, E> {
     this.pool.serve(now)
   }
 
-  /** Connections that nobody waits for go. */
+  /** Connections for which no caller waits go. */
   drain(): void {
     this.pool.demand.stopWarming()
     this.pool.evictor.stop()
@@ -54,7 +54,7 @@ export class Operator<A, E> {
     for (const timer of [timekeeper, sweeper, connectWatch, outage, leaks]) timer.stop()
   }
 
-  /** Refuses all waiters, and closes what no borrower uses. */
+  /** Refuses all waiters, and closes the connections that no borrower uses. */
   close(): void {
     this.pool.waiters.failAll(this.pool.refusals.closed())
     for (const slot of this.pool.connections.all) {

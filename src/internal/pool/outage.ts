@@ -17,7 +17,7 @@ const inTheLog = {
 }
 
 /**
- * What is known of a time in which connects fail: that it lasts, the failure, and when the next connect may be tried.
+ * A time in which connects fail: whether it lasts, the failure, and when the next connect may be tried.
  * The delays are those of `connectRetry`, which begins anew with each outage (R18).
  *
  * @internal
@@ -33,7 +33,7 @@ export class Outage<E> {
   lastFailure: Failure<E> | undefined = undefined
   /** The last failure, if time does not heal it. */
   private permanent: Failure<E> | undefined = undefined
-  /** Where good connections serve, nobody else would hear of it. */
+  /** Where good connections serve, the log is the only place that tells of it. */
   private readonly incidents: Incidents
   /** Logins that were refused since the last delay began. */
   private refusedLogins = 0
@@ -88,12 +88,12 @@ export class Outage<E> {
     return this.lastFailure === undefined ? undefined : reasonOf(this.lastFailure)
   }
 
-  /** Why nobody needs to wait for a connect now: it was refused for good, a moment ago. */
+  /** Why no caller needs to wait for a connect now: the last one was refused for good, a moment ago. */
   get verdict(): Failure<E> | undefined {
     return this.mayRetry ? undefined : this.permanent
   }
 
-  /** It is taken for over. */
+  /** The outage counts as over. */
   end(now: number): void {
     if (!this.active) return
     this.active = false
@@ -102,7 +102,7 @@ export class Outage<E> {
     this.delays = undefined
   }
 
-  /** For those who wait, time has stood still. */
+  /** For the waiters, time has stood still. */
   stoodStill(from: number, to: number): void {
     if (this.until < Infinity) this.until += to - Math.max(from, Math.min(this.until, to))
   }

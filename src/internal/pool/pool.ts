@@ -96,7 +96,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   /**
    * The same for a caller that is no fiber, and so can use a connection in the moment in which it is handed over: `end` is
    * called as soon as no section runs, which is before this returns, unless the caller is being told something itself. A
-   * caller that `shares` makes do with a connection that others use as well, of the kind.
+   * caller that `shares` also takes a place on a connection that others share.
    */
   request(
     shares: boolean,
@@ -124,7 +124,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   ): Loan<A> | undefined {
     if (!this.refusals.admits(attempts)) return undefined
     this.waitPolicy.asked(now)
-    // What others share is of no use to those who wait for one of their own: they are not passed (R11).
+    // Sharers ahead in the queue are not passed (R11). Waiters that want a connection for themselves can't use this one.
     const mayJoin = shares && this.waiters.sharer === undefined
     const ready = (mayJoin ? this.sharing.find(now) : undefined) ?? this.takeReady(now)
     return ready === undefined ? undefined : this.lend(ready, now, shares, borrower)
@@ -132,7 +132,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
 
   /** The idle connection that was used last and needs no check. Expired and dead ones met on the way are retired. */
   private takeReady(now: number): Slot<A> | undefined {
-    // R11: nobody barges.
+    // R11: no newcomer passes a waiter.
     if (this.waiters.size > 0) return undefined
     let last = this.idle.last
     for (; last !== undefined && this.isOver(last, now); last = this.idle.last) this.retire(last, this.endOf(last))
@@ -214,7 +214,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     this.lifecycle.look()
   }
 
-  /** Places on connections that others use. */
+  /** Gives sharers places on connections that others use. */
   private share(now: number): void {
     while (this.waiters.sharer !== undefined) {
       const slot = this.sharing.find(now)
@@ -223,7 +223,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     }
   }
 
-  /** Checks of idle connections: a ready one is never idle while somebody waits. */
+  /** Checks idle connections: those that need no check are never idle while a caller waits. */
   private check(now: number): void {
     while (this.waiters.needed > this.count.checking && this.idle.last !== undefined) {
       const { last } = this.idle
@@ -350,7 +350,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   retire(slot: Slot<A>, reason: CloseReason): void {
     this.enter(slot, "closing", reason)
     this.outbox.post(() => slot.give("retire"))
-    // The other side is not waited for: nobody needs its permit.
+    // A pool that closes does not wait for the other side: no connect needs the permit.
     if (this.lifecycle.isClosing) this.interrupt(slot)
   }
 

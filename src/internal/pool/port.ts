@@ -21,8 +21,8 @@ import type { Timekeeper } from "./timekeeper.js"
 import type { Waiters } from "./waiters.js"
 
 /**
- * The pool as its parts see it: what it does for them, and through which one part reaches another. They call it within a
- * critical section only.
+ * The pool as its parts see it: the books, the other parts, and the steps that the pool takes for them. They call it
+ * within a critical section only. `Demand` and the books ask nothing of the pool, and so get no port.
  *
  * @internal
  */
@@ -53,9 +53,9 @@ export interface Port<A, E> {
   serve(now?: number): void
   /** The connection has proved to be well. It goes to the next waiter, or becomes idle, or is retired. */
   ready(slot: Slot<A>): void
-  /** Whether a connection that comes back is kept, though nobody waits for it. */
+  /** Whether a connection that comes back is kept if no caller waits for it. */
   readonly keepsMore: boolean
-  /** The connection is lost. What ended it may have ended others (R19). */
+  /** The connection is lost: the cause may have ended others as well (R19). */
   lost(value: A): void
   retire(slot: Slot<A>, reason: CloseReason): void
   /** Ends the connection's fiber, whatever it does. */

@@ -13,7 +13,7 @@ const connectsRemembered = 4
 /**
  * How far away the other side is, and so how long what waits for it may take. A connect takes more round trips than a
  * check, a reset or a cancel does: whatever these may take, they have half as much time again as a connect has taken.
- * What the user has set himself stays as it is.
+ * An option that the user has set stays as it is.
  *
  * @internal
  */

@@ -33,7 +33,7 @@ export class Refusals<A, E> {
     return failure(new PoolQueueFull({ stats: this.pool.stats(), maxWaiting }))
   }
 
-  /** What callers of a closed pool fail with. */
+  /** For callers of a pool that is closed, or comes to its end. */
   closed(): Failure<PoolError> {
     return this.diedOf ?? failure(new PoolClosed({ stats: this.pool.stats() }))
   }

@@ -13,7 +13,7 @@ export class Sharing<A, E> {
   private readonly open: Array<Array<Slot<A>>> = []
   /** None of these has fewer. */
   private fewest = 0
-  /** Those that nobody joins, so that they run dry for who wants a connection for himself. */
+  /** Those that take no new borrowers. They run dry for waiters that want a connection for themselves. */
   private readonly dry: Array<Slot<A>> = []
 
   constructor(

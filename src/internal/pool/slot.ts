@@ -151,7 +151,7 @@ export class Slot<A> extends Notes<A> {
     this.#stale = true
   }
 
-  /** Its connect has taken as long as it may: nobody waits for that any longer. */
+  /** Its connect has taken as long as it may: its fiber waits no longer. */
   timeOut(connectTimeout: number): void {
     this.#timedOutAfter = connectTimeout
     this.#endOfWait?.(connectTimeout)

@@ -15,7 +15,7 @@ import { Slot } from "./slot.js"
  * @internal
  */
 export class Supply<A, E> {
-  /** What the fibers tell: each call is a section. */
+  /** Called by the fibers: each call is a section. */
   private readonly owner: Owner<A, E> = {
     opened: (slot, value) => this.pool.env.outbox.section(() => this.opened(slot, value)),
     openFailed: (slot, failure) => this.pool.env.outbox.section(() => this.openFailed(slot, failure)),
@@ -87,7 +87,7 @@ export class Supply<A, E> {
     this.pool.interrupt(slot)
   }
 
-  /** `connectRetry` has come to its end: no connect is tried again for those who wait now. */
+  /** `connectRetry` has come to its end: no connect is tried again for the callers that wait now. */
   giveUp(): void {
     const now = this.pool.env.now()
     this.pool.refusals.givenUp(now)

@@ -16,8 +16,7 @@ const sweptPerMilli = 10
  * enough, and renews those that a quiet pool keeps, and those that are evicted (R19). It sleeps until the next one is due,
  * and rests while none can be.
  *
- * A sweep looks at all connections. Everything else here is the same however many there are: it is part of what callers
- * wait for.
+ * A sweep looks at all connections. All else here takes the same time however many there are, as callers wait for it.
  *
  * @internal
  */
@@ -28,7 +27,7 @@ export class Sweeper<A> {
   /** Connections that are to be renewed: those with no successor yet, and those whose successor is opening. */
   private readonly due = new Set<Slot<A>>()
   private readonly renewing = new Set<Slot<A>>()
-  /** When all of them will have expired, and how many others will be there then that need no renewal before. */
+  /** When all of those will have expired, and how many others will still be there then, without a renewal before. */
   private horizon = -Infinity
   private lasting = 0
 
@@ -48,7 +47,7 @@ export class Sweeper<A> {
     this.alarm.arm(Math.max(Math.min(slot.renewAt, this.nextUnused(slot)), this.restsUntil))
   }
 
-  /** When this one, or one that is no longer among the `minsize` that were used last, will have been unused for long. */
+  /** When this one, or one that is no longer among the `minsize` used last, will have been unused for long enough. */
   private nextUnused(slot: Slot<A>): number {
     const { first, size } = this.connections.idle
     const { idleTimeout, maxsize, minsize } = this.settings
@@ -108,13 +107,13 @@ export class Sweeper<A> {
     return this.renewing.has(slot) ? Infinity : slot.expiresAt
   }
 
-  /** When it will have been unused for as long as one may be after which `rank` others were used. */
+  /** When it will have been unused for as long as it may be, if `rank` others were used after it. */
   private unusedAt(slot: Slot<A>, rank: number): number {
     const { idleTimeout, maxsize } = this.settings
     return slot.lastUsedAt + (rank < maxsize ? idleTimeout : Math.min(idleTimeout, this.waitPolicy.linger))
   }
 
-  /** What is known of the connections that last is found out anew. */
+  /** Counts anew how many connections last. */
   count(): void {
     this.horizon = -Infinity
     for (const olds of [this.due, this.renewing]) {
@@ -134,7 +133,7 @@ export class Sweeper<A> {
     if (renewAt > this.horizon) this.lasting--
   }
 
-  /** It is lent no more, and goes as soon as nobody uses it. */
+  /** It is lent no more, and goes as soon as no borrower uses it. */
   retireLater(slot: Slot<A>): void {
     if (slot.isOpen) this.leaves(slot)
     slot.evict(this.timers.now())
@@ -165,7 +164,7 @@ export class Sweeper<A> {
     this.pool.supply.connect(old)
   }
 
-  /** Whether this one, which has no successor, is to have one: the minimum would not be there without. */
+  /** Whether this one, which has no successor, is to have one: without it fewer than `minsize` would be left. */
   private isNeeded(old: Slot<A>, renewing = this.renewing.size): boolean {
     return old.state !== "busy" && this.lasting + renewing < this.settings.minsize
   }
@@ -179,12 +178,12 @@ export class Sweeper<A> {
     if (!isSeenTo && old.state === "idle") this.pool.retire(old, "renewed")
   }
 
-  /** Whether a successor, if it is not opened now, is to be tried again: by now that may have been given up. */
+  /** Whether a successor that was not opened is to be tried again: by now that may have been given up. */
   triesAgain(old: Slot<A>): boolean {
     return this.renewing.has(old) && (this.evictor.needs(old) || this.isNeeded(old, this.renewing.size - 1))
   }
 
-  /** A successor was not opened, unless it is known that it was. */
+  /** A successor was not opened. Does no harm where it was. */
   failed(old: Slot<A>): void {
     if (old.state === "idle") this.alarm.arm(old.expiresAt)
     if (this.triesAgain(old) && !this.evictor.needs(old)) this.due.add(old)

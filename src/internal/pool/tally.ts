@@ -3,7 +3,7 @@ import type { CloseReason, PoolStats } from "../../PoolStats.js"
 import type { Slot, State } from "./slot.js"
 
 /**
- * What the pool counts: its connections by state, and what has happened so far.
+ * The pool's counters: its connections by state, and the events so far.
  *
  * @internal
  */

@@ -9,14 +9,14 @@ import type { Settings } from "./settings.js"
 import type { Waiter, Waiters } from "./waiters.js"
 
 /**
- * Tells when waiters have waited for `maxwait` and for as long as they may (R4). All wait for the same times, so the
- * oldest is first, and one sleeping fiber does for all of them.
+ * Tells when waiters have waited for `maxwait`, and for as long as they may (R4). All have the same limits, so the oldest
+ * is first, and one sleeping fiber serves all of them.
  *
  * @internal
  */
 export class Timekeeper<A, E> {
   private readonly alarm: Alarm
-  /** Before that nobody has waited for too long, as long as nothing takes away what the pool owes: `owed` connections. */
+  /** Before that no caller has waited for too long, unless the pool owes fewer connections than `owed` meanwhile. */
   private nextLateAt = Infinity
   private owed = 0
 
@@ -35,7 +35,7 @@ export class Timekeeper<A, E> {
   watch(waiter: Waiter<A, E | PoolError>): void {
     const { limits: { full, owed }, share } = this.settings
     const { alone, sharers } = this.waiters
-    // It is the last in the queue. This only saves looking through those before it: for 20,000 who come at once.
+    // It is the last in the queue. This only saves a look at all before it, where 20,000 callers come at once.
     const isOwed = this.pool.demand.owed * share >= alone * share + sharers
     const lateAt = waiter.since + (isOwed ? owed : full).limitMillis
     this.nextLateAt = Math.min(this.nextLateAt, lateAt)
@@ -46,12 +46,12 @@ export class Timekeeper<A, E> {
     this.alarm.stop()
   }
 
-  /** Some of those who wait may have less time than before. */
+  /** Some waiters may have less time than before. */
   lookAgain(): void {
     this.nextLateAt = -Infinity
   }
 
-  /** Goes on at `now`: nobody has watched over those who came meanwhile. */
+  /** Goes on at `now`, also for the callers that came meanwhile. */
   start(now: number): void {
     this.lookAgain()
     if (this.waiters.size > 0) this.alarm.arm(now)
@@ -64,7 +64,7 @@ export class Timekeeper<A, E> {
     return Math.min(this.nextLateAt, this.nextLook)
   }
 
-  /** When somebody will be due, or may be. */
+  /** When a waiter will be due, or may be. */
   private get nextLook(): number {
     return this.waiters.patient === undefined
       ? Infinity
@@ -76,16 +76,16 @@ export class Timekeeper<A, E> {
     return patient === undefined ? Infinity : patient.since + this.waitPolicy.maxwait
   }
 
-  /** Refuses those who have waited for too long. Gives whether there were any: those behind may be served now. */
+  /** Refuses waiters that have waited for too long. Returns whether there were any: others may be served now. */
   refuseLate(now: number): boolean {
     const { limits: { full, outage, owed }, share } = this.settings
     const before = this.owed
     this.owed = this.pool.demand.owed
-    // Whoever is served has stood before all others, who so have no less time. But one that shares may have had a part of a
-    // connection only, and then leaves them less than it took.
+    // A waiter that is served stood before all others, so they have no less time. But a sharer may have been owed a part of
+    // a connection only, and then leaves fewer connections to the others.
     const haveLess = share > 1 && this.owed < before
     if (now < this.nextLateAt && !haveLess) return false
-    // Where an outage gives nobody more time, nobody need be looked for who came after it.
+    // Where an outage gives no waiter more time, there is no need to look for one that came during it.
     const outageUntil = outage.limitMillis > full.limitMillis ? this.outage.until : -Infinity
     let places = this.owed * share
     let next = Infinity

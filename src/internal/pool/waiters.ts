@@ -19,7 +19,7 @@ interface Told<A, E> {
  * @internal
  */
 export class Waiter<A, E> {
-  /** What it was handed. An interrupted waiter still owns it and gives it back. */
+  /** The connection it was handed. An interrupted waiter still owns it and gives it back. */
   loan: Loan<A> | undefined = undefined
   /** The latest connect that was started because of it. */
   connect: Slot<A> | undefined = undefined
@@ -172,7 +172,7 @@ export class Waiters<A, E> {
     while (this.due < n && this.patient !== undefined) this.makeNextDue()
   }
 
-  /** For those who wait, time has stood still. */
+  /** For the waiters, time has stood still. */
   stoodStill(from: number, to: number): void {
     for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) {
       waiter.since += to - Math.max(waiter.since, from)
@@ -203,7 +203,7 @@ export class Waiters<A, E> {
     slot.causedBy(waiter)
   }
 
-  /** The connect is not one that a waiter could rely on, any more. */
+  /** No waiter can rely on this connect any more. */
   uncover({ cause }: Slot<A>): void {
     if (cause?.queued === true) this.uncovered.add(cause)
   }
