@@ -93,7 +93,7 @@ const rowsOfOptions = ["options-pool.md", "options-connection.md", "several-host
   row
 ) => row.split("|")[1])
 
-for (const [file, name] of [["PgPool.ts", "PgPoolOptions"], ["ElasticPool.ts", "ResourceOptions"]] as const) {
+for (const [file, name] of [["PgPoolOptions.ts", "PgPoolOptions"], ["ElasticPool.ts", "ResourceOptions"]] as const) {
   const module = checker.getSymbolAtLocation(program.getSourceFile(resolve(root, "src", file))!)!
   const options = checker.getExportsOfModule(module).find((symbol) => symbol.name === name)!
   for (const option of checker.getDeclaredTypeOfSymbol(options).getProperties()) {
