@@ -66,8 +66,8 @@ layer(RunningLive, { timeout: "2 minutes", excludeTestServices: true })("a prima
       const { sql } = yield* makePool({
         ...on(closed, primary),
         targetSessionAttrs: "read-only",
-        acquireTimeout: 50,
-        outageTimeout: 300
+        acquireTimeout: 1000,
+        outageTimeout: 1000
       })
       const error = yield* Effect.flip(sql`SELECT 1`)
       assert.include(error.message, `127.0.0.1:${closed.port}: connect ECONNREFUSED`)

@@ -49,7 +49,7 @@ describe("onConnect and settings", () => {
         [() => Effect.interrupt, "interrupt"]
       ]
       for (const [onConnect, words] of failures) {
-        const { pool, sql, until } = yield* makePool({ onConnect, acquireTimeout: 500, outageTimeout: 500 })
+        const { pool, sql, until } = yield* makePool({ onConnect, acquireTimeout: 1500, outageTimeout: 1500 })
         const started = Date.now()
         const error = yield* promptly(Effect.flip(sql`SELECT 1`))
         const elapsed = Date.now() - started
@@ -79,7 +79,7 @@ describe("onConnect and settings", () => {
       const eager = yield* promptly(Effect.flip(makePool({ onConnect, eager: true, connectTimeout: 300 })))
       assert.match(eager.message, /^Failed to connect/)
       assert.isFalse(PgError.isOutcomeUnknown(eager))
-      const { sql } = yield* makePool({ onConnect, acquireTimeout: 200, outageTimeout: 200 })
+      const { sql } = yield* makePool({ onConnect, acquireTimeout: 1000, outageTimeout: 1000 })
       const error = yield* promptly(Effect.flip(sql`SELECT 1`))
       assert.include(error.message, "Failed to connect")
       assert.isFalse(PgError.isOutcomeUnknown(error))
