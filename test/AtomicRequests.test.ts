@@ -95,7 +95,7 @@ class Conflict extends Data.TaggedError("Conflict")<{}> implements HttpServerRes
 }
 
 layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
-  describe("commits", () => {
+  describe("R35: commits", () => {
     it.scoped("a success, before the response is sent", () =>
       Effect.gen(function*() {
         yield* HttpRouter.empty.pipe(
@@ -148,7 +148,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       }).pipe(Effect.provide(NodeHttpServer.layerTest)))
   })
 
-  describe("rolls back", () => {
+  describe("R35: rolls back", () => {
     it.scoped("a typed failure, and the client gets what the app or the error makes of it", () =>
       Effect.gen(function*() {
         yield* HttpRouter.empty.pipe(
@@ -260,7 +260,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       }).pipe(Effect.provide(NodeHttpServer.layerTest)))
   })
 
-  it.scoped("concurrent requests don't see each other's rows before COMMIT", () =>
+  it.scoped("R35: concurrent requests don't see each other's rows before COMMIT", () =>
     Effect.gen(function*() {
       const inserted = yield* Deferred.make<void>()
       const seen = yield* Deferred.make<void>()
@@ -284,7 +284,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       assert.strictEqual((yield* get("/")).body, "1")
     }).pipe(Effect.provide(NodeHttpServer.layerTest)))
 
-  it.scoped("a streamed body runs after COMMIT, outside the transaction", () =>
+  it.scoped("R35: a streamed body runs after COMMIT, outside the transaction", () =>
     Effect.gen(function*() {
       const handler = Effect.gen(function*() {
         yield* insert("stream")
@@ -306,7 +306,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       assert.deepStrictEqual(yield* get("/"), { status: 200, body: "true" })
     }).pipe(Effect.provide(NodeHttpServer.layerTest)))
 
-  it.scoped("pre-response handlers of the app run as ever", () =>
+  it.scoped("R35: pre-response handlers of the app run as ever", () =>
     Effect.gen(function*() {
       const mark = HttpApp.appendPreResponseHandler((_, response) =>
         Effect.succeed(HttpServerResponse.setStatus(response, 201))
@@ -320,7 +320,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       assert.strictEqual(yield* count("handlers"), 1)
     }).pipe(Effect.provide(NodeHttpServer.layerTest)))
 
-  it.scoped("with HttpRouter.use, other routes and unknown paths take no connection", () =>
+  it.scoped("R35: with HttpRouter.use, other routes and unknown paths take no connection", () =>
     Effect.gen(function*() {
       yield* HttpRouter.empty.pipe(
         HttpRouter.get("/atomic", HttpServerResponse.empty()),
@@ -337,7 +337,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       assert.strictEqual((yield* pool.stats).acquired, acquired + 1)
     }).pipe(Effect.provide(NodeHttpServer.layerTest)))
 
-  it.scoped("a client that goes away while its request waits for a connection leaves the queue", () =>
+  it.scoped("R35: a client that goes away while its request waits for a connection leaves the queue", () =>
     Effect.gen(function*() {
       yield* HttpRouter.empty.pipe(
         HttpRouter.post("/", written("queue")),
@@ -359,7 +359,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       ])
     ))
 
-  it.scoped("503 where the pool has no connection, and the handler has not begun", () =>
+  it.scoped("R35: 503 where the pool has no connection, and the handler has not begun", () =>
     Effect.gen(function*() {
       let begun = 0
       const handler = Effect.zipRight(Effect.sync(() => begun++), written("unavailable"))
@@ -394,7 +394,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       ])
     ))
 
-  it.scoped("503 is only the default: a full pool is a typed SqlError outside the middleware", () =>
+  it.scoped("R35: 503 is only the default: a full pool is a typed SqlError outside the middleware", () =>
     Effect.gen(function*() {
       yield* HttpRouter.empty.pipe(
         HttpRouter.post("/", written("full")),
@@ -413,7 +413,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       ])
     ))
 
-  it.scoped("works with PgClient.layer as well", () =>
+  it.scoped("R35: works with PgClient.layer as well", () =>
     Effect.gen(function*() {
       yield* HttpRouter.empty.pipe(
         HttpRouter.post("/", written("stock")),
@@ -426,7 +426,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       assert.strictEqual(yield* count("stock"), 1)
     }).pipe(Effect.provide([NodeHttpServer.layerTest, PgClient.layer({ url })])))
 
-  it.scoped("as a middleware of HttpServer.serve it answers 500, stores nothing, and says why", () =>
+  it.scoped("R35: as a middleware of HttpServer.serve it answers 500, stores nothing, and says why", () =>
     Effect.gen(function*() {
       const messages: Array<unknown> = []
       const logger = Logger.make(({ message }) => {
@@ -443,7 +443,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       yield* assertReturned
     }).pipe(Effect.provide(NodeHttpServer.layerTest)))
 
-  describe("ATOMIC_REQUESTS", () => {
+  describe("R35: ATOMIC_REQUESTS", () => {
     const rowsAfterFailure = (name: string, env: Record<string, string>) =>
       Effect.gen(function*() {
         const middleware = yield* AtomicRequests.fromEnv

@@ -30,7 +30,7 @@ const fromServer = (code: string, severity = "ERROR") =>
 
 const fromSystem = (code: string) => new SqlError.SqlError({ cause: Object.assign(new Error(code), { code }) })
 
-describe("PgError", () => {
+describe("R32: PgError", () => {
   it.scopedLive("reads what a real server says", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()

@@ -24,7 +24,7 @@ const counted =
 /** Without the counts at its end. */
 const said = (...args: Parameters<typeof messageOf>): string => counted.exec(messageOf(...args))![1]
 
-describe("PoolExhausted", () => {
+describe("R32: PoolExhausted", () => {
   it("ends with the counts", () => {
     assert.isTrue(
       messageOf({ busy: 20 }, { limit: "acquireTimeout", limitMillis: 30_000, wasOwed: false }).endsWith(

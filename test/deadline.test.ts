@@ -6,7 +6,7 @@ import { after, timeOf } from "../src/internal/time/time.js"
 
 const late = () => Effect.fail("late")
 
-describe("R14 a deadline", () => {
+describe("R14: a deadline", () => {
   it.effect("R14: what ends in time keeps its own end", () =>
     Effect.gen(function*() {
       const clock = yield* Effect.clock
@@ -87,7 +87,7 @@ describe("R14 a deadline", () => {
     }))
 })
 
-describe("R12 a wait for a callback", () => {
+describe("R12: a wait for a callback", () => {
   /** Interrupts its own fiber while it registers: the interrupt is there before the next step. */
   const interruptMe = () => Option.getOrThrow(Fiber.getCurrentFiber()).unsafeInterruptAsFork(FiberId.none)
 

@@ -54,7 +54,7 @@ const serve = (within: string) =>
     }
   })
 
-describe("SIGTERM, with NodeRuntime.runMain", { timeout: 60_000 }, () => {
+describe("R36: SIGTERM, with NodeRuntime.runMain", { timeout: 60_000 }, () => {
   it.scopedLive("a request that is under way ends, new ones get 503, and a leaked connection is closed after a while", () =>
     Effect.gen(function*() {
       const { end, get, order, terminate, until, untilGone, untilSleeping } = yield* serve("10 seconds")

@@ -11,7 +11,7 @@ const millisOf = (clock: IoClock): number => Number(clock.unsafeCurrentTimeNanos
 
 const sleepIn = (clock: IoClock, millis: number) => Effect.fork(clock.sleep(Duration.millis(millis)))
 
-describe("R14 the clock of I/O", () => {
+describe("R14: the clock of I/O", () => {
   it.live("goes on as time does", () =>
     Effect.gen(function*() {
       const clock = new IoClock()

@@ -74,7 +74,7 @@ const run = (how: string, env: Environment): Effect.Effect<string> =>
 const withoutNode = (printed: string): string =>
   printed.replace(/^node:internal.*\n.*\n *\^\n\n/m, "").replace(/\nNode\.js v.*\n/, "")
 
-describe("a mistake of the first hour is told in at most 15 lines, with the reason once", () => {
+describe("R32: a mistake of the first hour is told in at most 15 lines, with the reason once", () => {
   for (const [name, [makeEnv, reason]] of Object.entries(mistakes)) {
     it.scopedLive(`${name}, by runMain`, () =>
       Effect.gen(function*() {

@@ -32,7 +32,7 @@ const wrongPassword = (() => {
   return Redacted.make(url.href)
 })()
 
-describe("an error", () => {
+describe("R32: an error", () => {
   it.scopedLive("has the reason in its headline, and its cause for who asks for that", () =>
     Effect.gen(function*() {
       const { name } = yield* makeTable()

@@ -46,7 +46,7 @@ const ask = (text: string) => Effect.flatMap(Database, (pool) => pool.use((conne
 const runTest = <A, E>(test: Effect.Effect<A, E, Database | Log>) =>
   Effect.suspend(() => test.pipe(Effect.provide(DatabaseTest), Effect.provideService(Log, [])))
 
-describe("a program with a pool under TestClock", () => {
+describe("R14: a program with a pool under TestClock", () => {
   it.effect("the second caller waits maxwait, then gets a connection of its own", () =>
     runTest(Effect.gen(function*() {
       const first = yield* Effect.fork(ask("one"))

@@ -27,7 +27,7 @@ const logsOf = (options: ElasticPool.PoolOptions) =>
 
 const logsOfLayer = <E>(layer: Layer.Layer<PgPool.PgPool, E>) => withLogs((logs) => Effect.as(Layer.build(layer), logs))
 
-describe("a bare number that can't be milliseconds", () => {
+describe("R25: a bare number that can't be milliseconds", () => {
   for (const [option, value] of Object.entries(suspicious)) {
     it.scoped(`${option}: ${value}`, () =>
       Effect.gen(function*() {
@@ -62,13 +62,13 @@ describe("a bare number that can't be milliseconds", () => {
     }))
 })
 
-it.scoped("what may be meant is not told of: zero, and any wait before another connection is opened", () =>
+it.scoped("R25: what may be meant is not told of: zero, and any wait before another connection is opened", () =>
   Effect.gen(function*() {
     assert.deepStrictEqual(yield* logsOf({ maxwait: 5, validateAfterIdle: 1, closeTimeout: 0, acquireTimeout: 0 }), [])
     assert.deepStrictEqual(yield* logsOf({}), [])
   }))
 
-it.scoped("what is refused is not told of as well", () =>
+it.scoped("R25: what is refused is not told of as well", () =>
   withLogs((logs) =>
     Effect.gen(function*() {
       yield* Effect.exit(makePool({ ...new FakeResource().options, expires: 600, maxsize: 0 }))

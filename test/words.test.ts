@@ -19,7 +19,7 @@ const unreadable = Object.defineProperty(new Error(), "message", {
 
 const deep = Array.from({ length: 1000 }).reduce((inner: unknown) => new AggregateError([inner, inner]), new Error("x"))
 
-describe("wordsOf", () => {
+describe("R32: wordsOf", () => {
   const failures: Record<string, [failure: unknown, words: string]> = {
     "an error with causes": [new Error("a", { cause: new Error("b", { cause: new Error("c") }) }), "a: b: c"],
     "one that says what its cause says": [new Error("a: b", { cause: new Error("b") }), "a: b"],
@@ -42,6 +42,6 @@ describe("wordsOf", () => {
   it("of a thousand levels of several at once ends", () => assert.isBelow(wordsOf(deep).length, 1000))
 })
 
-describe("oneLine", () => {
+describe("R32: oneLine", () => {
   it("has no line breaks, nor blanks around them", () => assert.strictEqual(oneLine(" a \n\n  b c\r\n d "), "a b c d"))
 })

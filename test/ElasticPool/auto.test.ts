@@ -51,7 +51,7 @@ class Sharers {
 }
 
 describe("maxwait \"auto\": when a waiter is due", () => {
-  it.scoped("R3 below maxsize a caller is due at once", () =>
+  it.scoped("R3: below maxsize a caller is due at once", () =>
     Effect.gen(function*() {
       const { fake, holders, pool } = yield* inUse(5, { maxsize: 4 })
       yield* pool.resize({ maxsize: 6 })
@@ -60,7 +60,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.isTrue(areAll(holders, ({ value }) => value !== undefined))
     }))
 
-  it.scoped("R4 before anything was opened nobody waits on a guess", () =>
+  it.scoped("R4: before anything was opened nobody waits on a guess", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow(20) })
       const pool = yield* makePool({ ...fake.options, ...auto })
@@ -71,7 +71,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.strictEqual(fake.dials, 4)
     }))
 
-  it.scoped("R4 where connections come back sooner than one opens, a waiter gets one of those", () =>
+  it.scoped("R4: where connections come back sooner than one opens, a waiter gets one of those", () =>
     Effect.gen(function*() {
       const { fake, holders, pool } = yield* inUse(5)
       const waiter = yield* Caller.ask(pool)
@@ -83,7 +83,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.strictEqual(fake.dials, 2)
     }))
 
-  it.scoped("R4 where they come back later than one opens, a waiter is due at once", () =>
+  it.scoped("R4: where they come back later than one opens, a waiter is due at once", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* inUse(50)
       const waiter = yield* Caller.ask(pool)
@@ -92,7 +92,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.strictEqual(waiter.value?.id, 3)
     }))
 
-  it.scoped("R4 in a queue that takes longer than a connect all are due for whom nothing will have come back", () =>
+  it.scoped("R4: in a queue that takes longer than a connect all are due for whom nothing will have come back", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* inUse(25)
       const waiters = yield* Caller.askTimes(pool, 30)
@@ -102,7 +102,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.deepInclude(yield* pool.stats, { busy: 20, size: 20, waiting: 12 })
     }))
 
-  it.scoped("R4 where callers come faster than connections come back, they are due before the queue is long", () =>
+  it.scoped("R4: where callers come faster than connections come back, they are due before the queue is long", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* inUse(5)
       // The two in use serve forty in the time of a connect, but two a millisecond are two hundred.
@@ -115,7 +115,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.isAbove(fake.dials, 2)
     }))
 
-  it.scoped("R4 who has waited for the time of a connect is due, though others are still expected back", () =>
+  it.scoped("R4: who has waited for the time of a connect is due, though others are still expected back", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* inUse(50, { maxsize: 4 })
       yield* TestClock.adjust(90)
@@ -128,7 +128,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.strictEqual(waiter.value?.id, 5)
     }))
 
-  it.scoped("R4 who has had a connection for more than four loans is not expected back: the next caller is due at once", () =>
+  it.scoped("R4: who has had a connection for more than four loans is not expected back: the next caller is due at once", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* inUse(5)
       yield* TestClock.adjust(20)
@@ -145,7 +145,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.isFalse(early.isWaiting)
     }))
 
-  it.scoped("R4 who waits is due as soon as nobody is expected back any more, and not only after the time of a connect", () =>
+  it.scoped("R4: who waits is due as soon as nobody is expected back any more, and not only after the time of a connect", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* inUse(1)
       const waiter = yield* Caller.ask(pool)
@@ -157,7 +157,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.isFalse(waiter.isWaiting)
     }))
 
-  it.scoped("R4 that fewer come back than should is allowed for", () =>
+  it.scoped("R4: that fewer come back than should is allowed for", () =>
     Effect.gen(function*() {
       // Four should come back in the time of a connect, and by chance it may be none.
       const { fake, pool } = yield* inUse(50)
@@ -166,7 +166,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.strictEqual(fake.dials, 3)
     }))
 
-  it.scoped("R6 a connect that hangs doesn't make callers patient, while they may still rely on it", () =>
+  it.scoped("R6: a connect that hangs doesn't make callers patient, while they may still rely on it", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 3 ? hang : slow(100) })
       const { pool } = yield* inUse(5, {}, fake)
@@ -177,14 +177,14 @@ describe("maxwait \"auto\": when a waiter is due", () => {
       assert.strictEqual(fake.dials, 20)
     }))
 
-  it.scoped("R6 connectConcurrency still bounds the connects in flight where it is set", () =>
+  it.scoped("R6: connectConcurrency still bounds the connects in flight where it is set", () =>
     Effect.gen(function*() {
       const { pool } = yield* inUse(5, { connectConcurrency: 3 })
       yield* Caller.askTimes(pool, 30)
       assert.deepInclude(yield* pool.stats, { opening: 3 })
     }))
 
-  it.scoped("R11 a lone caller whose connection is checked causes no connect, however long loans are", () =>
+  it.scoped("R11: a lone caller whose connection is checked causes no connect, however long loans are", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow(20), check: slow(10) })
       const pool = yield* makePool({ ...fake.withCheck, ...auto, maxsize: 1 })
@@ -201,7 +201,7 @@ describe("maxwait \"auto\": when a waiter is due", () => {
 })
 
 describe("maxwait \"auto\": what it measures", () => {
-  it.scoped("R4 one loan of an hour doesn't make the others look long", () =>
+  it.scoped("R4: one loan of an hour doesn't make the others look long", () =>
     Effect.gen(function*() {
       const { fake, holders, pool } = yield* inUse(5, { maxoverflow: 4, expires: "2 hours" })
       yield* TestClock.adjust("1 hour")
@@ -213,7 +213,7 @@ describe("maxwait \"auto\": what it measures", () => {
       assert.strictEqual(fake.dials, 2)
     }))
 
-  it.scoped("R7 two slow connects of five don't make connections linger", () =>
+  it.scoped("R7: two slow connects of five don't make connections linger", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => slow(id <= 2 ? 150 : 20) })
       const pool = yield* makePool({ ...fake.options, ...auto })
@@ -224,7 +224,7 @@ describe("maxwait \"auto\": what it measures", () => {
       assert.strictEqual(fake.closed.length, 3)
     }))
 
-  it.scoped("R4 however slow connects are, nobody waits longer than by the fixed rule's default", () =>
+  it.scoped("R4: however slow connects are, nobody waits longer than by the fixed rule's default", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow(900) })
       const pool = yield* makePool({ ...fake.options, ...auto, maxsize: 8, warm: 8 })
@@ -242,7 +242,7 @@ describe("maxwait \"auto\": what it measures", () => {
       assert.strictEqual(fake.dials, 9)
     }))
 
-  it("R4 of borrowers who share a connection each has the time of its own loan", () => {
+  it("R4: of borrowers who share a connection each has the time of its own loan", () => {
     const sharers = new Sharers()
     const loans: Array<Loan<unknown>> = []
     // Four share it, one a quarter of a loan after the other: each has it for 80 ms, and one comes back each 20 ms.
@@ -255,7 +255,7 @@ describe("maxwait \"auto\": what it measures", () => {
     assert.strictEqual(sharers.forecast.due(8, 0, sharers.now), 8)
   })
 
-  it("R4 of borrowers who share a connection and end together each has the time of its own loan", () => {
+  it("R4: of borrowers who share a connection and end together each has the time of its own loan", () => {
     const sharers = new Sharers()
     // Ten have it for 80 ms, again and again.
     for (let i = 0; i < 300; i++) {
@@ -268,7 +268,7 @@ describe("maxwait \"auto\": what it measures", () => {
     assert.strictEqual(sharers.forecast.due(15, 0, sharers.now), 10)
   })
 
-  it("R4 a borrower who joins others makes none of their loans look younger", () => {
+  it("R4: a borrower who joins others makes none of their loans look younger", () => {
     const sharers = new Sharers()
     for (let i = 0; i < 300; i++) {
       const loan = sharers.lend()
@@ -300,7 +300,7 @@ describe("maxwait \"auto\": how long an overflow connection lingers", () => {
       return { fake, pool, ids: callers.map(({ value }) => value!.id) }
     })
 
-  it.scoped("R7 what comes back is kept, and closed down to maxsize when it was not used for 8 connects", () =>
+  it.scoped("R7: what comes back is kept, and closed down to maxsize when it was not used for 8 connects", () =>
     Effect.gen(function*() {
       const { fake, ids, pool } = yield* five(20)
       assert.deepInclude(yield* pool.stats, { idle: 5, size: 5 })
@@ -313,7 +313,7 @@ describe("maxwait \"auto\": how long an overflow connection lingers", () => {
     }))
 
   for (const connect of [0, 1]) {
-    it.scoped(`R7 it lingers for 150 ms where a connect takes ${connect} ms`, () =>
+    it.scoped(`R7: it lingers for 150 ms where a connect takes ${connect} ms`, () =>
       Effect.gen(function*() {
         const { fake, ids } = yield* five(connect)
         yield* TestClock.adjust(149)
@@ -323,7 +323,7 @@ describe("maxwait \"auto\": how long an overflow connection lingers", () => {
       }))
   }
 
-  it.scoped("R7 those that are used now and then stay, the others go", () =>
+  it.scoped("R7: those that are used now and then stay, the others go", () =>
     Effect.gen(function*() {
       const { fake, ids, pool } = yield* five(20)
       for (let i = 0; i < 5; i++) {
@@ -335,7 +335,7 @@ describe("maxwait \"auto\": how long an overflow connection lingers", () => {
       assert.strictEqual(fake.dials, 5)
     }))
 
-  it.scoped("R7 without overflow connections nothing is closed before it expires", () =>
+  it.scoped("R7: without overflow connections nothing is closed before it expires", () =>
     Effect.gen(function*() {
       const { fake, holders, pool } = yield* inUse(5)
       for (const holder of holders) yield* holder.release
@@ -344,7 +344,7 @@ describe("maxwait \"auto\": how long an overflow connection lingers", () => {
       assert.deepInclude(yield* pool.stats, { idle: 2, size: 2 })
     }))
 
-  it.scoped("R9 a quiet pool settles on minsize, and expired ones are not kept for it", () =>
+  it.scoped("R9: a quiet pool settles on minsize, and expired ones are not kept for it", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* five(20)
       yield* TestClock.adjust("1 hour")
@@ -352,7 +352,7 @@ describe("maxwait \"auto\": how long an overflow connection lingers", () => {
       assert.strictEqual(fake.live, 1)
     }))
 
-  it.scoped("R10 idleTimeout holds for them too, where that is shorter", () =>
+  it.scoped("R10: idleTimeout holds for them too, where that is shorter", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow(20) })
       const pool = yield* makePool({ ...fake.options, ...auto, idleTimeout: 100 })
@@ -363,7 +363,7 @@ describe("maxwait \"auto\": how long an overflow connection lingers", () => {
       assert.deepInclude(yield* pool.stats, { idle: 1, size: 1 })
     }))
 
-  it.scoped("R7 a shrink closes them at once, and the limits hold", () =>
+  it.scoped("R7: a shrink closes them at once, and the limits hold", () =>
     Effect.gen(function*() {
       const { pool } = yield* five(20)
       yield* pool.resize({ maxsize: 1, maxoverflow: 3 })
@@ -376,7 +376,7 @@ describe("maxwait \"auto\": how long an overflow connection lingers", () => {
 })
 
 describe("maxwait \"auto\": the hard limit", () => {
-  it.scoped("R4 callers fail after 30 seconds, not after a wait that they can't know", () =>
+  it.scoped("R4: callers fail after 30 seconds, not after a wait that they can't know", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* inUse(5, { maxoverflow: 2 })
       const waiter = yield* Caller.ask(pool)
@@ -387,7 +387,7 @@ describe("maxwait \"auto\": the hard limit", () => {
       assert.strictEqual(fake.highest, 2)
     }))
 
-  it.scoped("R4 or after acquireTimeout, where that is set", () =>
+  it.scoped("R4: or after acquireTimeout, where that is set", () =>
     Effect.gen(function*() {
       const { pool } = yield* inUse(5, { maxoverflow: 2, acquireTimeout: "1 second" })
       const waiter = yield* Caller.ask(pool)

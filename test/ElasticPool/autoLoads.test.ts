@@ -49,7 +49,7 @@ const crowds = (connect: number, every: number, times: number): number => {
 }
 
 describe("maxwait \"auto\": whole loads", { timeout: 120_000 }, () => {
-  it("R7 no load makes it connect more often than an overflow permit lingers", () => {
+  it("R7: no load makes it connect more often than an overflow permit lingers", () => {
     for (let seed = 1; seed <= 30; seed++) {
       const load = randomLoad(seed)
       const { connects, failures, peak } = run(load)
@@ -59,7 +59,7 @@ describe("maxwait \"auto\": whole loads", { timeout: 120_000 }, () => {
     }
   })
 
-  it("R7 nor do crowds that come just when the last ones have gone, or just before", () => {
+  it("R7: nor do crowds that come just when the last ones have gone, or just before", () => {
     for (const connect of [2, 20, 100]) {
       const linger = Math.max(8 * connect, 150)
       for (const every of [linger / 2, linger, linger + connect + 2, 1.5 * linger, 3 * linger]) {
@@ -71,7 +71,7 @@ describe("maxwait \"auto\": whole loads", { timeout: 120_000 }, () => {
     }
   })
 
-  it("R4 fibers that are as many as the hard limit have as much as from a pool that keeps as many", () => {
+  it("R4: fibers that are as many as the hard limit have as much as from a pool that keeps as many", () => {
     const finished = (options: ElasticPool.PoolOptions): number => {
       const world = new World({ name: "", phases: [], service: constant(20), connect: 20 }, 1)
       const pool = ours({ ...auto, ...options })(world)
@@ -87,7 +87,7 @@ describe("maxwait \"auto\": whole loads", { timeout: 120_000 }, () => {
     assert.isAtMost(finished({ maxwait: 200 }), 0.7 * kept)
   })
 
-  it("R4 callers behind loans that are stuck wait hardly longer than if they did not wait at all", () => {
+  it("R4: callers behind loans that are stuck wait hardly longer than if they did not wait at all", () => {
     const load = {
       phases: [[60, 100]] as const,
       connect: 100,

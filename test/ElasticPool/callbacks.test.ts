@@ -4,7 +4,7 @@ import { ElasticPool } from "effect-pgpool"
 import { FakeResource } from "../support/fakeResource.js"
 import { makePool, WatchedClock } from "../support/testPool.js"
 
-describe("what users give the pool may throw", () => {
+describe("R37: what users give the pool may throw", () => {
   it.scoped("isTransient: its caller gets the defect, and the pool goes on", () =>
     Effect.gen(function*() {
       let fails = true
@@ -65,7 +65,7 @@ describe("what users give the pool may throw", () => {
 })
 
 describe("where the pool is made", () => {
-  it.scoped("R13, R14 in an uninterruptible region its deadlines pass and it can be closed", () =>
+  it.scoped("R13, R14: in an uninterruptible region its deadlines pass and it can be closed", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const pool = yield* Effect.uninterruptible(Scope.extend(
@@ -83,7 +83,7 @@ describe("where the pool is made", () => {
       assert.strictEqual((yield* pool.stats).size, 0)
     }))
 
-  it.scoped("R4 a system clock that is set back by an hour does not delay anybody for an hour", () =>
+  it.scoped("R4: a system clock that is set back by an hour does not delay anybody for an hour", () =>
     Effect.gen(function*() {
       const clock = yield* WatchedClock.make
       const fake = new FakeResource()
@@ -99,7 +99,7 @@ describe("where the pool is made", () => {
     }))
 
   for (const [offset, connect] of [[20, 100], [240, 249], [100, 600]] as const) {
-    it.scoped(`R9 opened ${offset} ms apart, with connects of ${connect} ms, a quiet pool settles on one`, () =>
+    it.scoped(`R9: opened ${offset} ms apart, with connects of ${connect} ms, a quiet pool settles on one`, () =>
       Effect.gen(function*() {
         let opened = 0
         const pool = yield* ElasticPool.make({

@@ -219,7 +219,7 @@ const combinations = (Object.keys(connects) as Array<Connect>).flatMap((connect)
   )
 )
 
-describe("ElasticPool: the cancellation matrix (R12, I1 to I8)", () => {
+describe("R12: ElasticPool: the cancellation matrix (R12, I1 to I8)", () => {
   it("has 72 combinations", () => expect(combinations.length).toBe(72))
 
   for (const { connect, fate, point } of combinations) {

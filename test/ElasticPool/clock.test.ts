@@ -25,7 +25,7 @@ const until = (condition: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => condition() ? Effect.void : Effect.zipRight(Effect.sleep(5), until(condition)))
 
 for (const [how, by] of [["forward", hour], ["back", -hour]] as const) {
-  describe(`R14 the system's clock is set ${how} by an hour`, () => {
+  describe(`R14: the system's clock is set ${how} by an hour`, () => {
     it.scopedLive("and nobody in the queue has waited for longer, or has to", () =>
       Effect.gen(function*() {
         const fake = new FakeResource()

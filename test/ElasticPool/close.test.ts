@@ -6,7 +6,7 @@ import { areAll } from "../support/areAll.js"
 import { Caller, FakeResource, hang, ok, settle, slow, stuck } from "../support/fakeResource.js"
 import { FiberCount, fill, makeClosable, makePool, WatchedClock, withLogs } from "../support/testPool.js"
 
-describe("R12 interruption is safe at every point", () => {
+describe("R12: interruption is safe at every point", () => {
   const pool = (fake: FakeResource) => makePool({ ...fake.withReset, maxsize: 1, maxoverflow: 1 })
 
   /** What is released in it is handed over on the spot. */
@@ -22,7 +22,7 @@ describe("R12 interruption is safe at every point", () => {
       yield* caller.release
     })
 
-  it.scoped("R12 queued: the waiter leaves the queue, and the next keeps its place", () =>
+  it.scoped("R12: queued: the waiter leaves the queue, and the next keeps its place", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const it = yield* pool(fake)
@@ -37,7 +37,7 @@ describe("R12 interruption is safe at every point", () => {
       yield* isWhole(it)
     }))
 
-  it.scoped("R12 handed over but not yet resumed: the connection goes to the next waiter", () =>
+  it.scoped("R12: handed over but not yet resumed: the connection goes to the next waiter", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const it = yield* poolWithoutReset(fake)
@@ -52,7 +52,7 @@ describe("R12 interruption is safe at every point", () => {
       yield* isWhole(it)
     }))
 
-  it.scoped("R12 interrupted and handed over in the same instant, the other way round", () =>
+  it.scoped("R12: interrupted and handed over in the same instant, the other way round", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const it = yield* poolWithoutReset(fake)
@@ -67,7 +67,7 @@ describe("R12 interruption is safe at every point", () => {
       yield* isWhole(it)
     }))
 
-  it.scoped("R12 opening: nobody's connect is lost", () =>
+  it.scoped("R12: opening: nobody's connect is lost", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("100 millis") })
       const it = yield* pool(fake)
@@ -76,7 +76,7 @@ describe("R12 interruption is safe at every point", () => {
       yield* isWhole(it)
     }))
 
-  it.scoped("R12 checking: the reset goes on", () =>
+  it.scoped("R12: checking: the reset goes on", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ reset: slow("100 millis") })
       const it = yield* pool(fake)
@@ -88,7 +88,7 @@ describe("R12 interruption is safe at every point", () => {
     }))
 
   for (const how of ["use", "get"] as const) {
-    it.scoped(`R12 in use, with ${how}: an interrupt gives the connection back once`, () =>
+    it.scoped(`R12: in use, with ${how}: an interrupt gives the connection back once`, () =>
       Effect.gen(function*() {
         const fake = new FakeResource()
         const it = yield* pool(fake)
@@ -105,7 +105,7 @@ describe("R12 interruption is safe at every point", () => {
         yield* isWhole(it)
       }))
 
-    it.scoped(`R12 with ${how}: whoever is interrupted before it starts takes nothing`, () =>
+    it.scoped(`R12: with ${how}: whoever is interrupted before it starts takes nothing`, () =>
       Effect.gen(function*() {
         const fake = new FakeResource()
         const it = yield* pool(fake)
@@ -123,7 +123,7 @@ describe("R12 interruption is safe at every point", () => {
       }))
   }
 
-  it.scoped("R12 in release: a borrower that is interrupted while its connection is reset releases it once", () =>
+  it.scoped("R12: in release: a borrower that is interrupted while its connection is reset releases it once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ reset: slow("100 millis") })
       const it = yield* pool(fake)
@@ -137,7 +137,7 @@ describe("R12 interruption is safe at every point", () => {
     }))
 
   for (const [what, ending] of [["fails", Effect.fail("no")], ["dies", Effect.die("no")]] as const) {
-    it.scoped(`R12 a body that ${what} gives its connection back, and its exit is the body's own`, () =>
+    it.scoped(`R12: a body that ${what} gives its connection back, and its exit is the body's own`, () =>
       Effect.gen(function*() {
         const fake = new FakeResource()
         const it = yield* pool(fake)
@@ -147,7 +147,7 @@ describe("R12 interruption is safe at every point", () => {
       }))
   }
 
-  it.scoped("R12 a body that throws when it is called gives its connection back", () =>
+  it.scoped("R12: a body that throws when it is called gives its connection back", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const it = yield* pool(fake)
@@ -159,8 +159,8 @@ describe("R12 interruption is safe at every point", () => {
     }))
 })
 
-describe("R13 close", () => {
-  it.scoped("R13 waiters and newcomers fail with PoolClosed at once", () =>
+describe("R13: close", () => {
+  it.scoped("R13: waiters and newcomers fail with PoolClosed at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const { close, pool } = yield* makeClosable({ ...fake.options, maxsize: 1, maxoverflow: 1 })
@@ -178,7 +178,7 @@ describe("R13 close", () => {
       assert.deepInclude((yield* Caller.ask(pool)).failure, { _tag: "PoolClosed" })
     }))
 
-  it.scoped("R13 idle connections close, and a pool without busy ones needs no time", () =>
+  it.scoped("R13: idle connections close, and a pool without busy ones needs no time", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const { close, pool } = yield* makeClosable(fake.options)
@@ -190,7 +190,7 @@ describe("R13 close", () => {
       assert.strictEqual((yield* pool.stats).closed.closed, 3)
     }))
 
-  it.scoped("R13 busy connections have closeTimeout to come back, and are closed when they do", () =>
+  it.scoped("R13: busy connections have closeTimeout to come back, and are closed when they do", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const { close, pool } = yield* makeClosable({ ...fake.withReset, maxsize: 2 })
@@ -207,7 +207,7 @@ describe("R13 close", () => {
       assert.strictEqual(fake.live, 0)
     }))
 
-  it.scoped("R13 after closeTimeout, 5 seconds by default, busy connections are closed", () =>
+  it.scoped("R13: after closeTimeout, 5 seconds by default, busy connections are closed", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const { close, pool } = yield* makeClosable(fake.options)
@@ -224,7 +224,7 @@ describe("R13 close", () => {
       assert.strictEqual((yield* pool.stats).closed.closed, 1)
     }))
 
-  it.scoped("R13 connects, checks and resets under way are ended at once", () =>
+  it.scoped("R13: connects, checks and resets under way are ended at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id <= 2 ? ok : hang, check: hang, reset: hang })
       const { close, pool } = yield* makeClosable({
@@ -246,7 +246,7 @@ describe("R13 close", () => {
       assert.strictEqual((yield* pool.stats).size, 0)
     }))
 
-  it.scoped("I5 after close there is no connection, no fiber and no timer", () =>
+  it.scoped("I5: after close there is no connection, no fiber and no timer", () =>
     Effect.gen(function*() {
       const fibers = new FiberCount()
       const clock = yield* WatchedClock.make
@@ -273,7 +273,7 @@ describe("R13 close", () => {
       assert.isAbove(fibers.started, 10)
     }))
 
-  it.scoped("I5 R13 a connection that is closed under its borrower is not watched for leaks any more", () =>
+  it.scoped("I5, R13: a connection that is closed under its borrower is not watched for leaks any more", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const clock = yield* WatchedClock.make
@@ -291,7 +291,7 @@ describe("R13 close", () => {
       })
     ))
 
-  it.scoped("R13 an acquire that can't be interrupted does not hold the close: it is left behind, with a warning", () =>
+  it.scoped("R13: an acquire that can't be interrupted does not hold the close: it is left behind, with a warning", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const fake = new FakeResource({ connect: stuck })
@@ -307,7 +307,7 @@ describe("R13 close", () => {
       })
     ))
 
-  it.scoped("R13 a finaliser that can't be interrupted does not hold the close: it is left behind, with a warning", () =>
+  it.scoped("R13: a finaliser that can't be interrupted does not hold the close: it is left behind, with a warning", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const fake = new FakeResource({ close: (id) => id === 1 ? stuck : ok })
@@ -322,7 +322,7 @@ describe("R13 close", () => {
       })
     ))
 
-  it.scoped("R13 checks and resets that can't be interrupted do not hold the close", () =>
+  it.scoped("R13: checks and resets that can't be interrupted do not hold the close", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ reset: stuck })
       const { close, pool } = yield* makeClosable({ ...fake.withReset, cleanupTimeout: "500 millis" })
@@ -333,7 +333,7 @@ describe("R13 close", () => {
       assert.strictEqual(fake.live, 0)
     }))
 
-  it.effect("R13 the pool closes with the scope that it was made in", () =>
+  it.effect("R13: the pool closes with the scope that it was made in", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const scope = yield* Scope.make()
@@ -345,8 +345,8 @@ describe("R13 close", () => {
     }))
 })
 
-describe("R14 time", () => {
-  it.scoped("R14 policy time is the clock in force where the pool is built, not where it is used", () =>
+describe("R14: time", () => {
+  it.scoped("R14: policy time is the clock in force where the pool is built, not where it is used", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const limits = { maxsize: 1, maxwait: "200 millis", expires: "10 minutes", minsize: 0 } as const
@@ -367,7 +367,7 @@ describe("R14 time", () => {
       assert.strictEqual(other.sleeps, 0)
     }))
 
-  it.scoped("R14 leakThreshold is policy time as well", () =>
+  it.scoped("R14: leakThreshold is policy time as well", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const clock = yield* WatchedClock.make
@@ -378,7 +378,7 @@ describe("R14 time", () => {
       assert.strictEqual(other.sleeps, 0)
     }))
 
-  it.scoped("R14 deadlines on I/O are the second clock's: a TestClock does not move them", () =>
+  it.scoped("R14: deadlines on I/O are the second clock's: a TestClock does not move them", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: hang })
       const io = yield* WatchedClock.make
@@ -392,7 +392,7 @@ describe("R14 time", () => {
       assert.isAbove(io.sleeps, 1)
     }))
 
-  it.scoped("R14 with a TestClock as the pool's and real time as the I/O's, an hour of policy fails no connect", () =>
+  it.scoped("R14: with a TestClock as the pool's and real time as the I/O's, an hour of policy fails no connect", () =>
     Effect.gen(function*() {
       const answered = yield* Deferred.make<void>()
       const fake = new FakeResource({ connect: Deferred.await(answered) })
@@ -413,7 +413,7 @@ describe("R14 time", () => {
       yield* caller.release
     }))
 
-  it.scoped("R14 with real time for I/O, deadlines pass while a TestClock stands still", () =>
+  it.scoped("R14: with real time for I/O, deadlines pass while a TestClock stands still", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? stuck : ok, reset: hang })
       const pool = yield* makePool({

@@ -50,8 +50,8 @@ const giveUpAt = (tasks: number, steps: number): FakeConnect => {
   return fake
 }
 
-describe("R6 a connect belongs to the pool", () => {
-  it.scoped("R6 interrupting a caller returns at once and aborts no connect", () =>
+describe("R6: a connect belongs to the pool", () => {
+  it.scoped("R6: interrupting a caller returns at once and aborts no connect", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("900 millis") })
       const pool = yield* makePool(fake.options)
@@ -64,7 +64,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.strictEqual((yield* Caller.ask(pool)).value?.id, 1)
     }))
 
-  it.scoped("R6 interrupting a caller returns at once even if the connect can't be interrupted", () =>
+  it.scoped("R6: interrupting a caller returns at once even if the connect can't be interrupted", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: stuck })
       const pool = yield* makePool(fake.options)
@@ -72,7 +72,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.deepInclude(yield* pool.stats, { opening: 1, waiting: 0 })
     }))
 
-  it.scoped("R6 connects in flight are as many as due waiters", () =>
+  it.scoped("R6: connects in flight are as many as due waiters", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("900 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 2, maxwait: "200 millis" })
@@ -83,7 +83,7 @@ describe("R6 a connect belongs to the pool", () => {
     }))
 
   for (const maxwait of [undefined, "auto", 0] as const) {
-    it.scoped(`R6 connects in flight are as many as callers need, where maxwait is ${maxwait}`, () =>
+    it.scoped(`R6: connects in flight are as many as callers need, where maxwait is ${maxwait}`, () =>
       Effect.gen(function*() {
         const fake = new FakeResource({ connect: slow("100 millis") })
         const pool = yield* makePool({ ...fake.options, maxwait })
@@ -94,7 +94,7 @@ describe("R6 a connect belongs to the pool", () => {
       }))
   }
 
-  it.scoped("R6 until one has succeeded they are four at most: so often a wrong password is refused at once", () =>
+  it.scoped("R6: until one has succeeded they are four at most: so often a wrong password is refused at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("100 millis") })
       const pool = yield* makePool(fake.options)
@@ -104,7 +104,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.deepInclude(yield* pool.stats, { busy: 4, opening: 16, waiting: 26 })
     }))
 
-  it.scoped("R6 not more connects are in flight than connectConcurrency", () =>
+  it.scoped("R6: not more connects are in flight than connectConcurrency", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("100 millis") })
       const pool = yield* makePool({ ...fake.options, connectConcurrency: 4 })
@@ -117,7 +117,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.strictEqual(fake.dials, 10)
     }))
 
-  it.scoped("R6 not more connects are in flight than there are free permits", () =>
+  it.scoped("R6: not more connects are in flight than there are free permits", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("100 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 2, maxoverflow: 3, maxwait: 0, acquireTimeout: 1000 })
@@ -128,7 +128,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.strictEqual(fake.highest, 3)
     }))
 
-  it.scoped("R6 a connect has the deadline connectTimeout", () =>
+  it.scoped("R6: a connect has the deadline connectTimeout", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: hang })
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, connectTimeout: "3 seconds" })
@@ -142,7 +142,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.deepInclude(yield* pool.stats, { busy: 1, waiting: 0 })
     }))
 
-  it.scoped("R6 a connect has a deadline also if it is below 0.8 seconds", () =>
+  it.scoped("R6: a connect has a deadline also if it is below 0.8 seconds", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: hang })
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, connectTimeout: "300 millis" })
@@ -151,7 +151,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.deepInclude((yield* pool.stats).closed, { failed: 1 })
     }))
 
-  it.scoped("R14 where the system's clock is set, a connect still has connectTimeout", () =>
+  it.scoped("R14: where the system's clock is set, a connect still has connectTimeout", () =>
     Effect.gen(function*() {
       const clock = yield* Effect.clock
       let set = 0
@@ -175,7 +175,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.isBelow(reads, 20)
     }))
 
-  it.scoped("R6 R14 a clock that stands at a part of a millisecond keeps its deadlines, and is not read in circles", () =>
+  it.scoped("R6, R14: a clock that stands at a part of a millisecond keeps its deadlines, and is not read in circles", () =>
     Effect.gen(function*() {
       const clock = yield* Effect.clock
       let reads = 0
@@ -194,7 +194,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.isBelow(reads, 100)
     }))
 
-  it("R6 I4 a connect that is given up in the moment after it succeeded is lent to nobody", () => {
+  it("R6, I4: a connect that is given up in the moment after it succeeded is lent to nobody", () => {
     const all: Array<FakeConnect> = []
     for (let tasks = 0; tasks < 8; tasks++) for (let steps = 0; steps < 8; steps++) all.push(giveUpAt(tasks, steps))
     for (const { closed, lent } of all) assert.deepStrictEqual(lent.filter((id) => closed.includes(id)), [])
@@ -202,7 +202,7 @@ describe("R6 a connect belongs to the pool", () => {
     assert.sameMembers([...new Set(all.map(({ lent }) => lent.length))], [0, 1])
   })
 
-  it.scoped("R6 I6 a connect older than 0.8 seconds is no cover for a waiter, but keeps its permit", () =>
+  it.scoped("R6, I6: a connect older than 0.8 seconds is no cover for a waiter, but keeps its permit", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? hang : ok })
       const pool = yield* makePool({ ...fake.options, maxsize: 2 })
@@ -214,7 +214,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.deepInclude(yield* pool.stats, { size: 2, opening: 1, busy: 1 })
     }))
 
-  it.scoped("R6 a connect older than 0.8 seconds doesn't count against connectConcurrency", () =>
+  it.scoped("R6: a connect older than 0.8 seconds doesn't count against connectConcurrency", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id <= 2 ? hang : ok })
       const pool = yield* makePool({ ...fake.options, maxsize: 10, connectConcurrency: 2 })
@@ -225,7 +225,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.strictEqual((yield* pool.stats).opening, 2)
     }))
 
-  it.scoped("R6 connects that hang never take more than maxoverflow permits", () =>
+  it.scoped("R6: connects that hang never take more than maxoverflow permits", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: hang })
       const pool = yield* makePool({ ...fake.options, maxsize: 2, maxoverflow: 3 })
@@ -235,7 +235,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.strictEqual((yield* pool.stats).size, 3)
     }))
 
-  it.scoped("R6 a failed connect fails the waiter that caused it, and no other", () =>
+  it.scoped("R6: a failed connect fails the waiter that caused it, and no other", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({
         connect: (id) => id === 1 ? Effect.zipRight(slow("100 millis"), fail) : slow("200 millis")
@@ -249,7 +249,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.strictEqual(second.value?.id, 2)
     }))
 
-  it.scoped("R6 the second waiter's connect fails: the second waiter fails, the oldest goes on", () =>
+  it.scoped("R6: the second waiter's connect fails: the second waiter fails, the oldest goes on", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({
         connect: (id) => id === 2 ? Effect.zipRight(slow("100 millis"), fail) : slow("200 millis")
@@ -263,7 +263,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.strictEqual(first.value?.id, 1)
     }))
 
-  it.scoped("R6 a failed connect fails nobody if the waiter that caused it is gone", () =>
+  it.scoped("R6: a failed connect fails nobody if the waiter that caused it is gone", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({
         connect: (id) => id === 1 ? Effect.zipRight(slow("100 millis"), fail) : ok
@@ -276,7 +276,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.strictEqual(second.value?.id, 2)
     }))
 
-  it.scoped("R6 a failed connect's permit is free, and the demand is looked at again", () =>
+  it.scoped("R6: a failed connect's permit is free, and the demand is looked at again", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 2 ? Effect.zipRight(slow("500 millis"), fail) : ok })
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 2, acquireTimeout: "1 minute" })
@@ -292,7 +292,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.deepInclude(yield* pool.stats, { size: 2, busy: 2, waiting: 0 })
     }))
 
-  it.scoped("R6 after a failure the pool is empty and the next caller's connect is tried at once", () =>
+  it.scoped("R6: after a failure the pool is empty and the next caller's connect is tried at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? fail : ok })
       const pool = yield* makePool(fake.options)
@@ -301,7 +301,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.strictEqual((yield* Caller.ask(pool)).value?.id, 2)
     }))
 
-  it.scoped("R6 a defect of acquire is the defect of the caller, and the pool lives on", () =>
+  it.scoped("R6: a defect of acquire is the defect of the caller, and the pool lives on", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? Effect.die("boom") : ok })
       const pool = yield* makePool(fake.options)
@@ -310,7 +310,7 @@ describe("R6 a connect belongs to the pool", () => {
       assert.strictEqual((yield* Caller.ask(pool)).value?.id, 2)
     }))
 
-  it.scoped("R6 an acquire that interrupts itself doesn't look like an interrupt of the caller", () =>
+  it.scoped("R6: an acquire that interrupts itself doesn't look like an interrupt of the caller", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: Effect.interrupt })
       const pool = yield* makePool(fake.options)

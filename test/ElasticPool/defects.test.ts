@@ -68,7 +68,7 @@ const bug = () => {
   throw new Error("a bug")
 }
 
-describe("R6, I8 a defect in a connection's fiber costs one connection and no more", () => {
+describe("R6, I8: a defect in a connection's fiber costs one connection and no more", () => {
   const sources = {
     "dies": () => Effect.die("no dice"),
     "throws": bug,
@@ -159,7 +159,7 @@ describe("R6, I8 a defect in a connection's fiber costs one connection and no mo
       ))
   }
 
-  it.scoped("R18 where each one ends in a defect, nobody is failed for it, and the dials have their delays", () =>
+  it.scoped("R18: where each one ends in a defect, nobody is failed for it, and the dials have their delays", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const state = yield* makeState({ ...fake.options, acquireTimeout: "20 seconds" })

@@ -38,7 +38,7 @@ const runAt = <A>(place: (effect: Effect.Effect<void>) => Effect.Effect<void>, e
     return { fiber, result }
   })
 
-describe("the wait for drain and suspend where nothing can be interrupted", () => {
+describe("R36: the wait for drain and suspend where nothing can be interrupted", () => {
   const waits: ReadonlyArray<readonly [string, (pool: ElasticPool.ElasticPool<unknown>) => Effect.Effect<unknown>]> = [
     ["drain", (pool) => pool.drain],
     ["suspend", (pool) => pool.suspend]
@@ -87,7 +87,7 @@ describe("the wait for drain and suspend where nothing can be interrupted", () =
       assert.strictEqual((yield* pool.stats).size, 0)
     }))
 
-  it.scoped("R4 who waits for a resource there is refused after acquireTimeout", () =>
+  it.scoped("R4: who waits for a resource there is refused after acquireTimeout", () =>
     Effect.gen(function*() {
       for (const [, place] of places) {
         const fake = new FakeResource()
@@ -105,7 +105,7 @@ describe("the wait for drain and suspend where nothing can be interrupted", () =
     }))
 })
 
-describe("drain({ within })", () => {
+describe("R36: drain({ within })", () => {
   for (const [where, place] of places) {
     it.scoped(`closes after that time what is still out, and says how many, in ${where}`, () =>
       withLogs((logs) =>
@@ -284,7 +284,7 @@ describe("drain({ within })", () => {
       assert.strictEqual(yield* Fiber.join(drain), 0)
     }))
 
-  it.scoped("R14 its time is that of the clock for I/O", () =>
+  it.scoped("R14: its time is that of the clock for I/O", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const io = yield* WatchedClock.make
@@ -295,7 +295,7 @@ describe("drain({ within })", () => {
       assert.strictEqual(yield* Fiber.join(drain), 1)
     }))
 
-  it.scoped("I5 no fiber is left", () =>
+  it.scoped("I5: no fiber is left", () =>
     Effect.gen(function*() {
       const fibers = new FiberCount()
       const fake = new FakeResource({ close: slow("10 millis") })
@@ -336,7 +336,7 @@ describe("drain({ within })", () => {
     }))
 })
 
-describe("drain is an effect, and a function", () => {
+describe("R36: drain is an effect, and a function", () => {
   const run = (use: (drain: ElasticPool.Drain) => Effect.Effect<unknown>) =>
     Effect.scoped(Effect.gen(function*() {
       const fake = new FakeResource()

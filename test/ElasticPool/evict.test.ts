@@ -16,8 +16,8 @@ import {
 import { idlePool, limits, numbers } from "../support/idlePool.js"
 import { fill, makePool } from "../support/testPool.js"
 
-describe("R19 evict opens a successor first", () => {
-  it.scoped("R19 an idle connection goes when its successor is open, one after the other", () =>
+describe("R19: evict opens a successor first", () => {
+  it.scoped("R19: an idle connection goes when its successor is open, one after the other", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(2)
       yield* pool.evict()
@@ -33,7 +33,7 @@ describe("R19 evict opens a successor first", () => {
       assert.deepInclude((yield* pool.stats).closed, { evicted: 2 })
     }))
 
-  it.scoped("R19 one in use goes on release, and is lent on as long as there is no successor", () =>
+  it.scoped("R19: one in use goes on release, and is lent on as long as there is no successor", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(1)
       const first = yield* Caller.ask(pool)
@@ -48,7 +48,7 @@ describe("R19 evict opens a successor first", () => {
       assert.deepInclude(yield* pool.stats, { idle: 1, size: 1 })
     }))
 
-  it.scoped("R19 however many are in use, only one newer one stands by, and whichever comes back first goes", () =>
+  it.scoped("R19: however many are in use, only one newer one stands by, and whichever comes back first goes", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(3, { maxsize: 10, maxoverflow: 10 })
       const [, second] = yield* Caller.askTimes(pool, 3)
@@ -61,7 +61,7 @@ describe("R19 evict opens a successor first", () => {
       assert.deepInclude(yield* pool.stats, { busy: 2, idle: 2, size: 4 })
     }))
 
-  it.scoped("R19 a fleet is replaced by one connect at a time", () =>
+  it.scoped("R19: a fleet is replaced by one connect at a time", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(20, { maxsize: 20, maxoverflow: 30 })
       yield* pool.evict()
@@ -73,7 +73,7 @@ describe("R19 evict opens a successor first", () => {
       assert.strictEqual(fake.highest, 21)
     }))
 
-  it.scoped("R19 one that opens for a caller is a successor too", () =>
+  it.scoped("R19: one that opens for a caller is a successor too", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(2)
       const [first] = yield* Caller.askTimes(pool, 2)
@@ -85,7 +85,7 @@ describe("R19 evict opens a successor first", () => {
       assert.deepStrictEqual(fake.closed, [first.value!.id])
     }))
 
-  it.scoped("R19 who waits for one that is opening gets that one, or a newer one that is open sooner", () =>
+  it.scoped("R19: who waits for one that is opening gets that one, or a newer one that is open sooner", () =>
     Effect.gen(function*() {
       for (const [old, expected] of [[50, 1], [500, 2]]) {
         const fake = new FakeResource({ connect: (id) => slow(id === 1 ? old : 100) })
@@ -100,7 +100,7 @@ describe("R19 evict opens a successor first", () => {
       }
     }))
 
-  it.scoped("R19 one that is being checked or reset goes after that", () =>
+  it.scoped("R19: one that is being checked or reset goes after that", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ reset: slow("100 millis") })
       const pool = yield* makePool({ ...fake.withReset, ...limits })
@@ -112,7 +112,7 @@ describe("R19 evict opens a successor first", () => {
       assert.strictEqual(caller.value?.id, 2)
     }))
 
-  it.scoped("R19 one that has gone by itself needs no successor", () =>
+  it.scoped("R19: one that has gone by itself needs no successor", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(3)
       const callers = yield* Caller.askTimes(pool, 3)
@@ -126,7 +126,7 @@ describe("R19 evict opens a successor first", () => {
       assert.deepStrictEqual(fake.open, [4])
     }))
 
-  it.scoped("R9 R19 it does not lengthen a life, and a new connection lives as long as ever", () =>
+  it.scoped("R9, R19: it does not lengthen a life, and a new connection lives as long as ever", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(1, { minsize: 0, expires: "1 minute" })
       fake.connect = fail
@@ -139,7 +139,7 @@ describe("R19 evict opens a successor first", () => {
       assert.strictEqual((yield* pool.stats).idle, 1)
     }))
 
-  it.scoped("R9 R19 one whose renewal is due as well has one successor", () =>
+  it.scoped("R9, R19: one whose renewal is due as well has one successor", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(1, { expires: "1000 seconds" })
       for (const seconds of [975, 975 - 1]) {
@@ -151,7 +151,7 @@ describe("R19 evict opens a successor first", () => {
       assert.deepStrictEqual(fake.open, [3])
     }))
 
-  it.scoped("R19 after a shrink no more are opened than may be", () =>
+  it.scoped("R19: after a shrink no more are opened than may be", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(4, { maxsize: 4, maxoverflow: 5 })
       yield* pool.evict()
@@ -163,8 +163,8 @@ describe("R19 evict opens a successor first", () => {
     }))
 })
 
-describe("R19 an eviction in the midst of another", () => {
-  it.scoped("R19 however often, callers are served, the pool does not grow, and in the end all are new", () =>
+describe("R19: an eviction in the midst of another", () => {
+  it.scoped("R19: however often, callers are served, the pool does not grow, and in the end all are new", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(3, { maxsize: 5, maxoverflow: 10 })
       for (let round = 0; round < 50; round++) {
@@ -181,7 +181,7 @@ describe("R19 an eviction in the midst of another", () => {
       assert.isTrue(areAll(fake.open, (id) => id > dials - 1))
     }))
 
-  it.scoped("R19 a successor that was opening is replaced itself", () =>
+  it.scoped("R19: a successor that was opening is replaced itself", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(1)
       yield* pool.evict()
@@ -193,7 +193,7 @@ describe("R19 an eviction in the midst of another", () => {
       assert.deepStrictEqual(fake.open, [3])
     }))
 
-  it.scoped("R19 one that stands by is not old enough for its old one to wait for another", () =>
+  it.scoped("R19: one that stands by is not old enough for its old one to wait for another", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(1)
       const holder = yield* Caller.ask(pool)
@@ -206,8 +206,8 @@ describe("R19 an eviction in the midst of another", () => {
     }))
 })
 
-describe("R19 a newer one that stands by, and leaves by itself", () => {
-  it.scoped("R19 the last good connection is kept while connects fail", () =>
+describe("R19: a newer one that stands by, and leaves by itself", () => {
+  it.scoped("R19: the last good connection is kept while connects fail", () =>
     Effect.gen(function*() {
       for (const isAsked of [false, true]) {
         const fake = new FakeResource()
@@ -234,7 +234,7 @@ describe("R19 a newer one that stands by, and leaves by itself", () => {
       }
     }))
 
-  it.scoped("R19 none goes while connects fail, though another one stands by, and it goes on by itself", () =>
+  it.scoped("R19: none goes while connects fail, though another one stands by, and it goes on by itself", () =>
     Effect.gen(function*() {
       for (const isAskedAgain of [false, true]) {
         const { fake, pool } = yield* idlePool(1)
@@ -260,7 +260,7 @@ describe("R19 a newer one that stands by, and leaves by itself", () => {
       }
     }))
 
-  it.scoped("R10 R19 the next one is not opened before the old one comes back, and then that goes", () =>
+  it.scoped("R10, R19: the next one is not opened before the old one comes back, and then that goes", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(1, { ...limits, minsize: 1, idleTimeout: "1 second" })
       const held = yield* Caller.ask(pool)
@@ -276,7 +276,7 @@ describe("R19 a newer one that stands by, and leaves by itself", () => {
       assert.deepStrictEqual(fake.open, [3])
     }))
 
-  it.scoped("R19 one that is always in use is replaced all the same", () =>
+  it.scoped("R19: one that is always in use is replaced all the same", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(1, { ...limits, maxwait: "1 hour", maxsize: 1, idleTimeout: "1 second" })
       let held = yield* Caller.ask(pool)
@@ -294,8 +294,8 @@ describe("R19 a newer one that stands by, and leaves by itself", () => {
     }))
 })
 
-describe("R19 where no permit is free", () => {
-  it.scoped("R19 one that is idle goes first, one after the other", () =>
+describe("R19: where no permit is free", () => {
+  it.scoped("R19: one that is idle goes first, one after the other", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(3, { maxsize: 3, maxoverflow: 3 })
       yield* pool.evict()
@@ -308,7 +308,7 @@ describe("R19 where no permit is free", () => {
       assert.deepStrictEqual(fake.open, [4, 5, 6])
     }))
 
-  it.scoped("R19 a pool with a single permit goes without for as long as it takes to connect", () =>
+  it.scoped("R19: a pool with a single permit goes without for as long as it takes to connect", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(1, { maxsize: 1, maxoverflow: 1 })
       yield* pool.evict()
@@ -319,7 +319,7 @@ describe("R19 where no permit is free", () => {
       assert.deepStrictEqual(fake.open, [2])
     }))
 
-  it.scoped("R19 of those that are always in use each goes when it comes back, one at a time, and nobody fails", () =>
+  it.scoped("R19: of those that are always in use each goes when it comes back, one at a time, and nobody fails", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(3, { maxsize: 3, maxoverflow: 3, acquireTimeout: "1 minute" })
       const waiting = yield* Caller.askTimes(pool, 4)
@@ -344,7 +344,7 @@ describe("R19 where no permit is free", () => {
       assert.strictEqual(fake.highest, 3)
     }))
 
-  it.scoped("R19 one that is held for long is not in the way of the others", () =>
+  it.scoped("R19: one that is held for long is not in the way of the others", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(3, { maxsize: 3, maxoverflow: 3 })
       const callers = yield* Caller.askTimes(pool, 3)
@@ -358,7 +358,7 @@ describe("R19 where no permit is free", () => {
       assert.deepStrictEqual(fake.open, [callers[0].value!.id, 4, 5])
     }))
 
-  it.scoped("R19 one connection is lost at most if connects fail", () =>
+  it.scoped("R19: one connection is lost at most if connects fail", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(3, { maxsize: 3, maxoverflow: 3 })
       fake.connect = failPermanently

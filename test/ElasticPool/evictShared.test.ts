@@ -7,8 +7,8 @@ import { Caller, failTransiently, FakeResource, ok, settle } from "../support/fa
 import { idlePool, numbers, openedSlowly } from "../support/idlePool.js"
 import { fill, makePool } from "../support/testPool.js"
 
-describe("R19 evict with those who share", () => {
-  it.scoped("R19 one that is never idle takes nobody new when its successor is open, and goes when it has run dry", () =>
+describe("R19: evict with those who share", () => {
+  it.scoped("R19: one that is never idle takes nobody new when its successor is open, and goes when it has run dry", () =>
     Effect.gen(function*() {
       for (const maxoverflow of [2, 4]) {
         const fake = new FakeResource()
@@ -45,7 +45,7 @@ describe("R19 evict with those who share", () => {
       }
     }))
 
-  it.scoped("R19 one whose use never ends is not in the way of the next one, where that has a successor", () =>
+  it.scoped("R19: one whose use never ends is not in the way of the next one, where that has a successor", () =>
     Effect.gen(function*() {
       for (const maxoverflow of [2, 6]) {
         const fake = new FakeResource()
@@ -92,7 +92,7 @@ describe("R19 evict with those who share", () => {
       }
     }))
 
-  it.scoped("R19 so does one beside as many idle ones as are kept", () =>
+  it.scoped("R19: so does one beside as many idle ones as are kept", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const state = yield* makeState({ ...fake.options, maxsize: 1, maxoverflow: 3, maxwait: 0, closeTimeout: 0 }, {
@@ -122,8 +122,8 @@ describe("R19 evict with those who share", () => {
     }))
 })
 
-describe("R19 evict over a span of time", () => {
-  it.scoped("R19 the turn of each comes at a moment of its own, and none goes before its successor is open", () =>
+describe("R19: evict over a span of time", () => {
+  it.scoped("R19: the turn of each comes at a moment of its own, and none goes before its successor is open", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const closedAt: Array<number> = []
@@ -146,7 +146,7 @@ describe("R19 evict over a span of time", () => {
       assert.deepInclude(yield* pool.stats, { idle: 10, size: 10 })
     }))
 
-  it.scoped("R19 while connects fail none goes", () =>
+  it.scoped("R19: while connects fail none goes", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(3)
       fake.connect = failTransiently
@@ -159,7 +159,7 @@ describe("R19 evict over a span of time", () => {
       assert.isTrue(areAll(fake.open, (id) => id > 3))
     }))
 
-  it.scoped("R19 however often, each connection has one turn, and those that are closed have none", () =>
+  it.scoped("R19: however often, each connection has one turn, and those that are closed have none", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const state = yield* makeState({ ...fake.options, maxsize: 5, minsize: 0, warm: 5 })
@@ -179,7 +179,7 @@ describe("R19 evict over a span of time", () => {
       assert.isTrue(areAll(fake.open, (id) => id > 5))
     }))
 
-  it.scoped("R9 R19 a connection that expires before its turn expires", () =>
+  it.scoped("R9, R19: a connection that expires before its turn expires", () =>
     Effect.gen(function*() {
       const { pool } = yield* idlePool(1, { minsize: 0, expires: "1 minute" })
       yield* pool.evict({ over: "1 day" })

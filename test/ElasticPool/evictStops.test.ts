@@ -15,9 +15,9 @@ import {
 import { idlePool, limits, openedSlowly } from "../support/idlePool.js"
 import { fill, makeClosable, makePool, withLogs } from "../support/testPool.js"
 
-describe("R19 while connects fail evict stops", () => {
+describe("R19: while connects fail evict stops", () => {
   for (const [kind, step] of Object.entries({ fail, failTransiently, failPermanently })) {
-    it.scoped(`R18 R19 the old ones go on serving, a warning says so once, and it goes on by itself (${kind})`, () =>
+    it.scoped(`R18, R19: the old ones go on serving, a warning says so once, and it goes on by itself (${kind})`, () =>
       withLogs((logs) =>
         Effect.gen(function*() {
           const { fake, pool } = yield* idlePool(3)
@@ -45,7 +45,7 @@ describe("R19 while connects fail evict stops", () => {
       ))
   }
 
-  it.scoped("R19 one whose connect began before says nothing about those that begin now", () =>
+  it.scoped("R19: one whose connect began before says nothing about those that begin now", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(1)
       const holder = yield* Caller.ask(pool)
@@ -58,7 +58,7 @@ describe("R19 while connects fail evict stops", () => {
       assert.deepStrictEqual(fake.open, [1, 2])
     }))
 
-  it.scoped("R19 it warns again if it is asked for again", () =>
+  it.scoped("R19: it warns again if it is asked for again", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const { fake, pool } = yield* idlePool(1)
@@ -73,7 +73,7 @@ describe("R19 while connects fail evict stops", () => {
       })
     ))
 
-  it.scoped("R19 where connectRetry has come to its end it goes on when a caller's connect succeeds", () =>
+  it.scoped("R19: where connectRetry has come to its end it goes on when a caller's connect succeeds", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(1, {
         ...limits,
@@ -91,7 +91,7 @@ describe("R19 while connects fail evict stops", () => {
     }))
 })
 
-describe("R19 evict where others decide", () => {
+describe("R19: evict where others decide", () => {
   it.scoped("opens nothing while the pool is drained, suspended or closing", () =>
     Effect.gen(function*() {
       for (const how of ["drain", "suspend", "close"] as const) {
@@ -127,10 +127,10 @@ describe("R19 evict where others decide", () => {
     }))
 })
 
-describe("R19 evict now", () => {
+describe("R19: evict now", () => {
   const now = { now: true } as const
 
-  it.scoped("R19 closes idle connections now, and those in use when they are given back", () =>
+  it.scoped("R19: closes idle connections now, and those in use when they are given back", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(2)
       fake.connect = failTransiently
@@ -145,7 +145,7 @@ describe("R19 evict now", () => {
       assert.strictEqual(fake.dials, 2)
     }))
 
-  it.scoped("R19 those that are opening go when they are open, and who waits gets a new one meanwhile", () =>
+  it.scoped("R19: those that are opening go when they are open, and who waits gets a new one meanwhile", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => slow(id === 1 ? "500 millis" : "100 millis") })
       const pool = yield* makePool({ ...fake.options, ...limits })
@@ -158,7 +158,7 @@ describe("R19 evict now", () => {
       assert.deepInclude(yield* pool.stats, { busy: 1, size: 1 })
     }))
 
-  it.scoped("R19 ends a soft one that has stopped", () =>
+  it.scoped("R19: ends a soft one that has stopped", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* idlePool(3)
       fake.connect = failTransiently
@@ -172,7 +172,7 @@ describe("R19 evict now", () => {
       assert.deepStrictEqual(fake.opened, [1, 2, 3])
     }))
 
-  it.scoped("R19 I1 waiters are served in the midst of it, in order, and the limits hold", () =>
+  it.scoped("R19, I1: waiters are served in the midst of it, in order, and the limits hold", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("10 millis"), close: slow("10 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 3, maxoverflow: 3, acquireTimeout: "1 minute" })
@@ -194,7 +194,7 @@ describe("R19 evict now", () => {
     }))
 })
 
-describe("options of evict", () => {
+describe("R36: options of evict", () => {
   for (
     const [options, message] of [
       [{ over: -1 }, /^over: -1 is not allowed/],

@@ -4,8 +4,8 @@ import { describe } from "vitest"
 import { Caller, fail, FakeResource, ok, slow } from "../support/fakeResource.js"
 import { fill, makeClosable, makePool, WatchedClock } from "../support/testPool.js"
 
-describe("R9 expires", () => {
-  it.scoped("R9 the life of a connection begins when it was opened, not with its connect or its last use", () =>
+describe("R9: expires", () => {
+  it.scoped("R9: the life of a connection begins when it was opened, not with its connect or its last use", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("900 millis") })
       const pool = yield* makePool({ ...fake.options, expires: "10 minutes", minsize: 0 })
@@ -20,7 +20,7 @@ describe("R9 expires", () => {
       assert.deepStrictEqual(fake.closed, [1])
     }))
 
-  it.scoped("R9 at most expiresJitter of it is taken off by chance", () =>
+  it.scoped("R9: at most expiresJitter of it is taken off by chance", () =>
     Effect.gen(function*() {
       const lives = (chance: number, expiresJitter: number, expected: number) =>
         Effect.gen(function*() {
@@ -40,7 +40,7 @@ describe("R9 expires", () => {
       yield* lives(1, 0, 1_000_000)
     }))
 
-  it.scoped("R9 expiresJitter is 0.025 by default", () =>
+  it.scoped("R9: expiresJitter is 0.025 by default", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({
@@ -56,7 +56,7 @@ describe("R9 expires", () => {
       assert.deepStrictEqual(fake.closed, [1])
     }))
 
-  it.scoped("R9 a busy connection is retired on release, however long that takes", () =>
+  it.scoped("R9: a busy connection is retired on release, however long that takes", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, expires: "10 minutes" })
@@ -68,7 +68,7 @@ describe("R9 expires", () => {
       assert.deepStrictEqual(fake.closed, [1])
     }))
 
-  it.scoped("R9 idle connections are retired when their time has come, not before", () =>
+  it.scoped("R9: idle connections are retired when their time has come, not before", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, expires: "10 minutes", minsize: 0 })
@@ -89,7 +89,7 @@ describe("R9 expires", () => {
       assert.strictEqual((yield* pool.stats).closed.expired, 3)
     }))
 
-  it.scoped("R9 the sweeper wakes once per due connection, and rests while nothing can expire", () =>
+  it.scoped("R9: the sweeper wakes once per due connection, and rests while nothing can expire", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const clock = yield* WatchedClock.make
@@ -109,7 +109,7 @@ describe("R9 expires", () => {
       assert.isAtMost(clock.sleeps - sleeps, 8)
     }))
 
-  it.scoped("R9 a successor is opened at 97.5 % of the life of the last connection, then the old one is closed", () =>
+  it.scoped("R9: a successor is opened at 97.5 % of the life of the last connection, then the old one is closed", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? ok : slow("3 seconds") })
       const pool = yield* makePool({ ...fake.options, expires: "1000 seconds" })
@@ -127,7 +127,7 @@ describe("R9 expires", () => {
       assert.strictEqual(fake.highest, 2)
     }))
 
-  it.scoped("R9 a quiet pool settles on exactly its latest connection, warm", () =>
+  it.scoped("R9: a quiet pool settles on exactly its latest connection, warm", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 5, expires: "10 minutes" })
@@ -142,7 +142,7 @@ describe("R9 expires", () => {
       assert.strictEqual(fake.open[0], fake.opened.at(-1))
     }))
 
-  it.scoped("R9 connections that were opened together: the successor is there before the last of them expires", () =>
+  it.scoped("R9: connections that were opened together: the successor is there before the last of them expires", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id <= 3 ? ok : slow("3 seconds") })
       const pool = yield* makePool({ ...fake.options, maxsize: 5, expires: "1000 seconds" })
@@ -155,7 +155,7 @@ describe("R9 expires", () => {
       assert.deepInclude(yield* pool.stats, { idle: 1, size: 1 })
     }))
 
-  it.scoped("R9 the minsize most recently used connections stay and are renewed, the others are retired", () =>
+  it.scoped("R9: the minsize most recently used connections stay and are renewed, the others are retired", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 5, minsize: 2, expires: "10 minutes" })
@@ -167,7 +167,7 @@ describe("R9 expires", () => {
       assert.deepInclude(yield* pool.stats, { idle: 2, size: 2 })
     }))
 
-  it.scoped("R9 busy connections count among the minsize: nothing is renewed beside them", () =>
+  it.scoped("R9: busy connections count among the minsize: nothing is renewed beside them", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 5, expires: "10 minutes" })
@@ -181,7 +181,7 @@ describe("R9 expires", () => {
       assert.strictEqual((yield* pool.stats).closed.expired, 1)
     }))
 
-  it.scoped("R9 a busy connection that is near the end of its own life does not count: a successor is opened", () =>
+  it.scoped("R9: a busy connection that is near the end of its own life does not count: a successor is opened", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 5, expires: "10 minutes" })
@@ -193,7 +193,7 @@ describe("R9 expires", () => {
       assert.deepInclude(yield* pool.stats, { idle: 1, size: 1 })
     }))
 
-  it.scoped("R9 no permit free: the old one is closed first", () =>
+  it.scoped("R9: no permit free: the old one is closed first", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ close: slow("100 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, expires: "1000 seconds" })
@@ -207,7 +207,7 @@ describe("R9 expires", () => {
     }))
 
   for (const [kind, step] of [["permanently", fail], ["transiently", Effect.fail("transient" as const)]] as const) {
-    it.scoped(`R9 a renewal that fails ${kind} is tried again by connectRetry`, () =>
+    it.scoped(`R9: a renewal that fails ${kind} is tried again by connectRetry`, () =>
       Effect.gen(function*() {
         const fake = new FakeResource({ connect: (id) => id === 1 || id >= 4 ? ok : step })
         const pool = yield* makePool({
@@ -227,7 +227,7 @@ describe("R9 expires", () => {
       }))
   }
 
-  it.scoped("R9 a renewal that fails until the old one expires goes on, and the pool is warm again in the end", () =>
+  it.scoped("R9: a renewal that fails until the old one expires goes on, and the pool is warm again in the end", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? ok : fail })
       const pool = yield* makePool({
@@ -244,7 +244,7 @@ describe("R9 expires", () => {
       assert.deepInclude(yield* pool.stats, { idle: 1, size: 1 })
     }))
 
-  it.scoped("R9 a renewal that fails does not fail or hold up a caller", () =>
+  it.scoped("R9: a renewal that fails does not fail or hold up a caller", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 2 ? Effect.zipRight(slow("100 millis"), fail) : ok })
       const pool = yield* makePool({ ...fake.options, expires: "1000 seconds" })
@@ -255,7 +255,7 @@ describe("R9 expires", () => {
       assert.deepStrictEqual(callers.map(({ value }) => value?.id), [1, 3])
     }))
 
-  it.scoped("R9 the old one is taken while its successor opens: both serve, and later only one is left", () =>
+  it.scoped("R9: the old one is taken while its successor opens: both serve, and later only one is left", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? ok : slow("1 seconds") })
       const pool = yield* makePool({ ...fake.options, expires: "1000 seconds" })
@@ -269,7 +269,7 @@ describe("R9 expires", () => {
       assert.deepStrictEqual(fake.open, [2])
     }))
 
-  it.scoped("R9 nothing is renewed while the pool is closing", () =>
+  it.scoped("R9: nothing is renewed while the pool is closing", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const { close, pool } = yield* makeClosable({
@@ -286,7 +286,7 @@ describe("R9 expires", () => {
       yield* first.release
     }))
 
-  it.scoped("R9 with minsize 0 a quiet pool drains to none, and opens nothing", () =>
+  it.scoped("R9: with minsize 0 a quiet pool drains to none, and opens nothing", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, minsize: 0, expires: "10 minutes" })
@@ -296,7 +296,7 @@ describe("R9 expires", () => {
       assert.strictEqual(fake.dials, 3)
     }))
 
-  it.scoped("R9 minsize opens nothing by itself: it is only what shrinking leaves", () =>
+  it.scoped("R9: minsize opens nothing by itself: it is only what shrinking leaves", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, minsize: 5, expires: "10 minutes" })
@@ -305,7 +305,7 @@ describe("R9 expires", () => {
       assert.deepInclude(yield* pool.stats, { idle: 2, size: 2 })
     }))
 
-  it.scoped("R9 an expiry of months does not ring early or without rest", () =>
+  it.scoped("R9: an expiry of months does not ring early or without rest", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const clock = yield* WatchedClock.make
@@ -319,8 +319,8 @@ describe("R9 expires", () => {
     }))
 })
 
-describe("R10 idleTimeout", () => {
-  it.scoped("R10 what was not used for that long is retired, down to minsize", () =>
+describe("R10: idleTimeout", () => {
+  it.scoped("R10: what was not used for that long is retired, down to minsize", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, idleTimeout: "30 seconds", minsize: 2 })
@@ -334,7 +334,7 @@ describe("R10 idleTimeout", () => {
       assert.deepStrictEqual(fake.open, [4, 5])
     }))
 
-  it.scoped("R10 each use begins the time anew", () =>
+  it.scoped("R10: each use begins the time anew", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, idleTimeout: "30 seconds", minsize: 0 })
@@ -349,7 +349,7 @@ describe("R10 idleTimeout", () => {
       assert.deepStrictEqual(fake.closed, [1, 2])
     }))
 
-  it.scoped("R10 a busy connection is not retired for not being given back, nor on release", () =>
+  it.scoped("R10: a busy connection is not retired for not being given back, nor on release", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, idleTimeout: "30 seconds", minsize: 0 })
@@ -361,7 +361,7 @@ describe("R10 idleTimeout", () => {
       assert.deepInclude(yield* pool.stats, { idle: 0, size: 0 })
     }))
 
-  it.scoped("R10 is off by default", () =>
+  it.scoped("R10: is off by default", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, expires: "10 days" })

@@ -31,7 +31,7 @@ const two = (ask: Ask) =>
 
 describe("a connection that is lost between its hand-over and its use", () => {
   for (const [name, ask] of Object.entries(asks)) {
-    it.scoped(`R7 I7 ${name}: the caller gets another one`, () =>
+    it.scoped(`R7, I7: ${name}: the caller gets another one`, () =>
       Effect.gen(function*() {
         const { borrower, fake, loseOnHandOver, pool } = yield* two(ask)
         yield* loseOnHandOver
@@ -41,7 +41,7 @@ describe("a connection that is lost between its hand-over and its use", () => {
         assert.deepInclude(yield* pool.stats, { idle: 1, size: 1, waiting: 0 })
       }))
 
-    it.scoped(`R13 ${name}: also while the pool is drained, for the caller came before`, () =>
+    it.scoped(`R13: ${name}: also while the pool is drained, for the caller came before`, () =>
       Effect.gen(function*() {
         const { borrower, loseOnHandOver, pool } = yield* two(ask)
         yield* Effect.fork(pool.drain)
@@ -51,7 +51,7 @@ describe("a connection that is lost between its hand-over and its use", () => {
         assert.strictEqual((yield* Fiber.join(borrower)).id, 2)
       }))
 
-    it.scoped(`I7 I8 ${name}: where each one is lost, the caller fails typed after eleven, and all permits are back`, () =>
+    it.scoped(`I7, I8: ${name}: where each one is lost, the caller fails typed after eleven, and all permits are back`, () =>
       Effect.gen(function*() {
         const fake = new FakeResource()
         // Well until it is lent.
@@ -74,7 +74,7 @@ describe("a connection that is lost between its hand-over and its use", () => {
       }))
   }
 
-  it.scoped("R2 I7 an idle one that is known to be dead is retired on the way, and the next one is lent", () =>
+  it.scoped("R2, I7: an idle one that is known to be dead is retired on the way, and the next one is lent", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const dead = new Set<number>()

@@ -5,8 +5,8 @@ import { areAll } from "../support/areAll.js"
 import { Caller, FakeResource, hang, ok, slow, stuck } from "../support/fakeResource.js"
 import { fill, ids, makePool, withLogs } from "../support/testPool.js"
 
-describe("I6 what hangs holds up nobody else", () => {
-  it.scoped("I6 one connect hangs, others succeed: nobody starves", () =>
+describe("I6: what hangs holds up nobody else", () => {
+  it.scoped("I6: one connect hangs, others succeed: nobody starves", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id % 3 === 1 ? hang : slow("20 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 4, maxoverflow: 8, acquireTimeout: "5 seconds" })
@@ -21,7 +21,7 @@ describe("I6 what hangs holds up nobody else", () => {
       assert.isAtMost(fake.highest, 8)
     }))
 
-  it.scoped("I6 all connects hang at first: who waits is served as soon as one succeeds", () =>
+  it.scoped("I6: all connects hang at first: who waits is served as soon as one succeeds", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id <= 4 ? hang : ok })
       const pool = yield* makePool({ ...fake.options, maxsize: 10, connectConcurrency: 4 })
@@ -30,7 +30,7 @@ describe("I6 what hangs holds up nobody else", () => {
       assert.isTrue(areAll(callers, ({ value }) => value !== undefined))
     }))
 
-  it.scoped("R18 connects that have hung for 1.6 seconds give their permits to the next ones, but for the oldest", () =>
+  it.scoped("R18: connects that have hung for 1.6 seconds give their permits to the next ones, but for the oldest", () =>
     Effect.gen(function*() {
       let isAway = true
       const fake = new FakeResource({ connect: () => isAway ? hang : ok })
@@ -51,7 +51,7 @@ describe("I6 what hangs holds up nobody else", () => {
     }))
 
   for (const maxoverflow of [3, 5]) {
-    it.scoped(`R3 below maxsize is who has only connects that hang beside him, of ${maxoverflow} at most`, () =>
+    it.scoped(`R3: below maxsize is who has only connects that hang beside him, of ${maxoverflow} at most`, () =>
       Effect.gen(function*() {
         const fake = new FakeResource({ connect: (id) => id <= 2 ? hang : ok })
         const pool = yield* makePool({ ...fake.options, maxsize: 3, maxoverflow, connectTimeout: "1 minute" })
@@ -65,7 +65,7 @@ describe("I6 what hangs holds up nobody else", () => {
       }))
   }
 
-  it.scoped("R18 a server that lets each one in after three seconds is no server that is away", () =>
+  it.scoped("R18: a server that lets each one in after three seconds is no server that is away", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("3 seconds") })
       const pool = yield* makePool({ ...fake.options, maxsize: 2, maxoverflow: 2, connectTimeout: "5 seconds" })
@@ -76,7 +76,7 @@ describe("I6 what hangs holds up nobody else", () => {
       assert.isTrue(areAll(callers, ({ value }) => value !== undefined))
     }))
 
-  it.scoped("I6 an acquire that can't be interrupted is left behind cleanupTimeout after connectTimeout", () =>
+  it.scoped("I6: an acquire that can't be interrupted is left behind cleanupTimeout after connectTimeout", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const fake = new FakeResource({ connect: (id) => id === 1 ? stuck : ok })
@@ -101,7 +101,7 @@ describe("I6 what hangs holds up nobody else", () => {
       })
     ))
 
-  it.scoped("I6 what an acquire that is left behind has opened is closed first, and what it opens later at once", () =>
+  it.scoped("I6: what an acquire that is left behind has opened is closed first, and what it opens later at once", () =>
     Effect.gen(function*() {
       const open = new Set<string>()
       const part = (name: string) =>
@@ -124,7 +124,7 @@ describe("I6 what hangs holds up nobody else", () => {
       assert.deepInclude(yield* pool.stats, { size: 1, busy: 1, opened: 1 })
     }))
 
-  it.scoped("I6 a check that hangs holds up nobody: the connection is given up after cleanupTimeout", () =>
+  it.scoped("I6: a check that hangs holds up nobody: the connection is given up after cleanupTimeout", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: hang })
       const pool = yield* makePool({ ...fake.withCheck, maxsize: 1, maxoverflow: 1, cleanupTimeout: "500 millis" })
@@ -138,7 +138,7 @@ describe("I6 what hangs holds up nobody else", () => {
       assert.deepStrictEqual(fake.closed, [1])
     }))
 
-  it.scoped("I6 a check that can't be interrupted holds up nobody", () =>
+  it.scoped("I6: a check that can't be interrupted holds up nobody", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: stuck })
       const pool = yield* makePool({ ...fake.withCheck, maxsize: 1, maxoverflow: 1 })
@@ -150,7 +150,7 @@ describe("I6 what hangs holds up nobody else", () => {
     }))
 
   for (const [what, script] of [["hangs", hang], ["can't be interrupted", stuck]] as const) {
-    it.scoped(`I6 a reset that ${what} holds up nobody: not its borrower, and the next only for cleanupTimeout`, () =>
+    it.scoped(`I6: a reset that ${what} holds up nobody: not its borrower, and the next only for cleanupTimeout`, () =>
       Effect.gen(function*() {
         const fake = new FakeResource({ reset: script })
         const pool = yield* makePool({ ...fake.withReset, maxsize: 1, maxoverflow: 1 })
@@ -165,7 +165,7 @@ describe("I6 what hangs holds up nobody else", () => {
       }))
   }
 
-  it.scoped("I6 a finaliser that hangs is left behind after cleanupTimeout: its permit comes back, with a warning", () =>
+  it.scoped("I6: a finaliser that hangs is left behind after cleanupTimeout: its permit comes back, with a warning", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const fake = new FakeResource({ close: (id) => id === 1 ? hang : ok })
@@ -182,7 +182,7 @@ describe("I6 what hangs holds up nobody else", () => {
       })
     ))
 
-  it.scoped("I6 a finaliser that fails or dies costs no permit", () =>
+  it.scoped("I6: a finaliser that fails or dies costs no permit", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const acquire = Effect.acquireRelease(fake.acquire, () => Effect.die("boom"))
@@ -191,7 +191,7 @@ describe("I6 what hangs holds up nobody else", () => {
       assert.deepStrictEqual(fake.opened, [1, 2, 3])
     }))
 
-  it.scoped("I6 while a connection is stuck in its finaliser, deadlines of callers hold", () =>
+  it.scoped("I6: while a connection is stuck in its finaliser, deadlines of callers hold", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ close: stuck })
       const pool = yield* makePool({

@@ -37,7 +37,7 @@ const scenario = (
 
 const pass = TestClock.adjust
 
-describe("R18 what the log says of connects that fail, and of LISTEN", () => {
+describe("R18: what the log says of connects that fail, and of LISTEN", () => {
   scenario("the first failure is told at once, and its like are counted", function*(incidents, logs) {
     for (let i = 0; i < 100; i++) incidents.failed("refused")
     assert.deepStrictEqual(logs, ["WARN It fails: refused"])
@@ -234,7 +234,7 @@ describe("R18 what the log says of connects that fail, and of LISTEN", () => {
       })
     ))
 
-  it.scoped("I5 a pool that is closed just after an outage leaves nothing asleep", () =>
+  it.scoped("I5: a pool that is closed just after an outage leaves nothing asleep", () =>
     Effect.gen(function*() {
       const clock = yield* WatchedClock.make
       const fake = new FakeResource({ connect: failTransiently })

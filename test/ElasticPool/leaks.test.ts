@@ -13,7 +13,7 @@ const hold = <A, E>(pool: ElasticPool.ElasticPool<A, E>, span: string) =>
 /** The spans that the lines name, in their order. */
 const spansOf = (logs: ReadonlyArray<string>) => logs.map((line) => /in span (\S+)/.exec(line)?.[1])
 
-describe("leakThreshold", () => {
+describe("R36: leakThreshold", () => {
   it.scoped("one fiber sleeps, however many connections are held", () =>
     Effect.gen(function*() {
       const fibersFor = (options: object) => {
@@ -206,7 +206,7 @@ describe("leakThreshold", () => {
       })
     ))
 
-  it.scoped("I5 nothing sleeps once all are idle and the threshold has passed, nor after the pool was closed", () =>
+  it.scoped("I5: nothing sleeps once all are idle and the threshold has passed, nor after the pool was closed", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const clock = yield* WatchedClock.make
@@ -231,7 +231,7 @@ describe("leakThreshold", () => {
       })
     ))
 
-  it.scoped("I5 R13 what is handed over just before the pool closes is not watched", () =>
+  it.scoped("I5, R13: what is handed over just before the pool closes is not watched", () =>
     Effect.gen(function*() {
       const clock = yield* WatchedClock.make
       const options = { ...new FakeResource().options, ...threshold, maxsize: 1, maxoverflow: 1, closeTimeout: 50 }

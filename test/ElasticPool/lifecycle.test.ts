@@ -14,7 +14,7 @@ const resultOf = <A, E>(fiber: Fiber.RuntimeFiber<A, E>): A | undefined => {
 
 const hasEnded = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean => fiber.unsafePoll() !== null
 
-describe("drain", () => {
+describe("R36: drain", () => {
   it.scoped("newcomers fail with PoolClosed, the queue is served in order, also by new connects, and it ends when all are closed", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ close: slow("10 millis") })
@@ -129,7 +129,7 @@ describe("drain", () => {
       yield* pool.drain
     }))
 
-  it.effect("I5 a drained pool has no fiber", () =>
+  it.effect("I5: a drained pool has no fiber", () =>
     Effect.gen(function*() {
       const fibers = new FiberCount()
       const fake = new FakeResource()
@@ -145,7 +145,7 @@ describe("drain", () => {
     }))
 })
 
-describe("suspend and resume", () => {
+describe("R36: suspend and resume", () => {
   it.scoped("callers wait, what is idle is closed now, and what is in use when it comes back: then suspend ends with true", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ close: slow("10 millis") })
@@ -201,7 +201,7 @@ describe("suspend and resume", () => {
       assert.strictEqual(caller.value?.id, 2)
     }))
 
-  it.scoped("R4 acquireTimeout stands still: for who waited before, and for who came meanwhile", () =>
+  it.scoped("R4: acquireTimeout stands still: for who waited before, and for who came meanwhile", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: hang })
       const pool = yield* makePool({ ...fake.options, ...limits, outageTimeout: 0, connectTimeout: "1 minute" })
@@ -222,7 +222,7 @@ describe("suspend and resume", () => {
       assert.deepInclude(late.failure, { _tag: "PoolExhausted", waited: 10_000 })
     }))
 
-  it.scoped("R4 so does maxwait", () =>
+  it.scoped("R4: so does maxwait", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 2, maxwait: 200, acquireTimeout: 1000 })
@@ -302,7 +302,7 @@ describe("suspend and resume", () => {
       assert.isFalse(resultOf(suspend))
     }))
 
-  it.scoped("R12 a waiter can be interrupted meanwhile, and maxWaiting holds", () =>
+  it.scoped("R12: a waiter can be interrupted meanwhile, and maxWaiting holds", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, maxWaiting: 1 })

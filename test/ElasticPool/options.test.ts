@@ -35,7 +35,7 @@ const refused = (options: object) =>
 const show = (value: unknown) =>
   typeof value === "number" ? String(value) : typeof value === "bigint" ? `${value}n` : JSON.stringify(value)
 
-describe("a bad option is a defect that names the option, the value and what is allowed", () => {
+describe("R25: a bad option is a defect that names the option, the value and what is allowed", () => {
   const badNumbers: ReadonlyArray<[string, unknown, object?]> = [
     ...["maxsize", "maxoverflow", "maxUses", "maxWaiting", "connectConcurrency"].map((
       name
@@ -105,7 +105,7 @@ describe("a bad option is a defect that names the option, the value and what is 
   }
 })
 
-describe("options that are allowed", () => {
+describe("R25: options that are allowed", () => {
   for (
     const value of ["1 second", 1000, 1_000_000_000n, Duration.seconds(1), [1, 0]] as ReadonlyArray<
       Duration.DurationInput
@@ -244,7 +244,7 @@ describe("options that are allowed", () => {
     ))
 })
 
-describe("stats", () => {
+describe("R25: stats", () => {
   it.scoped("size is the sum of the states at every moment, and each state is counted", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 5 ? hang : ok, reset: hang, close: hang })

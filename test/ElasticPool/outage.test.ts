@@ -6,10 +6,10 @@ import { areAll } from "../support/areAll.js"
 import { Caller, failTransiently, FakeResource, hang, ok } from "../support/fakeResource.js"
 import { ids, makePool, withLogs } from "../support/testPool.js"
 
-describe("R18 outages are waited out, and not hammered", () => {
+describe("R18: outages are waited out, and not hammered", () => {
   const everySecond = Schedule.spaced("1 second")
 
-  it.scoped("R18 a transient failure fails nobody at once", () =>
+  it.scoped("R18: a transient failure fails nobody at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id <= 3 ? failTransiently : ok })
       const pool = yield* makePool({ ...fake.options, connectRetry: everySecond })
@@ -19,7 +19,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.isTrue(areAll(callers, ({ value }) => value !== undefined))
     }))
 
-  it.scoped("R18 while connects fail the pool dials one at a time, by connectRetry", () =>
+  it.scoped("R18: while connects fail the pool dials one at a time, by connectRetry", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const pool = yield* makePool({ ...fake.options, connectRetry: everySecond })
@@ -33,7 +33,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       }
     }))
 
-  it.scoped("R18 by default the delays grow from 50 ms to 500 ms", () =>
+  it.scoped("R18: by default the delays grow from 50 ms to 500 ms", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const at: Array<number> = []
@@ -51,7 +51,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.isTrue(areAll(delays.slice(5), (delay) => delay >= 400 && delay <= 500), `${delays}`)
     }))
 
-  it.scoped("R18 an outage is logged when it begins and when it is over, however many connects fail meanwhile", () =>
+  it.scoped("R18: an outage is logged when it begins and when it is over, however many connects fail meanwhile", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const fake = new FakeResource({ connect: failTransiently })
@@ -70,7 +70,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       })
     ))
 
-  it.scoped("R18 an outage is logged once also where connectRetry gives up again and again", () =>
+  it.scoped("R18: an outage is logged once also where connectRetry gives up again and again", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const fake = new FakeResource({ connect: failTransiently })
@@ -84,7 +84,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       })
     ))
 
-  it.scoped("R18 waiters have outageTimeout where that is longer, then fail with the last connect error as the cause", () =>
+  it.scoped("R18: waiters have outageTimeout where that is longer, then fail with the last connect error as the cause", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const pool = yield* makePool({
@@ -101,7 +101,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.deepInclude(caller.failure.cause, { _tag: "FakeFailure", id: 8 })
     }))
 
-  it.scoped("R18 waiters have acquireTimeout where that is longer than outageTimeout", () =>
+  it.scoped("R18: waiters have acquireTimeout where that is longer than outageTimeout", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const pool = yield* makePool({ ...fake.options, connectRetry: everySecond, acquireTimeout: "15 seconds" })
@@ -113,7 +113,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.deepInclude(caller.failure.cause, { _tag: "FakeFailure" })
     }))
 
-  it.scoped("R18 outageTimeout is 10 seconds by default, where acquireTimeout is less", () =>
+  it.scoped("R18: outageTimeout is 10 seconds by default, where acquireTimeout is less", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const pool = yield* makePool({ ...fake.options, acquireTimeout: "200 millis" })
@@ -125,7 +125,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.deepInclude(caller.failure.cause, { _tag: "FakeFailure" })
     }))
 
-  it.scoped("R18 if the last connect timed out the error is PoolExhausted with that cause", () =>
+  it.scoped("R18: if the last connect timed out the error is PoolExhausted with that cause", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: hang })
       const pool = yield* makePool({
@@ -144,7 +144,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.include(failure.message, "The last connect failed: the connect took longer than connectTimeout (1000 ms)")
     }))
 
-  it.scoped("R18 when connects succeed again all waiters are served, and the next failures begin a new backoff", () =>
+  it.scoped("R18: when connects succeed again all waiters are served, and the next failures begin a new backoff", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const connectRetry = Schedule.exponential("1 second")
@@ -163,7 +163,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.strictEqual(fake.dials, dials + 1)
     }))
 
-  it.scoped("R4 who gives up while his connect is under way is told so, and not to hold connections for less long", () =>
+  it.scoped("R4: who gives up while his connect is under way is told so, and not to hold connections for less long", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: Effect.never })
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, acquireTimeout: 5 })
@@ -180,7 +180,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       }
     }))
 
-  it.scoped("R18 what a caller hears who gives up has the last connect error and the counts in one message", () =>
+  it.scoped("R18: what a caller hears who gives up has the last connect error and the counts in one message", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: Effect.die(new Error("the cable is cut")) })
       const pool = yield* makePool({
@@ -198,7 +198,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       )
     }))
 
-  it.scoped("R18 no more than 20 dials a second, whatever the demand", () =>
+  it.scoped("R18: no more than 20 dials a second, whatever the demand", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const pool = yield* makePool({ ...fake.options, acquireTimeout: "1 minute" })
@@ -214,7 +214,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       }
     }))
 
-  it.scoped("R18 connections that come back serve waiters during an outage, in order", () =>
+  it.scoped("R18: connections that come back serve waiters during an outage, in order", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? ok : failTransiently })
       const pool = yield* makePool(fake.options)
@@ -227,7 +227,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.deepStrictEqual(ids([second]), [1])
     }))
 
-  it.scoped("R18 a dial older than 0.8 seconds no longer blocks the next", () =>
+  it.scoped("R18: a dial older than 0.8 seconds no longer blocks the next", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? failTransiently : id === 2 ? hang : ok })
       const pool = yield* makePool({ ...fake.options, connectRetry: everySecond })
@@ -240,7 +240,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.strictEqual(caller.value?.id, 3)
     }))
 
-  it.scoped("R18 nobody who waits, nobody who dials: an outage without demand causes no dials", () =>
+  it.scoped("R18: nobody who waits, nobody who dials: an outage without demand causes no dials", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const pool = yield* makePool({ ...fake.options, connectRetry: everySecond })
@@ -252,7 +252,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.strictEqual(fake.dials, dials)
     }))
 
-  it.scoped("R18 when connectRetry ends, those who wait for a connect fail, with the last failure as the cause", () =>
+  it.scoped("R18: when connectRetry ends, those who wait for a connect fail, with the last failure as the cause", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const connectRetry = Schedule.intersect(everySecond, Schedule.recurs(2))
@@ -270,7 +270,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.strictEqual((yield* Caller.ask(pool)).value?.id, 4)
     }))
 
-  it.scoped("R18 a schedule that ends at once does not make a warm pool dial without rest", () =>
+  it.scoped("R18: a schedule that ends at once does not make a warm pool dial without rest", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({
         // Ends the test instead of hanging it.
@@ -281,7 +281,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.isBelow(fake.dials, 100)
     }))
 
-  it.scopedLive("R18 a schedule without delays leaves the timers their turn, even where connects fail on the spot", () =>
+  it.scopedLive("R18: a schedule without delays leaves the timers their turn, even where connects fail on the spot", () =>
     Effect.gen(function*() {
       const pool = yield* ElasticPool.make({
         acquire: Effect.fail("down"),
@@ -293,7 +293,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.deepInclude(yield* Effect.flip(pool.use(Effect.succeed)), { _tag: "PoolExhausted", cause: "down" })
     }))
 
-  it.scoped("R18 a schedule that dies ends the outage for those who wait, and not the pool", () =>
+  it.scoped("R18: a schedule that dies ends the outage for those who wait, and not the pool", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const connectRetry = Schedule.forever.pipe(Schedule.mapEffect(() => Effect.die("a bug")))
@@ -307,7 +307,7 @@ describe("R18 outages are waited out, and not hammered", () => {
       assert.isDefined(next.value)
     }))
 
-  it.scoped("R18 warm connections are opened when the outage is over", () =>
+  it.scoped("R18: warm connections are opened when the outage is over", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const pool = yield* makePool({ ...fake.options, warm: 2, connectRetry: everySecond })

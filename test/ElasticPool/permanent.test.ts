@@ -16,8 +16,8 @@ import { makePool } from "../support/testPool.js"
 
 const refusedAfter = (millis: number) => Effect.zipRight(slow(millis), failPermanently)
 
-describe("R18 a failure that would only come again", () => {
-  it.scoped("R18 fails all who wait at once, where no connection is open", () =>
+describe("R18: a failure that would only come again", () => {
+  it.scoped("R18: fails all who wait at once, where no connection is open", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: refusedAfter(10) })
       const pool = yield* makePool({ ...fake.options, maxsize: 2, maxoverflow: 2, connectConcurrency: 1 })
@@ -29,7 +29,7 @@ describe("R18 a failure that would only come again", () => {
       assert.strictEqual(fake.dials, 1)
     }))
 
-  it.scoped("R18 is remembered for half a second: newcomers fail with it and cause no dial", () =>
+  it.scoped("R18: is remembered for half a second: newcomers fail with it and cause no dial", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failPermanently })
       const pool = yield* makePool(fake.options)
@@ -42,7 +42,7 @@ describe("R18 a failure that would only come again", () => {
       assert.strictEqual((yield* Caller.ask(pool)).value?.id, 2)
     }))
 
-  it.scoped("R18 causes no more than two logins a second, whatever the demand and connectRetry, from the beginning", () =>
+  it.scoped("R18: causes no more than two logins a second, whatever the demand and connectRetry, from the beginning", () =>
     Effect.gen(function*() {
       const at: Array<number> = []
       const fake = new FakeResource({
@@ -61,7 +61,7 @@ describe("R18 a failure that would only come again", () => {
       at.forEach((time, n) => assert.isAtLeast(time, 500 * (n - 1), `${at}`))
     }))
 
-  it.scoped("R18 logins that were under way together count, each for half a second", () =>
+  it.scoped("R18: logins that were under way together count, each for half a second", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: refusedAfter(10) })
       const pool = yield* makePool({ ...fake.options, connectConcurrency: 4 })
@@ -75,7 +75,7 @@ describe("R18 a failure that would only come again", () => {
       assert.strictEqual(fake.dials, 5)
     }))
 
-  it.scoped("R18 fails nobody where good connections are open: callers go on as at the hard limit", () =>
+  it.scoped("R18: fails nobody where good connections are open: callers go on as at the hard limit", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? ok : failPermanently })
       const pool = yield* makePool(fake.options)
@@ -91,7 +91,7 @@ describe("R18 a failure that would only come again", () => {
       assert.strictEqual(second.value?.id, 1)
     }))
 
-  it.scoped("R18 fails who waits when the last good connection goes", () =>
+  it.scoped("R18: fails who waits when the last good connection goes", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? ok : failPermanently })
       const pool = yield* makePool({ ...fake.options, maxUses: 1 })
@@ -102,7 +102,7 @@ describe("R18 a failure that would only come again", () => {
       assert.deepInclude(waiter.failure, { kind: "permanent" })
     }))
 
-  it.scoped("R18 when it is mended the pool grows again, within a second", () =>
+  it.scoped("R18: when it is mended the pool grows again, within a second", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? ok : failPermanently })
       const pool = yield* makePool({ ...fake.options, connectConcurrency: 1 })
@@ -114,7 +114,7 @@ describe("R18 a failure that would only come again", () => {
       assert.deepInclude(yield* pool.stats, { busy: 5, waiting: 0 })
     }))
 
-  it.scoped("R18 is over with a failure of another kind: then time may heal it", () =>
+  it.scoped("R18: is over with a failure of another kind: then time may heal it", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? failPermanently : failTransiently })
       const pool = yield* makePool(fake.options)
@@ -130,7 +130,7 @@ describe("R18 a failure that would only come again", () => {
       assert.isDefined(other.value)
     }))
 
-  it.scoped("R18 a dial that hangs is not in the way of one that is refused", () =>
+  it.scoped("R18: a dial that hangs is not in the way of one that is refused", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? hang : failPermanently })
       const pool = yield* makePool(fake.options)
@@ -139,7 +139,7 @@ describe("R18 a failure that would only come again", () => {
       assert.deepInclude(caller.failure, { id: 2, kind: "permanent" })
     }))
 
-  it.scoped("R18 ends a warm-up: without callers nobody dials", () =>
+  it.scoped("R18: ends a warm-up: without callers nobody dials", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failPermanently })
       yield* makePool({ ...fake.options, warm: 2 })
@@ -149,7 +149,7 @@ describe("R18 a failure that would only come again", () => {
       assert.strictEqual(fake.dials, dials)
     }))
 
-  it.scoped("R6 a failure that is neither permanent nor transient fails only the caller that caused the connect", () =>
+  it.scoped("R6: a failure that is neither permanent nor transient fails only the caller that caused the connect", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? Effect.zipRight(slow(10), fail) : slow(20) })
       const pool = yield* makePool(fake.options)

@@ -446,24 +446,28 @@ describe("ElasticPool: schedules that went wrong once", () => {
 
 describe("ElasticPool: random schedules", () => {
   for (const [who, schedules] of Object.entries({ "have a resource each": alone, "share resources": sharing })) {
-    it(`I1 to I8 hold at every step of ${numRuns} schedules whose borrowers ${who}`, { timeout: 600_000 }, async () => {
-      const seen = { served: 0, refused: 0, interrupted: 0, dialled: 0 }
-      await fc.assert(
-        fc.asyncProperty(schedules, async (schedule) => {
-          const { callers, conns } = run(schedule)
-          seen.dialled += conns.length
-          for (const { exit, failure, interrupted } of callers) {
-            if (exit?._tag === "Success") seen.served++
-            else if (interrupted) seen.interrupted++
-            else if (failure !== "body") seen.refused++
-          }
-          // A slow machine takes minutes for all, and the runner must hear of this process meanwhile.
-          await setImmediate()
-        }),
-        { seed, numRuns }
-      )
-      // The schedules are worth something.
-      for (const n of Object.values(seen)) expect(n).toBeGreaterThan(numRuns)
-    })
+    it(
+      `I1: to I8 hold at every step of ${numRuns} schedules whose borrowers ${who}`,
+      { timeout: 600_000 },
+      async () => {
+        const seen = { served: 0, refused: 0, interrupted: 0, dialled: 0 }
+        await fc.assert(
+          fc.asyncProperty(schedules, async (schedule) => {
+            const { callers, conns } = run(schedule)
+            seen.dialled += conns.length
+            for (const { exit, failure, interrupted } of callers) {
+              if (exit?._tag === "Success") seen.served++
+              else if (interrupted) seen.interrupted++
+              else if (failure !== "body") seen.refused++
+            }
+            // A slow machine takes minutes for all, and the runner must hear of this process meanwhile.
+            await setImmediate()
+          }),
+          { seed, numRuns }
+        )
+        // The schedules are worth something.
+        for (const n of Object.values(seen)) expect(n).toBeGreaterThan(numRuns)
+      }
+    )
   }
 })

@@ -4,8 +4,8 @@ import { describe } from "vitest"
 import { Caller, fail, FakeResource, settle, slow } from "../support/fakeResource.js"
 import { makePool } from "../support/testPool.js"
 
-describe("R7 release", () => {
-  it.scoped("R7 (a) a broken connection, one that was invalidated, is retired on release and not before", () =>
+describe("R7: release", () => {
+  it.scoped("R7: (a) a broken connection, one that was invalidated, is retired on release and not before", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool(fake.options)
@@ -19,7 +19,7 @@ describe("R7 release", () => {
       assert.strictEqual((yield* pool.stats).closed.invalidated, 1)
     }))
 
-  it.scoped("R7 (a) an idle connection that is invalidated is retired at once", () =>
+  it.scoped("R7: (a) an idle connection that is invalidated is retired at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool(fake.options)
@@ -30,7 +30,7 @@ describe("R7 release", () => {
       assert.deepStrictEqual(fake.closed, [1])
     }))
 
-  it.scoped("R7 (a) a connection that is invalidated during its check or reset is never handed out", () =>
+  it.scoped("R7: (a) a connection that is invalidated during its check or reset is never handed out", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ reset: slow("100 millis") })
       const pool = yield* makePool(fake.withReset)
@@ -56,7 +56,7 @@ describe("R7 release", () => {
       assert.strictEqual((yield* pool.stats).closed.invalidated, 1)
     }))
 
-  it.scoped("R7 (a) an expired connection is retired on release", () =>
+  it.scoped("R7: (a) an expired connection is retired on release", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, expires: "10 minutes" })
@@ -67,7 +67,7 @@ describe("R7 release", () => {
       assert.strictEqual((yield* pool.stats).closed.expired, 1)
     }))
 
-  it.scoped("R7 (a) comes before (b) and (c): an expired connection is neither reset nor handed over", () =>
+  it.scoped("R7: (a) comes before (b) and (c): an expired connection is neither reset nor handed over", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({
@@ -85,7 +85,7 @@ describe("R7 release", () => {
       assert.strictEqual(waiter.value?.id, 2)
     }))
 
-  it.scoped("R7 (b) a connection that needs a reset is checking, and nobody's, until it is reset", () =>
+  it.scoped("R7: (b) a connection that needs a reset is checking, and nobody's, until it is reset", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ reset: slow("100 millis") })
       const pool = yield* makePool({ ...fake.withReset, maxsize: 1, maxoverflow: 1 })
@@ -98,7 +98,7 @@ describe("R7 release", () => {
       assert.strictEqual(waiter.value?.id, 1)
     }))
 
-  it.scoped("R7 (b) a reset runs in the connection's own fiber: release does not wait for it", () =>
+  it.scoped("R7: (b) a reset runs in the connection's own fiber: release does not wait for it", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ reset: slow("100 millis") })
       const pool = yield* makePool(fake.withReset)
@@ -107,7 +107,7 @@ describe("R7 release", () => {
       assert.strictEqual((yield* pool.stats).checking, 1)
     }))
 
-  it.scoped("R7 (b) after each lease there is exactly one reset", () =>
+  it.scoped("R7: (b) after each lease there is exactly one reset", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool(fake.withReset)
@@ -115,7 +115,7 @@ describe("R7 release", () => {
       assert.deepStrictEqual(fake.wasReset, [1, 1, 1])
     }))
 
-  it.scoped("R7 (b) a connection that needs no reset is ready at once", () =>
+  it.scoped("R7: (b) a connection that needs no reset is ready at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.withReset, needsReset: ({ id }) => id === 2 })
@@ -126,7 +126,7 @@ describe("R7 release", () => {
       assert.deepStrictEqual(fake.wasReset, [2])
     }))
 
-  it.scoped("R7 (b) a connection whose reset fails is retired, and its permit serves the next waiter", () =>
+  it.scoped("R7: (b) a connection whose reset fails is retired, and its permit serves the next waiter", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ reset: fail })
       const pool = yield* makePool({ ...fake.withReset, maxsize: 1, maxoverflow: 1 })
@@ -138,7 +138,7 @@ describe("R7 release", () => {
       assert.strictEqual((yield* pool.stats).closed.dirty, 1)
     }))
 
-  it.scoped("R7 (b) a reset that dies retires the connection", () =>
+  it.scoped("R7: (b) a reset that dies retires the connection", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ reset: Effect.die("boom") })
       const pool = yield* makePool(fake.withReset)
@@ -146,7 +146,7 @@ describe("R7 release", () => {
       assert.deepInclude(yield* pool.stats, { size: 0, checking: 0 })
     }))
 
-  it.scoped("R7 (b) then (c): who expires during its reset is retired", () =>
+  it.scoped("R7: (b) then (c): who expires during its reset is retired", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ reset: slow("100 millis") })
       const pool = yield* makePool({ ...fake.withReset, expires: "1 second", minsize: 0 })
@@ -158,7 +158,7 @@ describe("R7 release", () => {
       assert.deepInclude(yield* pool.stats, { idle: 0, size: 0 })
     }))
 
-  it.scoped("R7 (c) a released connection is handed over to the oldest waiter", () =>
+  it.scoped("R7: (c) a released connection is handed over to the oldest waiter", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1 })
@@ -169,7 +169,7 @@ describe("R7 release", () => {
       assert.isTrue(second.isWaiting)
     }))
 
-  it.scoped("R7 (c) comes before (e): an overflow connection is handed over while somebody waits", () =>
+  it.scoped("R7: (c) comes before (e): an overflow connection is handed over while somebody waits", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 2, maxwait: 0, acquireTimeout: 1000 })
@@ -179,7 +179,7 @@ describe("R7 release", () => {
       assert.strictEqual(waiter.value?.id, 2)
     }))
 
-  it.scoped("R7 (d) fewer than maxsize are idle: it is kept", () =>
+  it.scoped("R7: (d) fewer than maxsize are idle: it is kept", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 2, maxwait: 0 })
@@ -190,7 +190,7 @@ describe("R7 release", () => {
       assert.deepStrictEqual(fake.closed, [])
     }))
 
-  it.scoped("R7 (e) the third of three busy connections is closed at once with maxsize 2", () =>
+  it.scoped("R7: (e) the third of three busy connections is closed at once with maxsize 2", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 2, maxwait: 0 })
@@ -216,8 +216,8 @@ describe("R7 release", () => {
     }))
 })
 
-describe("R8 after a retire", () => {
-  it.scoped("R8 the freed permit serves the next due waiter, in order", () =>
+describe("R8: after a retire", () => {
+  it.scoped("R8: the freed permit serves the next due waiter, in order", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 2, acquireTimeout: "1 minute" })
@@ -232,7 +232,7 @@ describe("R8 after a retire", () => {
       assert.strictEqual(fake.highest, 2)
     }))
 
-  it.scoped("R8 the permit is free only after the connection is closed", () =>
+  it.scoped("R8: the permit is free only after the connection is closed", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ close: slow("300 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, maxUses: 1 })
@@ -246,7 +246,7 @@ describe("R8 after a retire", () => {
       assert.strictEqual(fake.highest, 1)
     }))
 
-  it.scoped("R8 a waiter that is not due yet gets a connect below maxsize, when a retire brought the pool there", () =>
+  it.scoped("R8: a waiter that is not due yet gets a connect below maxsize, when a retire brought the pool there", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 5, maxwait: "10 seconds", maxUses: 1 })
@@ -257,8 +257,8 @@ describe("R8 after a retire", () => {
     }))
 })
 
-describe("R17 alive before use", () => {
-  it.scoped("R17 a connection idle for validateAfterIdle, 1 second by default, is lent without a check", () =>
+describe("R17: alive before use", () => {
+  it.scoped("R17: a connection idle for validateAfterIdle, 1 second by default, is lent without a check", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool(fake.withCheck)
@@ -271,7 +271,7 @@ describe("R17 alive before use", () => {
       assert.deepStrictEqual(fake.checked, [1])
     }))
 
-  it.scoped("R17 a dead one is retired, and the caller gets another", () =>
+  it.scoped("R17: a dead one is retired, and the caller gets another", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: (id) => id === 2 ? fail : Effect.void })
       const pool = yield* makePool({ ...fake.withCheck, maxwait: "200 millis" })
@@ -282,7 +282,7 @@ describe("R17 alive before use", () => {
       assert.deepStrictEqual(fake.closed, [2])
     }))
 
-  it.scoped("R17 a connection that needs no check is preferred to one that does", () =>
+  it.scoped("R17: a connection that needs no check is preferred to one that does", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool(fake.withCheck)

@@ -7,7 +7,7 @@ import { fill, makePool } from "../support/testPool.js"
 
 const limits = { maxsize: 2, maxoverflow: 3, maxwait: "200 millis", acquireTimeout: "1 minute" } as const
 
-describe("resize", () => {
+describe("R36: resize", () => {
   it.scoped("growing maxsize serves waiting callers at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
@@ -55,7 +55,7 @@ describe("resize", () => {
       assert.strictEqual((yield* pool.stats).closed.surplus, 2)
     }))
 
-  it.scoped("I1 shrinking lets busy connections finish, and the pool does not grow until it is below the limit", () =>
+  it.scoped("I1: shrinking lets busy connections finish, and the pool does not grow until it is below the limit", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ close: slow("100 millis") })
       const pool = yield* makePool({ ...fake.options, ...limits, maxsize: 4, maxoverflow: 4 })
@@ -75,7 +75,7 @@ describe("resize", () => {
       assert.strictEqual(fake.dials, 4)
     }))
 
-  it.scoped("I8 after shrinking and growing again the pool serves maxoverflow at once", () =>
+  it.scoped("I8: after shrinking and growing again the pool serves maxoverflow at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...limits, maxsize: 2, maxoverflow: 6, maxwait: 0 })

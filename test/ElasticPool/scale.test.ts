@@ -13,7 +13,7 @@ import { fill, makePool, WatchedClock } from "../support/testPool.js"
 describe("a quiet pool costs nothing", () => {
   // A tick of a second would take 13 s for the hour and 5 minutes for the day.
   for (const [time, limit] of [["1 hour", 5000], ["1 day", 20_000]] as const) {
-    it.scoped(`R9 ${time} of TestClock passes over a quiet pool in an instant`, () =>
+    it.scoped(`R9: ${time} of TestClock passes over a quiet pool in an instant`, () =>
       Effect.gen(function*() {
         const fake = new FakeResource()
         const clock = yield* WatchedClock.make
@@ -29,7 +29,7 @@ describe("a quiet pool costs nothing", () => {
       }))
   }
 
-  it.scoped("R9 a pool that has nothing sleeps not at all", () =>
+  it.scoped("R9: a pool that has nothing sleeps not at all", () =>
     Effect.gen(function*() {
       const clock = yield* WatchedClock.make
       yield* makePool(new FakeResource().options, clock)
@@ -71,7 +71,7 @@ describe("many waiters", () => {
       return { served, millis, bytes }
     }).pipe(Effect.scoped)
 
-  it.live("I3 10,000 waiters on 10 connections are all served, in order, and each costs what one of 1,000 costs", () =>
+  it.live("I3: 10,000 waiters on 10 connections are all served, in order, and each costs what one of 1,000 costs", () =>
     Effect.gen(function*() {
       yield* crowd(1000)
       const few = yield* crowd(1000)
@@ -85,7 +85,7 @@ describe("many waiters", () => {
       }
     }))
 
-  it.scoped("I3 10,000 waiters who time out at the same time fail, and the pool lives on", () =>
+  it.scoped("I3: 10,000 waiters who time out at the same time fail, and the pool lives on", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const limits = { maxsize: 1, maxoverflow: 1, maxwait: "200 millis", whenFull: "fail" } as const
@@ -104,7 +104,7 @@ describe("many waiters", () => {
       assert.deepInclude(yield* pool.stats, { timeouts: 10_000, waiting: 0, idle: 1 })
     }))
 
-  it.scoped("I3 10,000 waiters who are interrupted in any order leave nothing behind", () =>
+  it.scoped("I3: 10,000 waiters who are interrupted in any order leave nothing behind", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1 })
@@ -124,7 +124,7 @@ describe("many waiters", () => {
     }))
 })
 
-describe("many connections", () => {
+describe("R11: many connections", () => {
   const program = fileURLToPath(new URL("../support/stepsProgram.ts", import.meta.url))
 
   it.scopedLive(

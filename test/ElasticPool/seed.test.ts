@@ -18,7 +18,7 @@ const numbers = {
 } as const
 
 describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 10 minutes", () => {
-  it.scoped("seed: at the beginning the pool is empty", () =>
+  it.scoped("R1: seed: at the beginning the pool is empty", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...numbers })
@@ -26,7 +26,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       assert.strictEqual(fake.dials, 0)
     }))
 
-  it.scoped("seed: requested connections are returned to the pool, which is the size of 2", () =>
+  it.scoped("R7: seed: requested connections are returned to the pool, which is the size of 2", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...numbers })
@@ -38,7 +38,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       assert.strictEqual(fake.dials, 2)
     }))
 
-  it.scoped("seed: when 2 are in use and another is requested, the pool waits 0.2 s, then creates a new one", () =>
+  it.scoped("R4: seed: when 2 are in use and another is requested, the pool waits 0.2 s, then creates a new one", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...numbers })
@@ -51,7 +51,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       assert.strictEqual(third.value?.id, 3)
     }))
 
-  it.scoped("seed: what becomes available during the 0.2 s is taken instead", () =>
+  it.scoped("R5: seed: what becomes available during the 0.2 s is taken instead", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...numbers })
@@ -64,7 +64,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       assert.strictEqual(fake.dials, 2)
     }))
 
-  it.scoped("seed: connections are created until there are 20, then an exception is risen", () =>
+  it.scoped("R4: seed: connections are created until there are 20, then an exception is risen", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...numbers })
@@ -81,7 +81,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       assert.strictEqual(fake.highest, 20)
     }))
 
-  it.scoped("seed: a connect that takes longer than 0.2 s fails nobody", () =>
+  it.scoped("R6: seed: a connect that takes longer than 0.2 s fails nobody", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("300 millis") })
       const pool = yield* makePool({ ...fake.options, ...numbers })
@@ -90,7 +90,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       assert.isTrue(areAll(callers, ({ value }) => value !== undefined))
     }))
 
-  it.scoped("seed: maxwait may be 0, then connections are created at once until maxoverflow is reached", () =>
+  it.scoped("R4: seed: maxwait may be 0, then connections are created at once until maxoverflow is reached", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...numbers, maxwait: 0 })
@@ -99,7 +99,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       assert.deepInclude(callers[20].failure, { _tag: "PoolExhausted" })
     }))
 
-  it.scoped("seed: the first 2 released connections are returned, the third is closed immediately", () =>
+  it.scoped("R7: seed: the first 2 released connections are returned, the third is closed immediately", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...numbers })
@@ -113,7 +113,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       assert.deepInclude(yield* pool.stats, { idle: 2, size: 2 })
     }))
 
-  it.scoped("seed: each connection may live only 10 minutes", () =>
+  it.scoped("R9: seed: each connection may live only 10 minutes", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...numbers })
@@ -122,7 +122,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       assert.sameMembers(fake.closed, [1, 2])
     }))
 
-  it.scoped("seed: requesting new connections, none older than 10 minutes is ever given", () =>
+  it.scoped("R9: seed: requesting new connections, none older than 10 minutes is ever given", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...numbers })
@@ -138,7 +138,7 @@ describe("the seed's example: maxsize 2, maxwait 0.2 s, maxoverflow 20, expires 
       }
     }))
 
-  it.scoped("seed: requesting only one at a time, after 10 minutes the pool remains with only one connection", () =>
+  it.scoped("R9: seed: requesting only one at a time, after 10 minutes the pool remains with only one connection", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...numbers })

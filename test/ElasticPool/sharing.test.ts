@@ -8,7 +8,7 @@ import { fail, FakeResource, ok, slow } from "../support/fakeResource.js"
 const ids = (borrowers: ReadonlyArray<Borrower>): ReadonlyArray<number | undefined> =>
   borrowers.map(({ slot }) => slot?.value.id)
 
-describe("borrowers who share", () => {
+describe("R34: borrowers who share", () => {
   it.scoped("fill one connection before another is opened", () =>
     Effect.gen(function*() {
       const { ask, fake, state } = yield* make({ maxsize: 9, share: 3 })
@@ -142,7 +142,7 @@ describe("borrowers who share", () => {
     }))
 })
 
-describe("borrowers who share, when supply or demand changes", () => {
+describe("R34: borrowers who share, when supply or demand changes", () => {
   /** One connection, on which there is room for two more; who wants one for himself waits, and others behind him. */
   const behindOneAlone = (options: Partial<Options> = {}, fake?: FakeResource) =>
     Effect.gen(function*() {
@@ -156,7 +156,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       return { ...made, first, alone, behind }
     })
 
-  it.scoped("I2 are served as soon as who waits before them is refused, and so is who comes then", () =>
+  it.scoped("I2: are served as soon as who waits before them is refused, and so is who comes then", () =>
     Effect.gen(function*() {
       const { alone, ask, behind } = yield* behindOneAlone()
       yield* TestClock.adjust(399)
@@ -166,7 +166,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       assert.deepStrictEqual(ids([behind, ask(true)]), [1, 1])
     }))
 
-  it.scoped("I2 are served as soon as a connect fails who waits before them", () =>
+  it.scoped("I2: are served as soon as a connect fails who waits before them", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({
         connect: (id) => id === 1 ? ok : Effect.zipRight(slow(700), fail)
@@ -179,7 +179,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       assert.deepStrictEqual(ids([behind]), [1])
     }))
 
-  it.scoped("I2 are served on a connection that may be joined again, once that is said", () =>
+  it.scoped("I2: are served on a connection that may be joined again, once that is said", () =>
     Effect.gen(function*() {
       let isOpen = true
       const { ask, state } = yield* make({ maxsize: 1, maxoverflow: 1, canShare: () => isOpen })
@@ -193,7 +193,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       assert.deepStrictEqual(ids([second]), [1])
     }))
 
-  it.scoped("I2 after a shrink no more connections run dry than are to go, and then none", () =>
+  it.scoped("I2: after a shrink no more connections run dry than are to go, and then none", () =>
     Effect.gen(function*() {
       const { ask, state } = yield* make({ maxsize: 3, maxoverflow: 3, share: 2 })
       const all = times(6, () => ask(true))
@@ -216,7 +216,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       assert.deepInclude(state.stats().closed, { surplus: 1 })
     }))
 
-  it.scoped("I2 after a shrink who shares is not kept from the connection that stays", () =>
+  it.scoped("I2: after a shrink who shares is not kept from the connection that stays", () =>
     Effect.gen(function*() {
       const { ask, state } = yield* make({ maxsize: 2, maxoverflow: 2, share: 2 })
       const [a, , c] = times(3, () => ask(true))
@@ -279,7 +279,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       assert.deepInclude(state.stats().closed, { used: 3 })
     }))
 
-  it.scoped("R4 one connect is for one only who wants it for himself: others fill the queue", () =>
+  it.scoped("R4: one connect is for one only who wants it for himself: others fill the queue", () =>
     Effect.gen(function*() {
       const { ask } = yield* make({ maxsize: 1, maxoverflow: 1, share: 3, maxWaiting: 1 })
       const alone = times(3, () => ask(false))
@@ -288,7 +288,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       assert.deepStrictEqual(ids(alone), [1, undefined, undefined])
     }))
 
-  it.scoped("R4 one connect is for one only who wants it for himself: with whenFull \"fail\" others are refused", () =>
+  it.scoped("R4: one connect is for one only who wants it for himself: with whenFull \"fail\" others are refused", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow(500) })
       const { ask } = yield* make({ maxsize: 1, maxoverflow: 1, maxwait: 100, whenFull: "fail", share: 3 }, fake)
@@ -299,7 +299,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       assert.deepStrictEqual(ids(alone), [1, undefined])
     }))
 
-  it.scoped("R4 with whenFull \"fail\" who shares fails after maxwait when every place is taken, and not before", () =>
+  it.scoped("R4: with whenFull \"fail\" who shares fails after maxwait when every place is taken, and not before", () =>
     Effect.gen(function*() {
       const { ask } = yield* make({ maxsize: 1, maxoverflow: 2, maxwait: 100, whenFull: "fail", share: 3 })
       const all = times(7, () => ask(true))
@@ -367,7 +367,7 @@ describe("borrowers who share, when supply or demand changes", () => {
       assert.isTrue(areAll(again, ({ failure }) => failure !== undefined))
     }))
 
-  it.scoped("R12 who leaves between the moment in which he is served and that in which he is told gives his place back", () =>
+  it.scoped("R12: who leaves between the moment in which he is served and that in which he is told gives his place back", () =>
     Effect.gen(function*() {
       const { ask, state } = yield* make({ maxsize: 1, maxoverflow: 1, share: 2 })
       const holder = ask(false)

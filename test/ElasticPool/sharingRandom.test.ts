@@ -61,7 +61,7 @@ const verify = (state: State, borrowers: ReadonlyArray<Borrower>, share: number,
   if (waiters[0]?.shares === true) assert.strictEqual(withRoom.length, 0, "room while the oldest waits")
 }
 
-describe("borrowers who share, by chance", () => {
+describe("R34: borrowers who share, by chance", () => {
   it.scoped("random schedules: I1 to I4 hold, and every permit comes back (I8)", () =>
     Effect.promise(() =>
       fc.assert(

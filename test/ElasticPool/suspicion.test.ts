@@ -17,8 +17,8 @@ const withDeadOne = (check: FakeResource["check"]) =>
     return { fake, pool }
   })
 
-describe("R19 what ended one connection may have ended others", () => {
-  it.scoped("R19 a check that fails makes the others suspect: one is checked before its use though it was used just now", () =>
+describe("R19: what ended one connection may have ended others", () => {
+  it.scoped("R19: a check that fails makes the others suspect: one is checked before its use though it was used just now", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* withDeadOne((id) => id === 1 ? fail : ok)
       const [third, second] = yield* Caller.askTimes(pool, 2)
@@ -39,7 +39,7 @@ describe("R19 what ended one connection may have ended others", () => {
       assert.deepStrictEqual(fake.closed, [1])
     }))
 
-  it.scoped("R19 so does one that runs into cleanupTimeout", () =>
+  it.scoped("R19: so does one that runs into cleanupTimeout", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* withDeadOne((id) => id === 3 ? hang : ok)
       const caller = yield* Caller.ask(pool)
@@ -48,7 +48,7 @@ describe("R19 what ended one connection may have ended others", () => {
       assert.strictEqual(caller.value?.id, 2)
     }))
 
-  it.scoped("R19 a reset that runs into cleanupTimeout does, and one that fails doesn't", () =>
+  it.scoped("R19: a reset that runs into cleanupTimeout does, and one that fails doesn't", () =>
     Effect.gen(function*() {
       for (const [reset, expected] of [[hang, [1]], [fail, []]] as const) {
         const fake = new FakeResource()
@@ -63,7 +63,7 @@ describe("R19 what ended one connection may have ended others", () => {
       }
     }))
 
-  it.scoped("R19 what opened after that is above suspicion, and so is what was opening", () =>
+  it.scoped("R19: what opened after that is above suspicion, and so is what was opening", () =>
     Effect.gen(function*() {
       const { fake, pool } = yield* withDeadOne((id) => id === 3 ? fail : ok)
       fake.connect = slow("100 millis")
@@ -78,7 +78,7 @@ describe("R19 what ended one connection may have ended others", () => {
       assert.deepStrictEqual(fake.checked, [3, 2, 1])
     }))
 
-  it.scoped("R19 where there is no check nobody is suspected", () =>
+  it.scoped("R19: where there is no check nobody is suspected", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ reset: (id) => id === 1 ? hang : ok })
       const pool = yield* makePool({ ...fake.withReset, ...limits })

@@ -5,8 +5,8 @@ import { describe } from "vitest"
 import { Caller, fail, FakeResource } from "../support/fakeResource.js"
 import { FiberCount, fill, makePool, WatchedClock } from "../support/testPool.js"
 
-describe("R1 lazy", () => {
-  it.scoped("R1 building the pool opens nothing, and a day later it has opened nothing", () =>
+describe("R1: lazy", () => {
+  it.scoped("R1: building the pool opens nothing, and a day later it has opened nothing", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, minsize: 5 })
@@ -15,7 +15,7 @@ describe("R1 lazy", () => {
       assert.strictEqual((yield* pool.stats).size, 0)
     }))
 
-  it.scoped("R1 building the pool succeeds while nothing can be opened", () =>
+  it.scoped("R1: building the pool succeeds while nothing can be opened", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: fail })
       const pool = yield* makePool(fake.options)
@@ -24,8 +24,8 @@ describe("R1 lazy", () => {
     }))
 })
 
-describe("R2 take", () => {
-  it.scoped("R2 idle connections are taken last-in first-out", () =>
+describe("R2: take", () => {
+  it.scoped("R2: idle connections are taken last-in first-out", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 3 })
@@ -38,7 +38,7 @@ describe("R2 take", () => {
       assert.strictEqual(fake.dials, 3)
     }))
 
-  it.scoped("R2 a lone caller always gets the same connection", () =>
+  it.scoped("R2: a lone caller always gets the same connection", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool(fake.options)
@@ -48,7 +48,7 @@ describe("R2 take", () => {
       }
     }))
 
-  it.scoped("R2 an expired connection met on the way is retired, never handed out", () =>
+  it.scoped("R2: an expired connection met on the way is retired, never handed out", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const clock = yield* WatchedClock.make
@@ -67,7 +67,7 @@ describe("R2 take", () => {
       assert.strictEqual((yield* pool.stats).closed.expired, 2)
     }))
 
-  it.scoped("R2 taking an idle connection is synchronous, with use and with get", () =>
+  it.scoped("R2: taking an idle connection is synchronous, with use and with get", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool(fake.withCheck)
@@ -80,7 +80,7 @@ describe("R2 take", () => {
       assert.isTrue(Exit.isFailure(Effect.runSyncExit(cold.use(() => Effect.void))))
     }))
 
-  it.scoped("R2 taking an idle connection starts no fiber and no timer", () =>
+  it.scoped("R2: taking an idle connection starts no fiber and no timer", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const fibers = new FiberCount()
@@ -99,7 +99,7 @@ describe("R2 take", () => {
       }).pipe(Effect.supervised(fibers))
     }))
 
-  it.scoped("R2 a connection that must be checked is not taken synchronously", () =>
+  it.scoped("R2: a connection that must be checked is not taken synchronously", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.withCheck, validateAfterIdle: "1 second" })

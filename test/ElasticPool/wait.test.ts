@@ -6,8 +6,8 @@ import { Waiter, Waiters } from "../../src/internal/pool/waiters.js"
 import { Caller, fail, FakeResource, hang, slow } from "../support/fakeResource.js"
 import { fill, ids, makePool } from "../support/testPool.js"
 
-describe("R3 below maxsize", () => {
-  it.scoped("R3 a caller that finds none idle is due at once", () =>
+describe("R3: below maxsize", () => {
+  it.scoped("R3: a caller that finds none idle is due at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("150 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 3 })
@@ -18,7 +18,7 @@ describe("R3 below maxsize", () => {
       assert.deepInclude(yield* pool.stats, { opening: 3, waiting: 3, size: 3 })
     }))
 
-  it.scoped("R3 it is open connections that count: with some idle and some busy, too", () =>
+  it.scoped("R3: it is open connections that count: with some idle and some busy, too", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 3 })
@@ -27,7 +27,7 @@ describe("R3 below maxsize", () => {
       assert.deepStrictEqual(ids(callers), [2, 1, 3])
     }))
 
-  it.scoped("R3 a connection under check is expected back: a lone waiter is due only after maxwait", () =>
+  it.scoped("R3: a connection under check is expected back: a lone waiter is due only after maxwait", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: slow("400 millis") })
       const pool = yield* makePool({ ...fake.withCheck, maxsize: 3, maxwait: "200 millis", acquireTimeout: "1 minute" })
@@ -42,7 +42,7 @@ describe("R3 below maxsize", () => {
       assert.strictEqual(caller.value?.id, 2)
     }))
 
-  it.scoped("R3 when the check of its connection fails, a waiter below maxsize is due at once", () =>
+  it.scoped("R3: when the check of its connection fails, a waiter below maxsize is due at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: Effect.zipRight(slow("50 millis"), fail) })
       const pool = yield* makePool({ ...fake.withCheck, maxwait: "200 millis", acquireTimeout: "1 minute" })
@@ -57,7 +57,7 @@ describe("R3 below maxsize", () => {
       assert.strictEqual((yield* pool.stats).closed.dirty, 1)
     }))
 
-  it.scoped("R3 one check is expected by one waiter: the second waiter is due at once", () =>
+  it.scoped("R3: one check is expected by one waiter: the second waiter is due at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: slow("100 millis") })
       const pool = yield* makePool({ ...fake.withCheck, maxwait: "200 millis", acquireTimeout: "1 minute" })
@@ -73,8 +73,8 @@ describe("R3 below maxsize", () => {
     }))
 })
 
-describe("R4 at maxsize", () => {
-  it.scoped("R4 the caller joins a queue and is due after maxwait", () =>
+describe("R4: at maxsize", () => {
+  it.scoped("R4: the caller joins a queue and is due after maxwait", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 2, maxwait: "200 millis", acquireTimeout: "1 minute" })
@@ -88,7 +88,7 @@ describe("R4 at maxsize", () => {
       assert.strictEqual(third.value?.id, 3)
     }))
 
-  it.scoped("R4 each caller has a maxwait of its own", () =>
+  it.scoped("R4: each caller has a maxwait of its own", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxwait: "200 millis", acquireTimeout: "1 minute" })
@@ -104,7 +104,7 @@ describe("R4 at maxsize", () => {
       assert.strictEqual(fake.dials, 3)
     }))
 
-  it.scoped("R4 the queue is first in, first out", () =>
+  it.scoped("R4: the queue is first in, first out", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1 })
@@ -118,14 +118,14 @@ describe("R4 at maxsize", () => {
       }
     }))
 
-  it.scoped("R4 with maxwait zero the caller is due at once", () =>
+  it.scoped("R4: with maxwait zero the caller is due at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxwait: 0, maxoverflow: 5 })
       assert.deepStrictEqual(ids(yield* Caller.askTimes(pool, 5)), [1, 2, 3, 4, 5])
     }))
 
-  it.scoped("R4 a due waiter keeps its place in the queue", () =>
+  it.scoped("R4: a due waiter keeps its place in the queue", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? Effect.void : slow("500 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxwait: "200 millis", acquireTimeout: "1 minute" })
@@ -141,7 +141,7 @@ describe("R4 at maxsize", () => {
       assert.strictEqual(second.value?.id, 2)
     }))
 
-  it.scoped("R4 while the budget is spent a due waiter waits on, and takes what comes back", () =>
+  it.scoped("R4: while the budget is spent a due waiter waits on, and takes what comes back", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({
@@ -163,7 +163,7 @@ describe("R4 at maxsize", () => {
       assert.strictEqual(fake.highest, 2)
     }))
 
-  it.scoped("R4 after acquireTimeout in all the caller fails with PoolExhausted, which tells the counts", () =>
+  it.scoped("R4: after acquireTimeout in all the caller fails with PoolExhausted, which tells the counts", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({
@@ -198,7 +198,7 @@ describe("R4 at maxsize", () => {
     }))
 
   for (const maxwait of [undefined, "auto", 0, "3 seconds"] as const) {
-    it.scoped(`R4 acquireTimeout is 30 seconds by default, also where maxwait is ${maxwait}`, () =>
+    it.scoped(`R4: acquireTimeout is 30 seconds by default, also where maxwait is ${maxwait}`, () =>
       Effect.gen(function*() {
         const fake = new FakeResource()
         const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1, maxwait })
@@ -211,7 +211,7 @@ describe("R4 at maxsize", () => {
       }))
   }
 
-  it.scoped("R4 acquireTimeout is strict, also while a connect is under way for the caller", () =>
+  it.scoped("R4: acquireTimeout is strict, also while a connect is under way for the caller", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("900 millis") })
       const pool = yield* makePool({ ...fake.options, maxwait: "100 millis", acquireTimeout: "500 millis" })
@@ -222,7 +222,7 @@ describe("R4 at maxsize", () => {
       assert.deepInclude(caller.failure, { _tag: "PoolExhausted", waited: 500 })
     }))
 
-  it.scoped("R4 an acquireTimeout below maxwait is strict", () =>
+  it.scoped("R4: an acquireTimeout below maxwait is strict", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxwait: "1 second", acquireTimeout: "50 millis" })
@@ -232,7 +232,7 @@ describe("R4 at maxsize", () => {
       assert.deepInclude(caller.failure, { _tag: "PoolExhausted", waited: 50 })
     }))
 
-  it.scoped("R4 a cold pool with default numbers refuses none of 600 callers who hold for 200 ms", () =>
+  it.scoped("R4: a cold pool with default numbers refuses none of 600 callers who hold for 200 ms", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("20 millis") })
       const pool = yield* makePool(fake.options)
@@ -248,8 +248,8 @@ describe("R4 at maxsize", () => {
     }))
 })
 
-describe("R5 whichever comes first", () => {
-  it.scoped("R5 the oldest waiter takes a returned connection although one opens for it", () =>
+describe("R5: whichever comes first", () => {
+  it.scoped("R5: the oldest waiter takes a returned connection although one opens for it", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? Effect.void : slow("500 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 2 })
@@ -260,7 +260,7 @@ describe("R5 whichever comes first", () => {
       assert.strictEqual(waiter.value?.id, 1)
     }))
 
-  it.scoped("R5 the oldest waiter takes a connection that was opened for another", () =>
+  it.scoped("R5: the oldest waiter takes a connection that was opened for another", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => slow(id === 1 ? "500 millis" : "100 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 2 })
@@ -271,7 +271,7 @@ describe("R5 whichever comes first", () => {
       assert.deepStrictEqual(ids(callers), [2, 1])
     }))
 
-  it.scoped("R5 a connection that opens when nobody waits goes to idle", () =>
+  it.scoped("R5: a connection that opens when nobody waits goes to idle", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("500 millis") })
       const pool = yield* makePool(fake.options)
@@ -280,7 +280,7 @@ describe("R5 whichever comes first", () => {
       assert.deepInclude(yield* pool.stats, { idle: 1, busy: 0, opening: 0, opened: 1 })
     }))
 
-  it.scoped("R5 a connection that opens when nobody waits is closed if maxsize are idle", () =>
+  it.scoped("R5: a connection that opens when nobody waits is closed if maxsize are idle", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? Effect.void : slow("500 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxwait: 0 })
@@ -295,7 +295,7 @@ describe("R5 whichever comes first", () => {
       assert.strictEqual((yield* pool.stats).closed.surplus, 1)
     }))
 
-  it.scoped("R5 demand is tested again before each connect starts", () =>
+  it.scoped("R5: demand is tested again before each connect starts", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("500 millis") })
       const pool = yield* makePool({ ...fake.options, maxsize: 5, connectConcurrency: 1 })
@@ -307,8 +307,8 @@ describe("R5 whichever comes first", () => {
     }))
 })
 
-describe("R11 nobody barges", () => {
-  it.scoped("R11 a newcomer does not pass a waiter whose connection is being checked", () =>
+describe("R11: nobody barges", () => {
+  it.scoped("R11: a newcomer does not pass a waiter whose connection is being checked", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: slow("100 millis") })
       const pool = yield* makePool({ ...fake.withCheck, maxsize: 1, maxoverflow: 1 })
@@ -322,7 +322,7 @@ describe("R11 nobody barges", () => {
       assert.isTrue(newcomer.isWaiting)
     }))
 
-  it.scoped("R11 a newcomer does not take a returned connection before those who wait", () =>
+  it.scoped("R11: a newcomer does not take a returned connection before those who wait", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1 })
@@ -335,7 +335,7 @@ describe("R11 nobody barges", () => {
       assert.isTrue(newcomer.isWaiting)
     }))
 
-  it.scoped("R11 a caller whose candidate is being checked may be served by any other connection", () =>
+  it.scoped("R11: a caller whose candidate is being checked may be served by any other connection", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: slow("300 millis") })
       const pool = yield* makePool({ ...fake.withCheck, maxsize: 2, maxoverflow: 2 })
@@ -350,7 +350,7 @@ describe("R11 nobody barges", () => {
       assert.deepInclude(yield* pool.stats, { idle: 1, busy: 1, checking: 0 })
     }))
 
-  it.scoped("R11 R4 goes on for it: at maxsize it is due after maxwait, and fails after acquireTimeout", () =>
+  it.scoped("R11, R4: goes on for it: at maxsize it is due after maxwait, and fails after acquireTimeout", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: hang, connect: (id) => id === 1 ? Effect.void : hang })
       const pool = yield* makePool({
@@ -371,7 +371,7 @@ describe("R11 nobody barges", () => {
       assert.deepInclude(caller.failure, { _tag: "PoolExhausted", waited: 400 })
     }))
 
-  it.scoped("R11 who is interrupted while its connection is checked leaves a connection behind that is idle", () =>
+  it.scoped("R11: who is interrupted while its connection is checked leaves a connection behind that is idle", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: slow("100 millis") })
       const pool = yield* makePool({ ...fake.withCheck, maxsize: 1 })
@@ -384,7 +384,7 @@ describe("R11 nobody barges", () => {
     }))
 })
 
-it("who has left the queue keeps nobody else in memory", () => {
+it("R12: who has left the queue keeps nobody else in memory", () => {
   const queue = new Waiters<object, never>(1, new Outbox())
   const [first, second, third] = [1, 2, 3].map((since) => new Waiter<object, never>(since, false, () => {}))
   for (const waiter of [first, second, third]) queue.push(waiter)

@@ -8,7 +8,7 @@ import { fill, ids, makePool } from "../support/testPool.js"
 
 const failing = { maxwait: "200 millis", whenFull: "fail" } as const
 
-describe("R4 30 callers of one second, maxsize 2 and maxoverflow 20", () => {
+describe("R4: 30 callers of one second, maxsize 2 and maxoverflow 20", () => {
   const play = (options: ElasticPool.PoolOptions) =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("20 millis") })
@@ -29,7 +29,7 @@ describe("R4 30 callers of one second, maxsize 2 and maxoverflow 20", () => {
 
   for (const maxwait of [undefined, "200 millis", "auto", 0] as const) {
     for (const whenFull of [undefined, "wait"] as const) {
-      it.scoped(`R4 all are served with maxwait ${maxwait} and whenFull ${whenFull}`, () =>
+      it.scoped(`R4: all are served with maxwait ${maxwait} and whenFull ${whenFull}`, () =>
         Effect.gen(function*() {
           assert.deepStrictEqual(yield* play({ maxwait, whenFull }), { served: 30, failures: [] })
         }))
@@ -37,7 +37,7 @@ describe("R4 30 callers of one second, maxsize 2 and maxoverflow 20", () => {
   }
 
   for (const [maxwait, waited] of [["200 millis", 200], [undefined, 200], ["auto", 200], [0, 0]] as const) {
-    it.scoped(`R4 with maxwait ${maxwait} and whenFull "fail" 20 are served, and 10 fail after ${waited} ms`, () =>
+    it.scoped(`R4: with maxwait ${maxwait} and whenFull "fail" 20 are served, and 10 fail after ${waited} ms`, () =>
       Effect.gen(function*() {
         const { failures, served } = yield* play({ maxwait, whenFull: "fail" })
         assert.strictEqual(served, 20)
@@ -55,8 +55,8 @@ describe("R4 30 callers of one second, maxsize 2 and maxoverflow 20", () => {
   }
 })
 
-describe("R4 whenFull \"fail\"", () => {
-  it.scoped("R4 a caller that has waited maxwait, and finds all in use, fails at once", () =>
+describe("R4: whenFull \"fail\"", () => {
+  it.scoped("R4: a caller that has waited maxwait, and finds all in use, fails at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
       const pool = yield* makePool({ ...fake.options, ...failing, maxsize: 1, maxoverflow: 2 })
@@ -79,7 +79,7 @@ describe("R4 whenFull \"fail\"", () => {
       assert.deepInclude(yield* pool.stats, { timeouts: 1, waiting: 0, busy: 2 })
     }))
 
-  it.scoped("R4 with maxwait zero it fails without a wait", () =>
+  it.scoped("R4: with maxwait zero it fails without a wait", () =>
     Effect.gen(function*() {
       const pool = yield* makePool({
         ...new FakeResource().options,
@@ -93,7 +93,7 @@ describe("R4 whenFull \"fail\"", () => {
       assert.deepInclude(third.failure, { _tag: "PoolExhausted", waited: 0, limit: "maxwait" })
     }))
 
-  it.scoped("R4 with maxwait \"auto\" it fails after 200 ms, however short connects are", () =>
+  it.scoped("R4: with maxwait \"auto\" it fails after 200 ms, however short connects are", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow(5) })
       const pool = yield* makePool({ ...fake.options, maxsize: 1, maxwait: "auto", maxoverflow: 2, whenFull: "fail" })
@@ -107,7 +107,7 @@ describe("R4 whenFull \"fail\"", () => {
       assert.deepInclude(third.failure, { _tag: "PoolExhausted", waited: 200, limit: "maxwait" })
     }))
 
-  it.scoped("R4 who is owed a connect that is under way waits for that, the others fail", () =>
+  it.scoped("R4: who is owed a connect that is under way waits for that, the others fail", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? ok : slow("800 millis") })
       const pool = yield* makePool({ ...fake.options, ...failing, maxsize: 1, maxoverflow: 2 })
@@ -120,7 +120,7 @@ describe("R4 whenFull \"fail\"", () => {
       assert.strictEqual(first.value?.id, 2)
     }))
 
-  it.scoped("R4 so does who is owed a free permit, although the connect is not begun", () =>
+  it.scoped("R4: so does who is owed a free permit, although the connect is not begun", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("800 millis") })
       const limits = { maxsize: 1, maxoverflow: 2, connectConcurrency: 1 }
@@ -134,7 +134,7 @@ describe("R4 whenFull \"fail\"", () => {
       assert.deepStrictEqual(ids([first, second]), [1, 2])
     }))
 
-  it.scoped("R4 so does who is owed a connection that is checked, and then the place of one that is closed", () =>
+  it.scoped("R4: so does who is owed a connection that is checked, and then the place of one that is closed", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ check: Effect.zipRight(slow("300 millis"), fail), close: slow("300 millis") })
       const pool = yield* makePool({ ...fake.withCheck, ...failing, maxsize: 1, maxoverflow: 1 })
@@ -150,7 +150,7 @@ describe("R4 whenFull \"fail\"", () => {
       assert.strictEqual(first.value?.id, 2)
     }))
 
-  it.scoped("R4 who is owed one has connectTimeout more, and no longer", () =>
+  it.scoped("R4: who is owed one has connectTimeout more, and no longer", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: slow("700 millis") })
       const limits = { maxsize: 2, connectConcurrency: 1, connectTimeout: "1 second" } as const
@@ -172,7 +172,7 @@ describe("R4 whenFull \"fail\"", () => {
     }))
 
   for (const [millis, name] of [[50, "below maxwait"], [700, "above it"]] as const) {
-    it.scoped(`R4 acquireTimeout ${name} is the longest wait all the same, also for who is owed one`, () =>
+    it.scoped(`R4: acquireTimeout ${name} is the longest wait all the same, also for who is owed one`, () =>
       Effect.gen(function*() {
         const fake = new FakeResource({ connect: slow("3 seconds") })
         const pool = yield* makePool({ ...fake.options, ...failing, acquireTimeout: millis })
@@ -184,7 +184,7 @@ describe("R4 whenFull \"fail\"", () => {
       }))
   }
 
-  it.scoped("R18 while connects fail all have acquireTimeout, as with \"wait\"", () =>
+  it.scoped("R18: while connects fail all have acquireTimeout, as with \"wait\"", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })
       const pool = yield* makePool({ ...fake.options, ...failing, maxsize: 1, maxoverflow: 1 })
@@ -198,7 +198,7 @@ describe("R4 whenFull \"fail\"", () => {
       }
     }))
 
-  it.scoped("R4 who was owed a connection that a shrink takes away fails at once", () =>
+  it.scoped("R4: who was owed a connection that a shrink takes away fails at once", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? ok : hang })
       const pool = yield* makePool({ ...fake.options, ...failing, maxsize: 1, maxoverflow: 2 })
@@ -211,7 +211,7 @@ describe("R4 whenFull \"fail\"", () => {
       assert.deepInclude(waiter.failure, { waited: 300, limit: "maxwait", wasOwed: false })
     }))
 
-  it.scoped("R4 while the pool is suspended nobody fails, and then the wait goes on", () =>
+  it.scoped("R4: while the pool is suspended nobody fails, and then the wait goes on", () =>
     Effect.gen(function*() {
       const pool = yield* makePool({ ...new FakeResource().options, ...failing, maxsize: 1, maxoverflow: 1 })
       yield* Caller.ask(pool)
@@ -227,7 +227,7 @@ describe("R4 whenFull \"fail\"", () => {
       assert.isTrue(Exit.isSuccess(yield* Effect.exit(suspending)))
     }))
 
-  it.scoped("R4 R18 a caller who comes after an outage that ended during a suspend has no more time for it", () =>
+  it.scoped("R4, R18: a caller who comes after an outage that ended during a suspend has no more time for it", () =>
     Effect.gen(function*() {
       const connect = (id: number) => id === 1 ? failTransiently : id === 2 ? slow("2 seconds") : ok
       const fake = new FakeResource({ connect })
@@ -243,7 +243,7 @@ describe("R4 whenFull \"fail\"", () => {
       assert.deepInclude(late.failure, { waited: 200, limit: "maxwait" })
     }))
 
-  it.scoped("R4 a caller who is owed no connection any more after a shrink is refused in time", () =>
+  it.scoped("R4: a caller who is owed no connection any more after a shrink is refused in time", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: (id) => id === 1 ? ok : hang })
       const limits = { maxsize: 3, maxoverflow: 3, connectTimeout: "20 seconds" } as const

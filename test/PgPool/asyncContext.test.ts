@@ -18,7 +18,7 @@ const kinds: Record<string, PgPool.PgPoolOptions> = {
 
 const requests = Array.from({ length: 20 }, (_, request) => request)
 
-describe("AsyncLocalStorage", () => {
+describe("R31: AsyncLocalStorage", () => {
   for (const [kind, options] of Object.entries(kinds)) {
     it.scopedLive(`each request finds its own store after everything that waits for the server: ${kind}`, () =>
       Effect.gen(function*() {
@@ -89,7 +89,7 @@ const watchResources = Effect.acquireRelease(
 setFlagsFromString("--expose-gc")
 const collectGarbage: () => void = runInNewContext("gc")
 
-describe("async hooks", () => {
+describe("R31: async hooks", () => {
   it.scopedLive("whoever counts async resources hears of the end of each of ours", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool({ maxsize: 2 })

@@ -21,11 +21,15 @@ const finished = (options: PgPool.PgPoolOptions) =>
   }).pipe(Effect.scoped)
 
 describe("maxwait \"auto\"", () => {
-  it.live("R4 twenty fibers on 2/20 have nearly as much as from twenty kept connections", () =>
-    Effect.gen(function*() {
-      const kept = yield* finished({ maxsize: 20, maxwait: "auto" })
-      const auto = yield* finished({ maxsize: 2, maxwait: "auto" })
-      assert.isAtLeast(auto.statements, 0.7 * kept.statements)
-      assert.isAtMost(auto.opened, 60)
-    }), 60_000)
+  it.live(
+    "R4: twenty fibers on 2/20 have nearly as much as from twenty kept connections",
+    () =>
+      Effect.gen(function*() {
+        const kept = yield* finished({ maxsize: 20, maxwait: "auto" })
+        const auto = yield* finished({ maxsize: 2, maxwait: "auto" })
+        assert.isAtLeast(auto.statements, 0.7 * kept.statements)
+        assert.isAtMost(auto.opened, 60)
+      }),
+    60_000
+  )
 })

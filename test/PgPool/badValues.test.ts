@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Redacted, Stream } from "effect"
 import { codeOf, eventually, makePool, makeTable, pidOf, promptly, serverUrl } from "../support/pgPool.js"
 
-describe("what can't be sent or read", () => {
+describe("R37: what can't be sent or read", () => {
   const circular: Record<string, unknown> = {}
   circular.self = circular
   const throws = (error: unknown) => ({
@@ -97,7 +97,7 @@ describe("what can't be sent or read", () => {
       assert.strictEqual((yield* pool.stats).opened, 1)
     }))
 
-  it.scopedLive("a password from an Effect is fetched for each connect", () =>
+  it.scopedLive("R20: a password from an Effect is fetched for each connect", () =>
     Effect.gen(function*() {
       let fetched = 0
       const url = new URL(Redacted.value(serverUrl))

@@ -38,7 +38,7 @@ const answersAll = (sql: PgClient.PgClient, count: number) =>
     }
   })
 
-describe("R16 an interrupted statement", () => {
+describe("R16: an interrupted statement", () => {
   const statements: Record<string, (sql: PgClient.PgClient) => Effect.Effect<unknown, unknown>> = {
     "by the simple protocol": (sql) => sql`SELECT pg_sleep(60)`,
     "by the extended protocol": (sql) => sql`SELECT pg_sleep(${60})`,
@@ -61,7 +61,7 @@ describe("R16 an interrupted statement", () => {
     "stream in a transaction": (sql) => sql.withTransaction(Stream.runDrain(sql`SELECT pg_sleep(60)`.stream))
   }
   for (const [name, statement] of Object.entries(statements)) {
-    it.scopedLive(`R16 ${name}: the caller goes at once, the server stops, the connection is used again`, () =>
+    it.scopedLive(`R16: ${name}: the caller goes at once, the server stops, the connection is used again`, () =>
       Effect.gen(function*() {
         const test = yield* makePool({ maxsize: 1, maxoverflow: 1, cleanupTimeout: "10 seconds" })
         const pid = yield* pidOf(test.sql)
@@ -74,7 +74,7 @@ describe("R16 an interrupted statement", () => {
       }))
   }
 
-  it.scopedLive("R16 while the pool is full and callers wait, the first of them is served", () =>
+  it.scopedLive("R16: while the pool is full and callers wait, the first of them is served", () =>
     Effect.gen(function*() {
       const test = yield* makePool({ maxsize: 1, maxoverflow: 1, cleanupTimeout: "10 seconds" })
       const sleeper = yield* Effect.fork(test.sql`SELECT pg_sleep(60)`)
@@ -86,7 +86,7 @@ describe("R16 an interrupted statement", () => {
       assert.strictEqual((yield* test.pool.stats).opened, 1)
     }))
 
-  it.scopedLive("R16 the cancel never takes a connection of the pool", () =>
+  it.scopedLive("R16: the cancel never takes a connection of the pool", () =>
     Effect.gen(function*() {
       const test = yield* makePool({ maxsize: 2, maxoverflow: 2, cleanupTimeout: "10 seconds" })
       const fibers = yield* Effect.forEach([1, 2], () => Effect.fork(test.sql`SELECT pg_sleep(60)`))
@@ -97,7 +97,7 @@ describe("R16 an interrupted statement", () => {
       assert.strictEqual((yield* test.pool.stats).opened, 2)
     }))
 
-  it.scopedLive("R16 the connection serves nobody before the cancel has settled", () =>
+  it.scopedLive("R16: the connection serves nobody before the cancel has settled", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const test = yield* makePool({ url: proxy.url, maxsize: 1, maxoverflow: 1, cleanupTimeout: "10 seconds" })
@@ -112,7 +112,7 @@ describe("R16 an interrupted statement", () => {
       assert.strictEqual(yield* pidOf(test.sql), pid)
     }))
 
-  it.scopedLive("R16 a connection whose cancel does not settle is destroyed after cleanupTimeout", () =>
+  it.scopedLive("R16: a connection whose cancel does not settle is destroyed after cleanupTimeout", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const test = yield* makePool({ url: proxy.url, maxsize: 1, maxoverflow: 1, cleanupTimeout: 200 })
@@ -126,7 +126,7 @@ describe("R16 an interrupted statement", () => {
       assert.notStrictEqual(yield* pidOf(test.sql), pid)
     }))
 
-  it.scopedLive("R16 in a reserved connection what follows waits for the cancel, and is not hit", () =>
+  it.scopedLive("R16: in a reserved connection what follows waits for the cancel, and is not hit", () =>
     Effect.gen(function*() {
       const test = yield* makePool({ maxsize: 1, cleanupTimeout: "10 seconds" })
       const connection = yield* test.sql.reserve
@@ -138,7 +138,7 @@ describe("R16 an interrupted statement", () => {
       assert.strictEqual((yield* test.pool.stats).opened, 1)
     }))
 
-  it.scopedLive("R16 where no socket can be made for a cancel, the session is given up", () =>
+  it.scopedLive("R16: where no socket can be made for a cancel, the session is given up", () =>
     Effect.gen(function*() {
       let isBroken = false
       const stream = () => {
@@ -155,7 +155,7 @@ describe("R16 an interrupted statement", () => {
       yield* eventually(pool.stats, ({ size }) => size === 0)
     }))
 
-  it.scopedLive("R24 a stream that waits for a cancel on a dead socket can be interrupted at once", () =>
+  it.scopedLive("R24: a stream that waits for a cancel on a dead socket can be interrupted at once", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const test = yield* makePool({ url: proxy.url, maxsize: 1, cleanupTimeout: "10 seconds" })
@@ -170,8 +170,8 @@ describe("R16 an interrupted statement", () => {
     }))
 })
 
-describe("R16 innocents", () => {
-  it.scopedLive("R16 under heavy timeouts nobody is hit who did not time out", () =>
+describe("R16: innocents", () => {
+  it.scopedLive("R16: under heavy timeouts nobody is hit who did not time out", () =>
     Effect.gen(function*() {
       const test = yield* makePool({ maxsize: 2, maxoverflow: 2, cleanupTimeout: "10 seconds" })
       let timedOut = 0
@@ -200,7 +200,7 @@ describe("R16 innocents", () => {
       assert.isAtMost((yield* test.pool.stats).opened, 2)
     }))
 
-  it.scopedLive("R16 streams that are left at any point leave a clean connection", () =>
+  it.scopedLive("R16: streams that are left at any point leave a clean connection", () =>
     Effect.gen(function*() {
       const test = yield* makePool({ maxsize: 1, maxoverflow: 1, cleanupTimeout: "10 seconds" })
       const pid = yield* pidOf(test.sql)
@@ -213,7 +213,7 @@ describe("R16 innocents", () => {
       assert.strictEqual(yield* pidOf(test.sql), pid)
     }))
 
-  it.scopedLive("R16 streams of a transaction that are left at any point leave it usable or doomed, never mixed up", () =>
+  it.scopedLive("R16: streams of a transaction that are left at any point leave it usable or doomed, never mixed up", () =>
     Effect.gen(function*() {
       const test = yield* makePool({ maxsize: 1, maxoverflow: 1, cleanupTimeout: "10 seconds" })
       const seen = { usable: 0, doomed: 0 }
@@ -243,7 +243,7 @@ describe("R16 innocents", () => {
       assert.strictEqual((yield* test.pool.stats).opened, 1)
     }))
 
-  it.scopedLive("R16 an interrupted INSERT is there or not, and its connection works on", () =>
+  it.scopedLive("R16: an interrupted INSERT is there or not, and its connection works on", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const test = yield* makePool({ maxsize: 1, cleanupTimeout: "10 seconds" })
@@ -273,8 +273,8 @@ const onServer = (url: string, options: Parameters<typeof makePool>[0]) =>
     return server
   })
 
-describe("R16 the cancel goes where the session is", () => {
-  it.scopedLive("R16 over a Unix socket", () =>
+describe("R16: the cancel goes where the session is", () => {
+  it.scopedLive("R16: over a Unix socket", () =>
     Effect.gen(function*() {
       const { folder, port, url } = yield* startOnUnixSocket
       const credentials = { username: "postgres", password: Redacted.make("postgres"), database: "postgres" }
@@ -287,7 +287,7 @@ describe("R16 the cancel goes where the session is", () => {
       }
     }))
 
-  it.scopedLive("R16 over TLS, both ways to negotiate it", () =>
+  it.scopedLive("R16: over TLS, both ways to negotiate it", () =>
     Effect.gen(function*() {
       const { authority, port, url } = yield* startWithTls()
       const proxy = yield* Proxy.start(Redacted.make(url))

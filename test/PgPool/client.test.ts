@@ -55,7 +55,7 @@ const fill = (sql: PgClient.PgClient, table: string) =>
 
 const filled = (use: Use): Use => (sql, table) => Effect.zipRight(fill(sql, table), use(sql, table))
 
-describe("the same as stock PgClient", () => {
+describe("R31: the same as stock PgClient", () => {
   const uses: Record<string, Use> = {
     "simple query": (sql) => sql`SELECT 1 AS some_number, 'a' AS some_text`,
     "extended query": (sql) => sql`SELECT ${1}::integer AS some_number, ${"a"} AS some_text`,
@@ -164,7 +164,7 @@ describe("the same as stock PgClient", () => {
     }))
 })
 
-describe("members", () => {
+describe("R31: members", () => {
   it.scopedLive("the same object is under both tags, and in the service", () =>
     Effect.gen(function*() {
       const context = yield* Layer.build(PgPool.layer({ url: serverUrl }))

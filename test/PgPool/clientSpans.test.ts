@@ -7,7 +7,7 @@ import { makeStock } from "../support/besideStock.js"
 import { makePool } from "../support/pgPool.js"
 import { traced } from "../support/spans.js"
 
-describe("spans, the same as of stock PgClient", () => {
+describe("R31: spans, the same as of stock PgClient", () => {
   const uses: Record<string, Use> = {
     "query": (sql) => sql`SELECT ${1}::integer AS a`,
     "failing query": (sql) => sql`SELEC`,

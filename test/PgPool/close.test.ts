@@ -21,8 +21,8 @@ import * as Proxy from "../support/proxy.js"
 
 const nobody = (sessions: Array<unknown>) => sessions.length === 0
 
-describe("R13 close", () => {
-  it.scopedLive("R13 no session is left: idle, reserved, in a transaction, in a stream, listening, being reset", () =>
+describe("R13: close", () => {
+  it.scopedLive("R13: no session is left: idle, reserved, in a transaction, in a stream, listening, being reset", () =>
     Effect.gen(function*() {
       const { close, pool, sql, until } = yield* makePool({ maxsize: 8, connectConcurrency: 8, closeTimeout: 200 })
       const holding = yield* Deferred.make<void>()
@@ -42,7 +42,7 @@ describe("R13 close", () => {
       assert.deepInclude(yield* pool.stats, { size: 0, idle: 0, busy: 0, waiting: 0 })
     }))
 
-  it.scopedLive("R13 what is busy has closeTimeout to come back", () =>
+  it.scopedLive("R13: what is busy has closeTimeout to come back", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { close, pool, sql, until } = yield* makePool({ closeTimeout: "10 seconds" })
@@ -60,7 +60,7 @@ describe("R13 close", () => {
       yield* until(nobody)
     }))
 
-  it.scopedLive("R13 after closeTimeout a running query is cancelled on the server, its caller fails typed", () =>
+  it.scopedLive("R13: after closeTimeout a running query is cancelled on the server, its caller fails typed", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { close, sql, until } = yield* makePool({ closeTimeout: 100 })
@@ -78,7 +78,7 @@ describe("R13 close", () => {
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scopedLive("R13 waiters fail with PoolClosed at once, newcomers too", () =>
+  it.scopedLive("R13: waiters fail with PoolClosed at once, newcomers too", () =>
     Effect.gen(function*() {
       const { close, pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1, closeTimeout: "10 seconds" })
       const release = yield* Deferred.make<void>()
@@ -117,7 +117,7 @@ describe("R13 close", () => {
       yield* Fiber.join(closing)
     }))
 
-  it.scopedLive("R13 a server that says nothing does not hold the close", () =>
+  it.scopedLive("R13: a server that says nothing does not hold the close", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { close, sql } = yield* makePool({ url: proxy.url, maxsize: 3, closeTimeout: 100, cleanupTimeout: 200 })
@@ -130,7 +130,7 @@ describe("R13 close", () => {
       yield* eventually(Effect.sync(() => proxy.open), (open) => open === 0)
     }))
 
-  it.scopedLive("R13 a dial in flight does not hold the close", () =>
+  it.scopedLive("R13: a dial in flight does not hold the close", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.blackhole()
@@ -142,7 +142,7 @@ describe("R13 close", () => {
       yield* eventually(Effect.sync(() => proxy.open), (open) => open === 0)
     }))
 
-  it.scopedLive("R13 nothing keeps the process alive", () =>
+  it.scopedLive("R13: nothing keeps the process alive", () =>
     Effect.gen(function*() {
       const program = yield* Effect.acquireRelease(
         Effect.sync(() =>

@@ -20,7 +20,7 @@ const told = (outcome: Exit.Exit<void, SqlError.SqlError>) => {
 
 const failedToCommit = "Failed to commit the transaction"
 
-describe("R22 what the end of a COMMIT means", () => {
+describe("R22: what the end of a COMMIT means", () => {
   const answers: ReadonlyArray<readonly [string, Exit.Exit<unknown, SqlError.SqlError>, string]> = [
     ["COMMIT", Exit.succeed({ command: "COMMIT" }), "committed"],
     ["a deferred constraint", failed(serverError("23503")), failedToCommit],
@@ -50,7 +50,7 @@ describe("R22 what the end of a COMMIT means", () => {
   })
 })
 
-describe("R22 which texts may commit a transaction", () => {
+describe("R22: which texts may commit a transaction", () => {
   const texts: ReadonlyArray<readonly [string, boolean]> = [
     ["commit", true],
     ["  END", true],

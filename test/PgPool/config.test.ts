@@ -85,7 +85,7 @@ const failWith = (build: Effect.Effect<unknown, unknown>) =>
     return String(error)
   })
 
-describe("bad options", () => {
+describe("R26: bad options", () => {
   for (const [option, [values, allowed]] of Object.entries({ ...bad, ...mistyped })) {
     it.scopedLive(`${option}: an error that names option, value and what is allowed; nothing starts`, () =>
       Effect.gen(function*() {
@@ -224,7 +224,7 @@ describe("bad options", () => {
     }).pipe(Effect.scoped))
 })
 
-describe("layerConfig", () => {
+describe("R26: layerConfig", () => {
   it.scopedLive("takes each option from a Config", () =>
     Effect.gen(function*() {
       const app = uniqueName()
@@ -249,7 +249,7 @@ describe("layerConfig", () => {
     }))
 })
 
-describe("PgPoolLayer", () => {
+describe("R26: PgPoolLayer", () => {
   const build = (entries: Record<string, string>) =>
     Layer.build(PgPoolLayer).pipe(
       Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(entries))))
@@ -472,7 +472,7 @@ describe("PgPoolLayer", () => {
     }))
 })
 
-describe("secrets", () => {
+describe("R26: secrets", () => {
   it.scopedLive("secrets are in no error and in no log of a pool that can't connect", () =>
     Effect.gen(function*() {
       const secret = new URL(inject("pgUrl"))

@@ -126,10 +126,10 @@ const messages = <A, E, R>(f: (logs: Array<string>) => Effect.Effect<A, E, R>): 
     return Effect.provide(f(logs), Logger.replace(Logger.defaultLogger, logger))
   })
 
-describe("R18 a connect failure that is not known to be permanent is waited out", () => {
+describe("R18: a connect failure that is not known to be permanent is waited out", () => {
   for (const [name, make] of Object.entries(ways) as Array<[keyof typeof ways, Effect.Effect<Way>]>) {
     for (const code of [...codes[name].known, ...fc.sample(codes[name].any, 4)]) {
-      it.scopedLive(`R18 ${name} that fails with ${code}: two connections serve everybody, and more are opened after it`, () =>
+      it.scopedLive(`R18: ${name} that fails with ${code}: two connections serve everybody, and more are opened after it`, () =>
         messages((logs) =>
           Effect.gen(function*() {
             const way = yield* make
@@ -154,7 +154,7 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
         ))
     }
 
-    it.scopedLive(`R18 ${name} that fails: with no connection open callers wait, and hear the reason in the end`, () =>
+    it.scopedLive(`R18: ${name} that fails: with no connection open callers wait, and hear the reason in the end`, () =>
       Effect.gen(function*() {
         const way = yield* make
         const code = codes[name].known[0]
@@ -179,7 +179,7 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
         assert.isTrue(PgError.isRetryable(eager))
       }))
 
-    it.scopedLive(`R18, R21 ${name} that fails: a listener waits, and outlives it`, () =>
+    it.scopedLive(`R18, R21: ${name} that fails: a listener waits, and outlives it`, () =>
       messages((logs) =>
         Effect.gen(function*() {
           const way = yield* make
@@ -216,7 +216,7 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
       ))
   }
 
-  it.scopedLive("R18 so is one where some hosts refuse for good, and others fail in a way that may pass", () =>
+  it.scopedLive("R18: so is one where some hosts refuse for good, and others fail in a way that may pass", () =>
     Effect.gen(function*() {
       const way = yield* lookUps
       const proxy = yield* Proxy.start(serverUrl)
@@ -237,7 +237,7 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
       assert.deepStrictEqual(yield* Fiber.join(caller), [{ one: 1 }])
     }))
 
-  it.scopedLive("R18 a session that ends with its login is a connect that failed: it is not opened again on the spot", () =>
+  it.scopedLive("R18: a session that ends with its login is a connect that failed: it is not opened again on the spot", () =>
     messages((logs) =>
       Effect.gen(function*() {
         const server = yield* Fake.start()
@@ -268,7 +268,7 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
       })
     ))
 
-  it.scopedLive("R18 the words of a server may pass, also where pg or this pool has the same for what does not", () =>
+  it.scopedLive("R18: the words of a server may pass, also where pg or this pool has the same for what does not", () =>
     Effect.gen(function*() {
       for (
         const words of [
@@ -287,7 +287,7 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
       }
     }))
 
-  it.scopedLive("R17, R18 what stands in the place of Node's look-up may give one address, or none", () =>
+  it.scopedLive("R17, R18: what stands in the place of Node's look-up may give one address, or none", () =>
     Effect.gen(function*() {
       const { lookup } = dns
       const host = `${uniqueName()}.internal`
@@ -304,7 +304,7 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
       assert.deepStrictEqual(yield* promptly(sql`SELECT 1 AS one`), [{ one: 1 }])
     }))
 
-  it.scopedLive("R18 what a user's stream throws is waited out as well", () =>
+  it.scopedLive("R18: what a user's stream throws is waited out as well", () =>
     Effect.gen(function*() {
       let failures = 3
       const stream = () => {
@@ -319,7 +319,7 @@ describe("R18 a connect failure that is not known to be permanent is waited out"
     }))
 })
 
-describe("R18 a connect failure that is known to be permanent", () => {
+describe("R18: a connect failure that is known to be permanent", () => {
   const refusals = {
     "28P01": "password authentication failed for user \"app\"",
     "28000": "no pg_hba.conf entry for host \"10.0.0.1\"",
@@ -330,7 +330,7 @@ describe("R18 a connect failure that is known to be permanent", () => {
     "08P01": "unsupported startup parameter: options"
   }
   for (const [code, words] of Object.entries(refusals)) {
-    it.scopedLive(`R18 ${code} fails who waits at once, causes two logins a second, and nobody where connections are open`, () =>
+    it.scopedLive(`R18: ${code} fails who waits at once, causes two logins a second, and nobody where connections are open`, () =>
       Effect.gen(function*() {
         const proxy = yield* Proxy.start(serverUrl)
         const { pool, sql } = yield* makePool({ url: proxy.url, maxsize: 4, warm: 2 })
@@ -350,7 +350,7 @@ describe("R18 a connect failure that is known to be permanent", () => {
       }))
   }
 
-  it.scopedLive("R18 the real server's words for a start-up parameter that it doesn't know", () =>
+  it.scopedLive("R18: the real server's words for a start-up parameter that it doesn't know", () =>
     Effect.gen(function*() {
       for (
         const [options, words] of [["-c nonsense=1", "nonsense"], ["-c work_mem=much", "work_mem"], ["--x", "--x"]]
@@ -362,7 +362,7 @@ describe("R18 a connect failure that is known to be permanent", () => {
       }
     }))
 
-  it.scopedLive("R18 the same code from a statement of onConnect is not", () =>
+  it.scopedLive("R18: the same code from a statement of onConnect is not", () =>
     Effect.gen(function*() {
       let calls = 0
       const { sql } = yield* makePool({

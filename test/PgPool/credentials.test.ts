@@ -83,8 +83,8 @@ const makeLedger = (role: string) =>
     return { name, count: Effect.map(server.query(`SELECT 1 FROM ${name}`), (rows) => rows.length) }
   })
 
-describe("R20 a password that is an Effect", () => {
-  it.scopedLive("R20 is changed again and again under load, and no statement fails", () =>
+describe("R20: a password that is an Effect", () => {
+  it.scopedLive("R20: is changed again and again under load, and no statement fails", () =>
     Effect.gen(function*() {
       const role = yield* makeRole
       const table = yield* makeLedger(role.name)
@@ -112,7 +112,7 @@ describe("R20 a password that is an Effect", () => {
       assert.isAtLeast((yield* pool.stats).opened, 80)
     }), 60_000)
 
-  it.scopedLive("R20 one that is changed after it was read, and before the server saw it, is asked for again", () =>
+  it.scopedLive("R20: one that is changed after it was read, and before the server saw it, is asked for again", () =>
     Effect.gen(function*() {
       const role = yield* makeRole
       let asked = 0
@@ -126,7 +126,7 @@ describe("R20 a password that is an Effect", () => {
       yield* eventually(Effect.sync(() => proxy.open), (open) => open === 1)
     }))
 
-  it.scopedLive("R20 a wrong one is tried once if it stays the same, and twice if it is always another one", () =>
+  it.scopedLive("R20: a wrong one is tried once if it stays the same, and twice if it is always another one", () =>
     Effect.gen(function*() {
       const passwords: Array<[password: PgPool.PgPoolOptions["password"], dials: number]> = [
         [Redacted.make("wrong"), 1],
@@ -143,7 +143,7 @@ describe("R20 a password that is an Effect", () => {
       }
     }))
 
-  it.scopedLive("R20 listeners reconnect with the new one", () =>
+  it.scopedLive("R20: listeners reconnect with the new one", () =>
     Effect.gen(function*() {
       const role = yield* makeRole
       const { app, pool, server } = yield* makePool({ url: urlFor(role.name), password: role.password })
@@ -157,7 +157,7 @@ describe("R20 a password that is an Effect", () => {
     }))
 })
 
-describe("R20 a password that can't be had", () => {
+describe("R20: a password that can't be had", () => {
   const providers: Record<string, [password: Effect.Effect<any, unknown>, words: string]> = {
     "fails": [Effect.fail("the vault is shut"), "the vault is shut"],
     "dies, as a rejected promise": [Effect.promise(() => Promise.reject(new Error("no such key"))), "no such key"],
@@ -171,7 +171,7 @@ describe("R20 a password that can't be had", () => {
     "gives nothing": [Effect.succeed(undefined), "Redacted.make makes, and not undefined"]
   }
   for (const [name, [password, words]] of Object.entries(providers)) {
-    it.scopedLive(`R20 since its effect ${name}: a typed error that says so`, () =>
+    it.scopedLive(`R20: since its effect ${name}: a typed error that says so`, () =>
       Effect.gen(function*() {
         const { pool, sql } = yield* makePool({ password })
         const error = yield* promptly(Effect.flip(sql`SELECT 1`))
@@ -184,7 +184,7 @@ describe("R20 a password that can't be had", () => {
       }))
   }
 
-  it.scopedLive("R20 since its effect does not end: connectTimeout holds, and the next one may go well", () =>
+  it.scopedLive("R20: since its effect does not end: connectTimeout holds, and the next one may go well", () =>
     Effect.gen(function*() {
       const url = new URL(Redacted.value(serverUrl))
       let hangs = true
@@ -202,7 +202,7 @@ describe("R20 a password that can't be had", () => {
     }))
 })
 
-describe("R20 the good connections go on serving everybody", () => {
+describe("R20: the good connections go on serving everybody", () => {
   const hour = { validateAfterIdle: "1 hour", expires: "1 hour" } as const
 
   /** A pool that keeps two connections and always wants more, and what becomes of their password. */
@@ -241,12 +241,13 @@ describe("R20 the good connections go on serving everybody", () => {
       assert.deepInclude(yield* pool.stats, { opened: 2 })
     })
 
-  it.scopedLive("R18 when the password is changed on the server, and nobody gives the new one", () => goesOn("changed"))
-  it.scopedLive("R18 when the password can't be had any more", () => goesOn("unavailable"))
-  it.scopedLive("R18 when the password does not come", () => goesOn("awaited"))
+  it.scopedLive("R18: when the password is changed on the server, and nobody gives the new one", () =>
+    goesOn("changed"))
+  it.scopedLive("R18: when the password can't be had any more", () => goesOn("unavailable"))
+  it.scopedLive("R18: when the password does not come", () => goesOn("awaited"))
 })
 
-describe("secrets", () => {
+describe("R29: secrets", () => {
   it.scopedLive("are in no error, log line, span or output", () =>
     Effect.gen(function*() {
       const secret = "s3cret"

@@ -47,7 +47,7 @@ const runAt = <A>(place: (effect: Effect.Effect<void>) => Effect.Effect<void>, e
     return yield* Deferred.await(result)
   })
 
-describe("drain({ within })", () => {
+describe("R36: drain({ within })", () => {
   for (const [where, place] of places) {
     it.scopedLive(`cancels and closes what is still out, and says how many, in ${where}`, () =>
       Effect.gen(function*() {
@@ -99,7 +99,7 @@ describe("drain({ within })", () => {
     }))
 
   it.scopedLive(
-    "R24 a server that stands still does not hold it, in a finaliser: not what is idle, busy, leaked, in a transaction, listening, or opening",
+    "R24: a server that stands still does not hold it, in a finaliser: not what is idle, busy, leaked, in a transaction, listening, or opening",
     () =>
       Effect.gen(function*() {
         const server = yield* Postgres.start()
@@ -135,7 +135,7 @@ describe("drain({ within })", () => {
   )
 })
 
-describe("drain", () => {
+describe("R36: drain", () => {
   it.scopedLive("who has one connection from beginning to end is not refused in the middle, as a request that takes another one is", () =>
     Effect.gen(function*() {
       const { pool, sql, until } = yield* makePool()

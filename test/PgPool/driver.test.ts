@@ -29,7 +29,7 @@ const used = Effect.gen(function*() {
   )
 })
 
-describe("R17 what is used of pg beyond its types", () => {
+describe("R17: what is used of pg beyond its types", () => {
   it.scopedLive("is all there in the version that is installed", () =>
     Effect.map(used, (all) => {
       assert.isAbove(all.length, 50)

@@ -7,7 +7,7 @@ import { vi } from "vitest"
 import { makePool, serverUrl } from "../support/pgPool.js"
 import { refusalOf, taken } from "../support/targetUrl.js"
 
-describe("the environment of the process, and pg.defaults", () => {
+describe("R26: the environment of the process, and pg.defaults", () => {
   const env = (entries: Record<string, string>) =>
     Effect.acquireRelease(
       Effect.sync(() => {

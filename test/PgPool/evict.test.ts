@@ -60,9 +60,9 @@ const kinds: Record<string, { readonly fibers: number; readonly options: PgPool.
   "with multiplex": { fibers: 20, options: { maxsize: 3, maxoverflow: 4, multiplex: 4 } }
 }
 
-describe("R19 evict between two passwords: the server has the new one, the pool is still given the old one", () => {
+describe("R19: evict between two passwords: the server has the new one, the pool is still given the old one", () => {
   for (const [kind, { fibers, options }] of Object.entries(kinds)) {
-    it.scopedLive(`R18 R19 no request fails, a line says that it has stopped, and it goes on by itself, ${kind}`, () =>
+    it.scopedLive(`R18, R19: no request fails, a line says that it has stopped, and it goes on by itself, ${kind}`, () =>
       withLogs((logs) =>
         Effect.gen(function*() {
           const role = yield* makeRole
@@ -99,9 +99,9 @@ describe("R19 evict between two passwords: the server has the new one, the pool 
   }
 })
 
-describe("R19 evict at a server that is well", () => {
+describe("R19: evict at a server that is well", () => {
   for (const [kind, { fibers, options }] of Object.entries(kinds)) {
-    it.scopedLive(`R19 all sessions are replaced under load, and nobody notices, ${kind}`, () =>
+    it.scopedLive(`R19: all sessions are replaced under load, and nobody notices, ${kind}`, () =>
       Effect.gen(function*() {
         const test = yield* makePool({ ...options, warm: options.maxsize })
         const { pool } = test
@@ -126,7 +126,7 @@ describe("R19 evict at a server that is well", () => {
       }))
   }
 
-  it.scopedLive("R19 evict({ now: true }) closes what is idle at once, and opens nothing", () =>
+  it.scopedLive("R19: evict({ now: true }) closes what is idle at once, and opens nothing", () =>
     Effect.gen(function*() {
       const { pool, sql, until } = yield* makePool({ maxsize: 3, warm: 3 })
       yield* eventually(pool.stats, ({ idle }) => idle === 3)

@@ -37,7 +37,7 @@ layer(RunningLive, { timeout: "2 minutes", excludeTestServices: true })("a prima
   ] as const
 
   for (const [targetSessionAttrs, expected] of roles) {
-    it.scoped(`${targetSessionAttrs} is the ${expected}, in whatever order they are named`, () =>
+    it.scoped(`R30: ${targetSessionAttrs} is the ${expected}, in whatever order they are named`, () =>
       Effect.gen(function*() {
         const { primary, standby } = yield* Running
         for (const servers of [[primary, standby], [standby, primary]]) {
@@ -48,7 +48,7 @@ layer(RunningLive, { timeout: "2 minutes", excludeTestServices: true })("a prima
       }))
   }
 
-  it.scoped("any is the first", () =>
+  it.scoped("R30: any is the first", () =>
     Effect.gen(function*() {
       const { primary, standby } = yield* Running
       for (const servers of [[primary, standby], [standby, primary]]) {
@@ -57,7 +57,7 @@ layer(RunningLive, { timeout: "2 minutes", excludeTestServices: true })("a prima
       }
     }))
 
-  it.scoped("prefer-standby takes the primary where the standby is away, and read-only waits", () =>
+  it.scoped("R30: prefer-standby takes the primary where the standby is away, and read-only waits", () =>
     Effect.gen(function*() {
       const { primary } = yield* Running
       const closed = yield* Effect.scoped(Effect.map(Proxy.start(urlOf(primary)), ({ port }) => ({ port })))
@@ -78,7 +78,7 @@ layer(RunningLive, { timeout: "2 minutes", excludeTestServices: true })("a prima
       assert.isTrue(PgError.isRetryable(error))
     }))
 
-  it.scoped("a server that reports nothing is asked", () =>
+  it.scoped("R30: a server that reports nothing is asked", () =>
     Effect.gen(function*() {
       const { primary, standby } = yield* Running
       for (
@@ -101,7 +101,7 @@ layer(RunningLive, { timeout: "2 minutes", excludeTestServices: true })("a prima
       }
     }))
 
-  it.scoped("R19 a connection that hears that it can only read is closed, where it was to write", () =>
+  it.scoped("R19: a connection that hears that it can only read is closed, where it was to write", () =>
     Effect.gen(function*() {
       const { primary, standby } = yield* Running
       for (const [targetSessionAttrs, isClosed] of [["read-write", true], ["primary", true], ["any", false]] as const) {
@@ -113,7 +113,7 @@ layer(RunningLive, { timeout: "2 minutes", excludeTestServices: true })("a prima
       }
     }))
 
-  it.scoped("R17 a ping finds out that the host may not write any more", () =>
+  it.scoped("R17: a ping finds out that the host may not write any more", () =>
     Effect.gen(function*() {
       const { primary, standby } = yield* Running
       const { query } = yield* watch(urlOf(primary))
@@ -141,7 +141,7 @@ layer(RunningLive, { timeout: "2 minutes", excludeTestServices: true })("a prima
       assert.notStrictEqual(yield* caller, pid)
     }))
 
-  it.scoped("R16 a cancel goes to the host of its session", () =>
+  it.scoped("R16: a cancel goes to the host of its session", () =>
     Effect.gen(function*() {
       const { primary, standby } = yield* Running
       const server = yield* watch(urlOf(standby))
@@ -161,7 +161,7 @@ layer(RunningLive, { timeout: "2 minutes", excludeTestServices: true })("a prima
       assert.strictEqual((yield* pool.stats).opened, 1)
     }))
 
-  it.scoped("R21 LISTEN goes to the host that is asked for", () =>
+  it.scoped("R21: LISTEN goes to the host that is asked for", () =>
     Effect.gen(function*() {
       const { primary, standby } = yield* Running
       const { sql } = yield* makePool({ ...on(standby, primary), targetSessionAttrs: "primary" })
@@ -211,7 +211,7 @@ const ledger = (server: Postgres) =>
 describe("the standby is promoted", () => {
   for (const away of ["crashes", "falls silent"] as const) {
     it.scopedLive(
-      `R18 the primary ${away}: the pool moves by itself, and no acknowledged write is lost`,
+      `R18: the primary ${away}: the pool moves by itself, and no acknowledged write is lost`,
       () =>
         Effect.gen(function*() {
           const { primary, promote, standby } = yield* Cluster.start({ synchronous: true })

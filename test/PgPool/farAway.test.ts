@@ -5,7 +5,7 @@ import { areAll } from "../support/areAll.js"
 import { eventually, isSleeping, makePool, pause, serverUrl } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
-describe("R17, R24 a server that is far away", () => {
+describe("R17, R24: a server that is far away", () => {
   it("has as long for its clean-up as half as much again as a connect takes, but for what the user has set", () => {
     const reach = new Reach({ millis: 500, isSet: false })
     assert.deepStrictEqual([reach.cleanupTimeout, reach.youngFor], [500, 800])
@@ -41,7 +41,7 @@ describe("R17, R24 a server that is far away", () => {
       assert.strictEqual(proxy.accepted, 2)
     }))
 
-  it.scopedLive("R6 is not dialled again and again for each caller, once it is known how far away it is", () =>
+  it.scopedLive("R6: is not dialled again and again for each caller, once it is known how far away it is", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { pool, sql } = yield* makePool({ url: proxy.url, maxoverflow: 10, validateAfterIdle: "1 hour" })

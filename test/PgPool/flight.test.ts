@@ -34,7 +34,7 @@ const makeFlight = () => {
   }
 }
 
-describe("R16 a session is settled", () => {
+describe("R16: a session is settled", () => {
   it("R16: before anything was sent", () => {
     const { flight } = makeFlight()
     assert.isTrue(flight.isSettled)
@@ -143,7 +143,7 @@ describe("R16 a session is settled", () => {
   })
 })
 
-describe("R16 a cancel is due", () => {
+describe("R16: a cancel is due", () => {
   it("R16: when the caller of the only statement is gone", () => {
     const { flight, send } = makeFlight()
     send(statement)
@@ -327,7 +327,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ is: fc.constant("ended" as const) }) }
 )
 
-it("R16 R22: it counts as a list of all queries would, whatever happens", () => {
+it("R16: R22: it counts as a list of all queries would, whatever happens", () => {
   const seen = new Set<string>()
   fc.assert(
     fc.property(fc.array(event, { maxLength: 40 }), (events) => {

@@ -80,7 +80,7 @@ const table: Record<string, Config> = {
   "types": { url: serverUrl, types: shouting }
 }
 
-describe("an old configuration means what it meant", () => {
+describe("R27: an old configuration means what it meant", () => {
   for (const [title, config] of Object.entries(table)) {
     it.scopedLive(title, () =>
       Effect.gen(function*() {

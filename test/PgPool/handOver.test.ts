@@ -35,7 +35,7 @@ const held = (test: TestPool) =>
 
 describe("a session that is lost between its hand-over and its use", () => {
   for (const [name, pid] of Object.entries(ways)) {
-    it.scopedLive(`R17 ${name}: the caller does not notice`, () =>
+    it.scopedLive(`R17: ${name}: the caller does not notice`, () =>
       Effect.gen(function*() {
         const test = yield* makePool({ maxsize: 1, maxoverflow: 1 })
         const { release, session } = yield* held(test)
@@ -50,7 +50,7 @@ describe("a session that is lost between its hand-over and its use", () => {
   }
 
   // A plain statement is sent in the moment of its hand-over: only what is told before it in that moment can come between.
-  it.scopedLive("R17 a plain statement: the caller does not notice", () =>
+  it.scopedLive("R17: a plain statement: the caller does not notice", () =>
     Effect.gen(function*() {
       const test = yield* makePool({ maxsize: 1, maxoverflow: 1, multiplex: true })
       const { release, session } = yield* held(test)

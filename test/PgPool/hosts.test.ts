@@ -36,7 +36,7 @@ const decoded = (options: Options) => Either.getOrThrowWith(decodeTarget(options
 
 const hostsOf = (options: Options) => decoded(options).hosts.list.map(({ name, port }) => `${name} ${port}`)
 
-describe("several hosts are named", () => {
+describe("R30: several hosts are named", () => {
   const url = (rest: string) => ({ url: Redacted.make(`postgresql://${rest}`) })
 
   it("in a list", () => {
@@ -201,7 +201,7 @@ class Scripted {
 
 const nameOf = ({ address, host }: Place) => address ?? host.name
 
-describe("a dial", () => {
+describe("R30: a dial", () => {
   const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
   const hosts = addresses
 
@@ -354,7 +354,7 @@ describe("a dial", () => {
       assert.include(message, "other:5432 (10.0.1.1): the server is a primary")
     }))
 
-  it.scopedLive("R18 fails at once where the server of a name refuses, and there is none at its other address", () =>
+  it.scopedLive("R18: fails at once where the server of a name refuses, and there is none at its other address", () =>
     Effect.gen(function*() {
       // Nobody listens on the first one.
       yield* resolving({ db: ["127.0.0.2", "127.0.0.1"] })
@@ -382,7 +382,7 @@ describe("a dial", () => {
     }))
 })
 
-describe("a pool with several hosts", () => {
+describe("R30: a pool with several hosts", () => {
   it.scopedLive("passes a host that refuses, and one that is silent", () =>
     Effect.gen(function*() {
       const silent = yield* Proxy.start(serverUrl)
@@ -398,7 +398,7 @@ describe("a pool with several hosts", () => {
       assert.strictEqual(silent.accepted, 1)
     }))
 
-  it.scopedLive("R6 when the pool no longer relies on dials to a silent host, new ones don't try that first", () =>
+  it.scopedLive("R6: when the pool no longer relies on dials to a silent host, new ones don't try that first", () =>
     Effect.gen(function*() {
       const silent = yield* Proxy.start(serverUrl)
       silent.blackhole()
@@ -411,7 +411,7 @@ describe("a pool with several hosts", () => {
       assert.strictEqual(silent.accepted, 2)
     }))
 
-  it.scopedLive("R18 waits for one of them while all are away", () =>
+  it.scopedLive("R18: waits for one of them while all are away", () =>
     Effect.gen(function*() {
       const postgres = yield* Postgres.start()
       yield* postgres.stop()
@@ -421,7 +421,7 @@ describe("a pool with several hosts", () => {
       assert.deepStrictEqual(yield* caller, [{ one: 1 }])
     }))
 
-  it.scopedLive("R18 fails at once where none of them lets it in", () =>
+  it.scopedLive("R18: fails at once where none of them lets it in", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const options = through(proxy.port, Number(server.port))

@@ -45,11 +45,11 @@ const makeIdle = (multiplex = false) =>
 
 const makeRows = makeTable("id serial PRIMARY KEY")
 
-describe("R22 a session that the server ends because it was idle", () => {
+describe("R22: a session that the server ends because it was idle", () => {
   for (const multiplex of [false, true]) {
     for (const [name, write] of Object.entries(writes)) {
       for (const severity of ["FATAL", "ВАЖНО"]) {
-        it.scopedLive(`R22 ${name} that was on its way goes to another one, and runs once (${severity}${multiplex ? ", multiplex" : ""})`, () =>
+        it.scopedLive(`R22: ${name} that was on its way goes to another one, and runs once (${severity}${multiplex ? ", multiplex" : ""})`, () =>
           Effect.gen(function*() {
             const table = yield* makeRows
             const { end, pool, sql } = yield* makeIdle(multiplex)
@@ -64,7 +64,7 @@ describe("R22 a session that the server ends because it was idle", () => {
     }
   }
 
-  it.scopedLive("R22 the same on a real server, again and again", () =>
+  it.scopedLive("R22: the same on a real server, again and again", () =>
     Effect.gen(function*() {
       const table = yield* makeRows
       for (const [i, write] of Object.values(writes).entries()) {
@@ -82,7 +82,7 @@ describe("R22 a session that the server ends because it was idle", () => {
       }
     }))
 
-  it.scopedLive("R22 inside a transaction, or on a lease, it fails as what had no effect, and may be tried again", () =>
+  it.scopedLive("R22: inside a transaction, or on a lease, it fails as what had no effect, and may be tried again", () =>
     Effect.gen(function*() {
       const table = yield* makeRows
       const { end, sql } = yield* makeIdle()
@@ -106,7 +106,7 @@ describe("R22 a session that the server ends because it was idle", () => {
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scopedLive("R22 a session that always ends so does not have a statement tried for ever", () =>
+  it.scopedLive("R22: a session that always ends so does not have a statement tried for ever", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { pool, sql } = yield* makePool({ url: proxy.url, maxsize: 1, maxoverflow: 1 })
@@ -126,7 +126,7 @@ describe("R22 a session that the server ends because it was idle", () => {
       }
     }))
 
-  it.scopedLive("R22 a function that raises the same code by itself ends nothing", () =>
+  it.scopedLive("R22: a function that raises the same code by itself ends nothing", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
       for (const code of ["57P05", "25P03"]) {
@@ -137,7 +137,7 @@ describe("R22 a session that the server ends because it was idle", () => {
     }))
 })
 
-describe("R22 last words that come as an answer", () => {
+describe("R22: last words that come as an answer", () => {
   const outcomes: Record<string, "failed" | "retryable" | "unknown"> = {
     "57P01": "retryable",
     "57P02": "unknown",
@@ -152,7 +152,7 @@ describe("R22 last words that come as an answer", () => {
   }
   for (const [code, outcome] of Object.entries(outcomes)) {
     for (const severity of ["FATAL", "ВАЖНО"]) {
-      it.scopedLive(`R22 ${code}: ${outcome}, and the statement runs nowhere else (${severity})`, () =>
+      it.scopedLive(`R22: ${code}: ${outcome}, and the statement runs nowhere else (${severity})`, () =>
         Effect.gen(function*() {
           const { end, pool, sql } = yield* makeIdle()
           end(code, severity)

@@ -25,7 +25,7 @@ const nest = (depth: number, wrap: (value: unknown) => unknown): unknown => {
   return value
 }
 
-describe("JSON that is deep", () => {
+describe("R31: JSON that is deep", () => {
   it.scopedLive("it comes in with other names, however deep the server takes it", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool(names)
@@ -63,7 +63,7 @@ describe("JSON that is deep", () => {
 const fails = <A>(effect: Effect.Effect<A, SqlError>): Effect.Effect<void, A> =>
   Effect.map(Effect.flip(effect), (error) => assert.instanceOf(error, SqlError))
 
-describe("JSON that can't be sent, or whose names can't be transformed", () => {
+describe("R31: JSON that can't be sent, or whose names can't be transformed", () => {
   const cyclic: Record<string, unknown> = { some_key: 1 }
   cyclic["inner"] = [cyclic]
 

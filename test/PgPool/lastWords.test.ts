@@ -22,9 +22,9 @@ const makeFatal = (options: PgPool.PgPoolOptions, ...more: ReadonlyArray<Buffer>
     })
   })
 
-describe("R24 a server that says FATAL and does not close the session", () => {
+describe("R24: a server that says FATAL and does not close the session", () => {
   for (const multiplex of [false, true]) {
-    it.scopedLive(`R24 a statement, a transaction and a stream end all the same${multiplex ? " (multiplex)" : ""}`, () =>
+    it.scopedLive(`R24: a statement, a transaction and a stream end all the same${multiplex ? " (multiplex)" : ""}`, () =>
       Effect.gen(function*() {
         const { pool, sql } = yield* makeFatal({ maxsize: 1, maxoverflow: 1, multiplex })
         const statement = sql`SELECT ${"tok1"}`
@@ -38,7 +38,7 @@ describe("R24 a server that says FATAL and does not close the session", () => {
       }))
   }
 
-  it.scopedLive("R24 but a session is kept whose pooler is ready again after that", () =>
+  it.scopedLive("R24: but a session is kept whose pooler is ready again after that", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makeFatal({ maxsize: 1, maxoverflow: 1 }, ready())
       yield* promptly(Effect.flip(sql`SELECT ${"tok1"}`))

@@ -20,7 +20,7 @@ const ways: Record<string, (test: TestPool) => Effect.Effect<unknown, SqlError |
   get: ({ pool }) => Effect.scoped(Effect.zipRight(pool.get, long))
 }
 
-describe("leakThreshold", () => {
+describe("R36: leakThreshold", () => {
   for (const [name, way] of Object.entries(ways)) {
     it.scopedLive(`names the server's process, and the caller's span: ${name}`, () =>
       withLogs((logs) =>

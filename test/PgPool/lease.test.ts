@@ -6,7 +6,7 @@ import { areAll } from "../support/areAll.js"
 import { causeTagOf, eventually, makePool, makeTable, pause, promptly, serverUrl } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
-describe("R15 a lease that has ended", () => {
+describe("R15: a lease that has ended", () => {
   it.scopedLive("what waited in it for a cancel to settle is never sent", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
@@ -71,7 +71,7 @@ describe("R15 a lease that has ended", () => {
     }))
 })
 
-describe("R24 a socket that says nothing", () => {
+describe("R24: a socket that says nothing", () => {
   for (const when of ["BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"] as const) {
     it.scopedLive(`queryTimeout holds for ${when}`, () =>
       Effect.gen(function*() {
@@ -134,7 +134,7 @@ describe("R24 a socket that says nothing", () => {
     }))
 })
 
-describe("what would end the process", () => {
+describe("R15: what would end the process", () => {
   it.scopedLive("a getTypeParser that throws is a typed failure", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool({

@@ -12,7 +12,7 @@ const one = { maxsize: 1, maxoverflow: 1 }
 
 type Raw = Pg.Client & { readonly connection: { readonly stream: { readonly destroyed: boolean } }; processID: number }
 
-describe("R15 the pg client of a lease", () => {
+describe("R15: the pg client of a lease", () => {
   it.scopedLive("does all that a client of pg does, for as long as the lease lasts", () =>
     Effect.gen(function*() {
       const { pool } = yield* makePool(one)

@@ -26,7 +26,7 @@ const untilHeard = ({ sql }: TestPool, channel: string, payload: string, heard: 
     (heard) => heard.some((event) => event._tag === "Notification" && event.payload === payload)
   )
 
-describe("R21 listen", () => {
+describe("R21: listen", () => {
   it.scopedLive("notify and listen: each listener its channel, in order, until it is left", () =>
     Effect.gen(function*() {
       const [one, two] = [uniqueName(), uniqueName() + "\"Odd"]
@@ -49,7 +49,7 @@ describe("R21 listen", () => {
       assert.strictEqual((yield* sessions).length, 1)
     }))
 
-  it.scopedLive("R18 listeners outlive failures of onConnect when their session is opened again, defects too", () =>
+  it.scopedLive("R18: listeners outlive failures of onConnect when their session is opened again, defects too", () =>
     Effect.gen(function*() {
       for (const failure of [Effect.fail("not now"), Effect.die(new Error("a bug in onConnect")), Effect.interrupt]) {
         let failures = -1
@@ -65,7 +65,7 @@ describe("R21 listen", () => {
       }
     }))
 
-  it.scopedLive("R18 who waits for its first connection hears of a defect of onConnect after outageTimeout", () =>
+  it.scopedLive("R18: who waits for its first connection hears of a defect of onConnect after outageTimeout", () =>
     Effect.gen(function*() {
       const onConnect = () => Effect.die(new Error("a bug in onConnect"))
       const { sql } = yield* makePool({ onConnect, acquireTimeout: 300, outageTimeout: 300 })
@@ -73,7 +73,7 @@ describe("R21 listen", () => {
       assert.include(error.message, "a bug in onConnect")
     }))
 
-  it.scopedLive("R21 a name that no channel can have is refused, and disturbs nobody", () =>
+  it.scopedLive("R21: a name that no channel can have is refused, and disturbs nobody", () =>
     Effect.gen(function*() {
       const test = yield* makePool()
       const channel = uniqueName()
@@ -86,7 +86,7 @@ describe("R21 listen", () => {
       yield* untilHeard(test, channel, "b", heard)
     }))
 
-  it.scopedLive("R21 a listener that goes leaves the others of its channel", () =>
+  it.scopedLive("R21: a listener that goes leaves the others of its channel", () =>
     Effect.gen(function*() {
       const channel = uniqueName()
       const { sql } = yield* makePool()
@@ -102,7 +102,7 @@ describe("R21 listen", () => {
       yield* promptly(Fiber.interrupt(second))
     }))
 
-  it.scopedLive("R21 a listener that comes just when the last one of its channel has gone hears", () =>
+  it.scopedLive("R21: a listener that comes just when the last one of its channel has gone hears", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const test = yield* makePool({ url: proxy.url })
@@ -134,7 +134,7 @@ describe("R21 listen", () => {
       assert.notInclude(heard, "lost")
     }))
 
-  it.scopedLive("R21 a connection that is lost while it is asked to listen fails nobody", () =>
+  it.scopedLive("R21: a connection that is lost while it is asked to listen fails nobody", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const test = yield* makePool({ url: proxy.url })
@@ -171,7 +171,7 @@ describe("R21 listen", () => {
       yield* untilHeard(test, channel, "", heard)
     }))
 
-  it.scopedLive("R21 after its connection was lost it connects and listens again, and tells so", () =>
+  it.scopedLive("R21: after its connection was lost it connects and listens again, and tells so", () =>
     Effect.gen(function*() {
       const test = yield* makePool()
       const [one, two] = [uniqueName(), uniqueName()]
@@ -200,7 +200,7 @@ describe("R21 listen", () => {
       assert.strictEqual(listening(yield* test.sessions).length, 1)
     }))
 
-  it.scopedLive("R18 it waits for a server that is down, and R21 outlives an outage", () =>
+  it.scopedLive("R18: it waits for a server that is down, and R21 outlives an outage", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.refusing = true
@@ -219,7 +219,7 @@ describe("R21 listen", () => {
       assert.isTrue(heard.some(({ _tag }) => _tag === "Reconnected"))
     }))
 
-  it.scopedLive("R18 who waits for its first connection fails after outageTimeout with the last connect error", () =>
+  it.scopedLive("R18: who waits for its first connection fails after outageTimeout with the last connect error", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.blackhole()
@@ -234,7 +234,7 @@ describe("R21 listen", () => {
       assert.include(error.message, "connectTimeout")
     }))
 
-  it.scopedLive("R18 wrong credentials fail it at once, with the server's words", () =>
+  it.scopedLive("R18: wrong credentials fail it at once, with the server's words", () =>
     Effect.gen(function*() {
       const url = new URL(Redacted.value(serverUrl))
       url.password = "wrong"
@@ -245,7 +245,7 @@ describe("R21 listen", () => {
       }
     }))
 
-  it.scopedLive("R12 it can be interrupted at once while its connection opens", () =>
+  it.scopedLive("R12: it can be interrupted at once while its connection opens", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.blackhole()
@@ -256,7 +256,7 @@ describe("R21 listen", () => {
       yield* eventually(Effect.sync(() => proxy.open), (open) => open === 0)
     }))
 
-  it.scopedLive("R24 a connection that has fallen silent is noticed, and replaced", () =>
+  it.scopedLive("R24: a connection that has fallen silent is noticed, and replaced", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const test = yield* makePool({ url: proxy.url, cleanupTimeout: 200 })
@@ -283,7 +283,7 @@ describe("R21 listen", () => {
       assert.isFalse(heard.some(({ _tag }) => _tag === "Reconnected"))
     }))
 
-  it.scopedLive("R18 a server that refuses for a while what it has listened to before ends no listener", () =>
+  it.scopedLive("R18: a server that refuses for a while what it has listened to before ends no listener", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const test = yield* makePool({ url: proxy.url })
@@ -304,7 +304,7 @@ describe("R21 listen", () => {
       assert.isTrue(heard.some(({ _tag }) => _tag === "Reconnected"))
     }))
 
-  it.scopedLive("R18 a session that is lost whenever it should listen: the log says so, and the listener hears why", () =>
+  it.scopedLive("R18: a session that is lost whenever it should listen: the log says so, and the listener hears why", () =>
     Effect.gen(function*() {
       const logs: Array<string> = []
       const logger = Logger.make(({ message }) => void logs.push(String(message)))
@@ -345,7 +345,7 @@ describe("R21 listen", () => {
       yield* untilHeard(test, channels[1], "again", again.heard)
     }))
 
-  it.scopedLive("R13 when the pool closes, listeners and newcomers fail with PoolClosed", () =>
+  it.scopedLive("R13: when the pool closes, listeners and newcomers fail with PoolClosed", () =>
     Effect.gen(function*() {
       const test = yield* makePool()
       const channel = uniqueName()

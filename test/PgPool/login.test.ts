@@ -31,10 +31,10 @@ const isRefused = (options: PgPool.PgPoolOptions, proxy: Proxy.Proxy, words: Reg
     assert.match(eager.message, words)
   })
 
-describe("R18 a server that asks for a password", () => {
+describe("R18: a server that asks for a password", () => {
   const none = /^Failed to connect: The server asks for a password, and none was given. Set password/
 
-  it.scopedLive("R18 and gets none, or an empty one: permanent, and said", () =>
+  it.scopedLive("R18: and gets none, or an empty one: permanent, and said", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       yield* isRefused({ url: withPassword("", proxy.url) }, proxy, none)
@@ -43,7 +43,7 @@ describe("R18 a server that asks for a password", () => {
       yield* isRefused({ url: proxy.url, password: Effect.succeed(password) }, proxy, none)
     }))
 
-  it.scopedLive("R18 the same where it asks for it in clear text, or as MD5", () =>
+  it.scopedLive("R18: the same where it asks for it in clear text, or as MD5", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       for (const asked of [authentication(3), authentication(5, "salt")]) {
@@ -57,7 +57,7 @@ describe("R18 a server that asks for a password", () => {
       }
     }))
 
-  it.scopedLive("R18 nobody hears of it where connections are open, and it is over when there is one", () =>
+  it.scopedLive("R18: nobody hears of it where connections are open, and it is over when there is one", () =>
     Effect.gen(function*() {
       const right = new URL(Redacted.value(serverUrl)).password
       let given = right
@@ -78,14 +78,14 @@ describe("R18 a server that asks for a password", () => {
       )
     }))
 
-  it.scopedLive("R18 a wrong one is told in the server's words", () =>
+  it.scopedLive("R18: a wrong one is told in the server's words", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       yield* isRefused({ url: withPassword("wrong", proxy.url) }, proxy, /^Failed to connect: password authentication/)
     }))
 })
 
-describe("R18 a server that asks for an authentication that is not known", () => {
+describe("R18: a server that asks for an authentication that is not known", () => {
   const methods: ReadonlyArray<[answer: Buffer, words: RegExp]> = [
     [authentication(7), /^Failed to connect: The server asks for an authentication .*: GSSAPI\. Let its pg_hba.conf/],
     [authentication(9), /: SSPI\./],
@@ -95,7 +95,7 @@ describe("R18 a server that asks for an authentication that is not known", () =>
     [authentication(10, "OAUTHBEARER\0\0"), /: SASL without SCRAM-SHA-256\./]
   ]
   for (const [answer, words] of methods) {
-    it.scopedLive(`R18 ${String(words)}: permanent, and said`, () =>
+    it.scopedLive(`R18: ${String(words)}: permanent, and said`, () =>
       Effect.gen(function*() {
         const proxy = yield* Proxy.start(serverUrl)
         const { pool, sql } = yield* makePool({ url: proxy.url, maxsize: 4, warm: 1 })
@@ -108,7 +108,7 @@ describe("R18 a server that asks for an authentication that is not known", () =>
       }))
   }
 
-  it.scopedLive("R18 or says things in SCRAM that can't be right", () =>
+  it.scopedLive("R18: or says things in SCRAM that can't be right", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.onAnswer = (chunk, client) => {
@@ -120,10 +120,10 @@ describe("R18 a server that asks for an authentication that is not known", () =>
     }))
 })
 
-describe("R18 what pg tells by an event alone", () => {
+describe("R18: what pg tells by an event alone", () => {
   const crypto = createRequire(import.meta.url)("node:crypto") as { createHash: typeof createHash }
 
-  it.scopedLive("R18 as where this machine forbids MD5: told at once, and waited out", () =>
+  it.scopedLive("R18: as where this machine forbids MD5: told at once, and waited out", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.onAnswer = (chunk, client) => (client.write(authentication(5, "salt")), chunk.subarray(chunk.length))

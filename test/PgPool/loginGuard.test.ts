@@ -77,7 +77,7 @@ const without = (...kinds: ReadonlyArray<number>) => (answer: Buffer): Buffer =>
 const [ok, saslFinal] = [0, 12]
 
 layer(SecuredLive, { excludeTestServices: true })("R18 requireAuth", (it) => {
-  it.scoped("a server that asks in a way that is not allowed is refused before the password is sent", () =>
+  it.scoped("R29: a server that asks in a way that is not allowed is refused before the password is sent", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(Redacted.make((yield* Secured).url))
       const sent = watchPasswords(proxy)
@@ -100,7 +100,7 @@ layer(SecuredLive, { excludeTestServices: true })("R18 requireAuth", (it) => {
       assert.deepStrictEqual(sent, [])
     }))
 
-  it.scoped("a server that asks in a way that is allowed is believed", () =>
+  it.scoped("R29: a server that asks in a way that is allowed is believed", () =>
     Effect.gen(function*() {
       const { port } = yield* Secured
       for (
@@ -119,7 +119,7 @@ layer(SecuredLive, { excludeTestServices: true })("R18 requireAuth", (it) => {
       }
     }))
 
-  it.scoped("an option wins over the URL, and that over PGREQUIREAUTH", () =>
+  it.scoped("R29: an option wins over the URL, and that over PGREQUIREAUTH", () =>
     Effect.gen(function*() {
       const { port } = yield* Secured
       yield* Effect.addFinalizer(() => Effect.sync(() => vi.unstubAllEnvs()))
@@ -129,7 +129,7 @@ layer(SecuredLive, { excludeTestServices: true })("R18 requireAuth", (it) => {
       yield* isRefused({ url: urlOf(port, "clear", "require_auth=password"), requireAuth: "md5" }, "clear text")
     }))
 
-  it.scoped("PgPoolLayer reads PGREQUIREAUTH, also beside DATABASE_URL", () =>
+  it.scoped("R29: PgPoolLayer reads PGREQUIREAUTH, also beside DATABASE_URL", () =>
     Effect.gen(function*() {
       const { port } = yield* Secured
       const build = (query: string, requireAuth: string) =>
@@ -150,14 +150,14 @@ layer(SecuredLive, { excludeTestServices: true })("R18 requireAuth", (it) => {
       assert.match(String(error), /PGREQUIREAUTH.*scram-sha-256/)
     }))
 
-  it.scoped("listeners too", () =>
+  it.scoped("R29: listeners too", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool({ url: urlOf((yield* Secured).port, "clear"), requireAuth: "scram-sha-256" })
       const error = yield* promptly(Effect.flip(Stream.runDrain(sql.listen("channel"))))
       assert.include(error.message, "clear text")
     }))
 
-  it.scoped("a server that has not proved that it knows the password is refused, where SCRAM is required", () =>
+  it.scoped("R29: a server that has not proved that it knows the password is refused, where SCRAM is required", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(Redacted.make((yield* Secured).url))
       const url = urlOf(proxy.port, "scram")
@@ -173,7 +173,7 @@ layer(SecuredLive, { excludeTestServices: true })("R18 requireAuth", (it) => {
       yield* comesIn({ url, requireAuth: "scram-sha-256" })
     }))
 
-  it.scoped("good connections go on serving", () =>
+  it.scoped("R29: good connections go on serving", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(Redacted.make((yield* Secured).url))
       const { pool, sql } = yield* makePool({
@@ -219,7 +219,7 @@ layer(SecuredLive, { excludeTestServices: true })("channel_binding", (it) => {
   const secure = "sslnegotiation=direct&channel_binding"
   const withTls = ({ authority }: TlsServer) => ({ ssl: { ca: authority.cert, servername: "localhost" } })
 
-  it.scoped("the login is bound to the TLS session: nobody in between can pass it on", () =>
+  it.scoped("R29: the login is bound to the TLS session: nobody in between can pass it on", () =>
     Effect.gen(function*() {
       const tls = yield* Secured
       const { port } = yield* between(tls)
@@ -234,7 +234,7 @@ layer(SecuredLive, { excludeTestServices: true })("channel_binding", (it) => {
       }
     }))
 
-  it.scoped("require: a server that asks for something else is refused", () =>
+  it.scoped("R29: require: a server that asks for something else is refused", () =>
     Effect.gen(function*() {
       const tls = yield* Secured
       for (const user of ["clear", "hashed", "trusted"]) {
@@ -246,7 +246,7 @@ layer(SecuredLive, { excludeTestServices: true })("channel_binding", (it) => {
       }
     }))
 
-  it.scoped("require without TLS is refused when the pool is built", () =>
+  it.scoped("R29: require without TLS is refused when the pool is built", () =>
     Effect.gen(function*() {
       const { place, port } = yield* Secured
       const query = "channel_binding=require"
@@ -272,7 +272,7 @@ layer(SecuredLive, { excludeTestServices: true })("channel_binding", (it) => {
     }))
 })
 
-describe("requireAuth as libpq writes it", () => {
+describe("R29: requireAuth as libpq writes it", () => {
   const allowed = (value: unknown) => {
     const requirement = decodeRequirement("requireAuth", value, false)
     return requirement && [...requirement.allowed].sort()

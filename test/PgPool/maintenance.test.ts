@@ -18,9 +18,9 @@ const makeIdle = (n: number) =>
     return { ...idle, proxy, pings }
   })
 
-describe("R19 suspicion", () => {
+describe("R19: suspicion", () => {
   for (const state of ["idle", "in use"] as const) {
-    it.scopedLive(`R19 a session that is killed while ${state} costs the others one ping each, before their next use`, () =>
+    it.scopedLive(`R19: a session that is killed while ${state} costs the others one ping each, before their next use`, () =>
       Effect.gen(function*() {
         const { pings, pool, server, sessions, sql } = yield* makeIdle(3)
         if (state === "idle") yield* server.terminate((yield* sessions)[0].pid)
@@ -46,7 +46,7 @@ describe("R19 suspicion", () => {
       }))
   }
 
-  it.scopedLive("R19 R24 a cancel that is not answered makes the others suspect: no caller meets their silence", () =>
+  it.scopedLive("R19, R24: a cancel that is not answered makes the others suspect: no caller meets their silence", () =>
     Effect.gen(function*() {
       const { pool, proxy, sql } = yield* makeIdle(3)
       const sleeping = yield* Effect.fork(sql`SELECT pg_sleep(60)`)
@@ -61,7 +61,7 @@ describe("R19 suspicion", () => {
       assert.deepStrictEqual(yield* Fiber.join(caller), [{ two: 2 }])
     }))
 
-  it.scopedLive("R19 with multiplex what is suspect takes nobody new before it was pinged", () =>
+  it.scopedLive("R19: with multiplex what is suspect takes nobody new before it was pinged", () =>
     Effect.gen(function*() {
       const { pool, server, sql } = yield* makePool({ multiplex: 4, maxsize: 2, maxoverflow: 2 })
       const run = Effect.all(Effect.replicate(sql`SELECT pg_sleep(0.01)`, 40), { concurrency: "unbounded" })
@@ -73,7 +73,7 @@ describe("R19 suspicion", () => {
     }))
 })
 
-describe("drain", () => {
+describe("R36: drain", () => {
   it.scopedLive("the queue is served, newcomers fail with PoolClosed, listeners end, and no session is left", () =>
     Effect.gen(function*() {
       const { pool, sessions, sql, until } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
@@ -111,7 +111,7 @@ describe("drain", () => {
     }))
 })
 
-describe("suspend and resume", () => {
+describe("R36: suspend and resume", () => {
   it.scopedLive("a restart of the server between them fails nobody", () =>
     Effect.gen(function*() {
       const server = yield* Postgres.start()
@@ -151,7 +151,7 @@ describe("suspend and resume", () => {
     }))
 })
 
-describe("R13 R24 the close of a pool whose server is silent", () => {
+describe("R13, R24: the close of a pool whose server is silent", () => {
   it.scopedLive("nothing that a dead socket does holds it: not an idle, a busy or an opening connection, nor a listener", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)

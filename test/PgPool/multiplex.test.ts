@@ -48,7 +48,7 @@ const slowToCancel = (connection: PgPool.PgConnection) =>
 const failure = <A, E>(exit: Exit.Exit<A, E>): E | undefined =>
   Exit.isFailure(exit) ? Option.getOrUndefined(Cause.failureOption(exit.cause)) : undefined
 
-describe("multiplex", () => {
+describe("R34: multiplex", () => {
   it.scopedLive("is off by default", () =>
     Effect.gen(function*() {
       const { sessions, sql } = yield* makePool({ maxsize: 2, maxoverflow: 2 })
@@ -163,7 +163,7 @@ describe("multiplex", () => {
       }))
   }
 
-  it.scopedLive("I2 who waits behind one that needs a connection of its own is sent once that is refused", () =>
+  it.scopedLive("I2: who waits behind one that needs a connection of its own is sent once that is refused", () =>
     Effect.gen(function*() {
       const { pool, sql, until } = yield* makePool({ ...one, acquireTimeout: 600 })
       yield* sql`SELECT 1`
@@ -188,7 +188,7 @@ describe("multiplex", () => {
       yield* eventually(pool.stats, ({ closed, size }) => size === 0 && closed.used === 3)
     }))
 
-  it.scopedLive("R16 an interrupted statement with nobody behind it is cancelled, the next one is not hit", () =>
+  it.scopedLive("R16: an interrupted statement with nobody behind it is cancelled, the next one is not hit", () =>
     Effect.gen(function*() {
       const { sql, until } = yield* makePool(one)
       for (const n of range(20)) {
@@ -200,7 +200,7 @@ describe("multiplex", () => {
       yield* until(nobodySleeps)
     }))
 
-  it.scopedLive("R16 with somebody behind it, it is left to end, and its answer is nobody's", () =>
+  it.scopedLive("R16: with somebody behind it, it is left to end, and its answer is nobody's", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { pool, sql, until } = yield* makePool(one)
@@ -214,7 +214,7 @@ describe("multiplex", () => {
       assert.deepInclude(yield* pool.stats, { busy: 0, idle: 1 })
     }))
 
-  it.scopedLive("R16 one behind an innocent is cancelled when that has its answer", () =>
+  it.scopedLive("R16: one behind an innocent is cancelled when that has its answer", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql, until } = yield* makePool(one)
@@ -229,7 +229,7 @@ describe("multiplex", () => {
       yield* until(nobodySleeps)
     }))
 
-  it.scopedLive("R16 when all that is under way was interrupted, all of it is cancelled", () =>
+  it.scopedLive("R16: when all that is under way was interrupted, all of it is cancelled", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql, until } = yield* makePool(one)
@@ -241,7 +241,7 @@ describe("multiplex", () => {
       yield* until((all) => areAll(all, ({ state }) => state === "idle"))
     }))
 
-  it.scopedLive("R16 who comes while a cancelled statement takes its time to end is not lost with that", () =>
+  it.scopedLive("R16: who comes while a cancelled statement takes its time to end is not lost with that", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql, until } = yield* makePool({ ...one, onConnect: slowToCancel })
@@ -254,7 +254,7 @@ describe("multiplex", () => {
       assert.deepStrictEqual(yield* table.ids, [1])
     }))
 
-  it.scopedLive("R16 under load no cancel ends a session that others have come to", () =>
+  it.scopedLive("R16: under load no cancel ends a session that others have come to", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool({ ...one, onConnect: slowToCancel })
       yield* Effect.timeoutOption(sql`SELECT pg_temp.slow_to_cancel(${30})`, 100)
@@ -354,7 +354,7 @@ describe("multiplex", () => {
       assert.deepInclude(yield* pool.stats, { size: 1, busy: 0 })
     }))
 
-  it.scopedLive("R24 queryTimeout is that of one statement, also behind others", () =>
+  it.scopedLive("R24: queryTimeout is that of one statement, also behind others", () =>
     Effect.gen(function*() {
       const { sql, until } = yield* makePool({ ...one, queryTimeout: 200 })
       yield* sql`SELECT 1`
@@ -364,7 +364,7 @@ describe("multiplex", () => {
       assert.deepStrictEqual(yield* sql`SELECT 1 AS n`, [{ n: 1 }])
     }))
 
-  it.scopedLive("R13 closing lets what is under way end", () =>
+  it.scopedLive("R13: closing lets what is under way end", () =>
     Effect.gen(function*() {
       const { close, sessions, sql, until } = yield* makePool(one)
       const all = yield* Effect.fork(together(range(3).map((n) => sql`SELECT ${n}::int AS n, pg_sleep(0.1)`)))
@@ -375,7 +375,7 @@ describe("multiplex", () => {
     }))
 })
 
-describe("R16 multiplex: when all who share a connection give up", () => {
+describe("R16: multiplex: when all who share a connection give up", () => {
   /** All give up after so long. */
   const givenUp = <A, E>(effects: Iterable<Effect.Effect<A, E>>, millis: number) =>
     together(Array.from(effects, (effect) => Effect.timeout(effect, millis)))

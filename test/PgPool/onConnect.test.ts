@@ -20,7 +20,7 @@ import {
 import * as Proxy from "../support/proxy.js"
 
 describe("onConnect and settings", () => {
-  it.scopedLive("onConnect runs once for each connection, before its first use", () =>
+  it.scopedLive("R37: onConnect runs once for each connection, before its first use", () =>
     Effect.gen(function*() {
       const pids: Array<number> = []
       const { sql } = yield* makePool({
@@ -39,7 +39,7 @@ describe("onConnect and settings", () => {
       assert.strictEqual(pids.length, 2)
     }))
 
-  it.scopedLive("R18 a failing onConnect is a failed connect: it is tried again, and in the end callers hear the reason", () =>
+  it.scopedLive("R18: a failing onConnect is a failed connect: it is tried again, and in the end callers hear the reason", () =>
     Effect.gen(function*() {
       const failures: Array<[PgPool.PgPoolOptions["onConnect"], words: string]> = [
         [(connection) => run(connection, "SELECT 1 / 0"), "division by zero"],
@@ -62,7 +62,7 @@ describe("onConnect and settings", () => {
       }
     }))
 
-  it.scopedLive("R18 one that goes well again serves who waits, and eager fails with its reason", () =>
+  it.scopedLive("R18: one that goes well again serves who waits, and eager fails with its reason", () =>
     Effect.gen(function*() {
       let calls = 0
       const onConnect = () => Effect.suspend(() => ++calls < 3 ? Effect.fail("not yet") : Effect.void)
@@ -72,7 +72,7 @@ describe("onConnect and settings", () => {
       assert.include((yield* promptly(Effect.flip(eager))).message, "never")
     }))
 
-  it.scopedLive("what fails in onConnect is not taken for the caller's own statement", () =>
+  it.scopedLive("R37: what fails in onConnect is not taken for the caller's own statement", () =>
     Effect.gen(function*() {
       const unknown = new SqlError.SqlError({ cause: new PgError.OutcomeUnknown({ cause: "of another statement" }) })
       const onConnect = () => Effect.fail(unknown)
@@ -85,7 +85,7 @@ describe("onConnect and settings", () => {
       assert.isFalse(PgError.isOutcomeUnknown(error))
     }))
 
-  it.scopedLive("onConnect's connection is dead afterwards", () =>
+  it.scopedLive("R37: onConnect's connection is dead afterwards", () =>
     Effect.gen(function*() {
       let leaked: PgPool.PgConnection | undefined
       const { sql } = yield* makePool({ onConnect: (connection) => Effect.sync(() => leaked = connection) })
@@ -93,7 +93,7 @@ describe("onConnect and settings", () => {
       assert.instanceOf(yield* Effect.flip(run(leaked!, "SELECT 1")), SqlError.SqlError)
     }))
 
-  it.scopedLive("an onConnect that hangs ends at connectTimeout", () =>
+  it.scopedLive("R37: an onConnect that hangs ends at connectTimeout", () =>
     Effect.gen(function*() {
       let calls = 0
       const { sql, until } = yield* makePool({
@@ -105,7 +105,7 @@ describe("onConnect and settings", () => {
       yield* until((sessions) => sessions.length === 1)
     }))
 
-  it.scopedLive("R24 statementTimeout, lockTimeout and idleInTransactionTimeout are set in each session, by SET", () =>
+  it.scopedLive("R24: statementTimeout, lockTimeout and idleInTransactionTimeout are set in each session, by SET", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const first: Array<string> = []
@@ -124,7 +124,7 @@ describe("onConnect and settings", () => {
       assert.notInclude(first[0], "timeout")
     }))
 
-  it.scopedLive("R24 the server's timeouts end what they should", () =>
+  it.scopedLive("R24: the server's timeouts end what they should", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { pool, sql } = yield* makePool({
@@ -151,7 +151,7 @@ describe("onConnect and settings", () => {
       yield* eventually(pool.stats, ({ idle, size }) => idle === size)
     }))
 
-  it.scopedLive("R24 queryTimeout: a typed error, the statement is cancelled, the connection works on", () =>
+  it.scopedLive("R24: queryTimeout: a typed error, the statement is cancelled, the connection works on", () =>
     Effect.gen(function*() {
       const { pool, sql, until } = yield* makePool({
         maxsize: 1,
@@ -177,7 +177,7 @@ describe("onConnect and settings", () => {
     "for streams in transactions": (sql) => sql.withTransaction(Stream.runDrain(sql`SELECT 1`.stream))
   }
   for (const [name, use] of Object.entries(onSilentSockets)) {
-    it.scopedLive(`R24 queryTimeout holds on a silent socket, ${name}`, () =>
+    it.scopedLive(`R24: queryTimeout holds on a silent socket, ${name}`, () =>
       Effect.gen(function*() {
         const proxy = yield* Proxy.start(serverUrl)
         const { sql } = yield* makePool({ url: proxy.url, queryTimeout: 200, cleanupTimeout: 200, maxsize: 1 })

@@ -16,8 +16,8 @@ const changed = (change: (url: URL) => void) => {
   return Redacted.make(url.href)
 }
 
-describe("R18 the server is away", () => {
-  it.scopedLive("R1 the layer is built while the server is down, and serves when it is up", () =>
+describe("R18: the server is away", () => {
+  it.scopedLive("R1: the layer is built while the server is down, and serves when it is up", () =>
     Effect.gen(function*() {
       const server = yield* Postgres.start()
       yield* server.stop()
@@ -30,7 +30,7 @@ describe("R18 the server is away", () => {
       assert.deepStrictEqual(yield* Fiber.join(early), [{ one: 1 }])
     }))
 
-  it.scopedLive("R18 the second incident: a restart soon after a refused password is in the log as well", () =>
+  it.scopedLive("R18: the second incident: a restart soon after a refused password is in the log as well", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const server = yield* Postgres.start()
@@ -55,7 +55,7 @@ describe("R18 the server is away", () => {
       })
     ))
 
-  it.scopedLive("R18 waiting callers outlive a restart, and what is busy fails typed", () =>
+  it.scopedLive("R18: waiting callers outlive a restart, and what is busy fails typed", () =>
     Effect.gen(function*() {
       const server = yield* Postgres.start()
       const { pool, sql } = yield* makePool({ url: Redacted.make(server.url), maxsize: 2, maxoverflow: 3 })
@@ -79,7 +79,7 @@ describe("R18 the server is away", () => {
       }
     }))
 
-  it.scopedLive("R18 an outage that lasts fails its callers after outageTimeout, with the last connect error and the pool's counts", () =>
+  it.scopedLive("R18: an outage that lasts fails its callers after outageTimeout, with the last connect error and the pool's counts", () =>
     Effect.gen(function*() {
       const server = yield* Postgres.start()
       yield* server.stop()
@@ -99,7 +99,7 @@ describe("R18 the server is away", () => {
       assert.isAtLeast(Date.now() - started, 350)
     }))
 
-  it.scopedLive("R18 a connection that is lost in its settings or in onConnect is a connect that is tried again", () =>
+  it.scopedLive("R18: a connection that is lost in its settings or in onConnect is a connect that is tried again", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const onConnect: PgPool.PgPoolOptions["onConnect"] = (connection) =>
@@ -115,7 +115,7 @@ describe("R18 the server is away", () => {
       }
     }))
 
-  it.scopedLive("R18 a full server is a lower limit: all are served by the connections that there are", () =>
+  it.scopedLive("R18: a full server is a lower limit: all are served by the connections that there are", () =>
     Effect.gen(function*() {
       const server = yield* Postgres.start({
         parameters: { max_connections: "4", superuser_reserved_connections: "0" }
@@ -125,7 +125,7 @@ describe("R18 the server is away", () => {
       assert.isAtMost((yield* pool.stats).opened, 4)
     }))
 
-  it.scopedLive("R18 when a full server has room again the pool grows to what is wanted", () =>
+  it.scopedLive("R18: when a full server has room again the pool grows to what is wanted", () =>
     Effect.gen(function*() {
       const server = yield* Postgres.start({
         parameters: { max_connections: "6", superuser_reserved_connections: "0" }
@@ -144,8 +144,8 @@ describe("R18 the server is away", () => {
     }))
 })
 
-describe("R18 failures that time does not heal", () => {
-  it.scopedLive("R18 a wrong password fails at once, with the server's words", () =>
+describe("R18: failures that time does not heal", () => {
+  it.scopedLive("R18: a wrong password fails at once, with the server's words", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool({ url: changed((url) => url.password = "s3cret") })
       for (const use of [sql`SELECT 1`, sql.withTransaction(Effect.void), Stream.runDrain(sql`SELECT 1`.stream)]) {
@@ -157,7 +157,7 @@ describe("R18 failures that time does not heal", () => {
       }
     }))
 
-  it.scopedLive("R18 credentials that are refused are not tried again by each caller", () =>
+  it.scopedLive("R18: credentials that are refused are not tried again by each caller", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool({ url: changed((url) => url.password = "wrong"), connectConcurrency: 1 })
       const started = Date.now()
@@ -169,7 +169,7 @@ describe("R18 failures that time does not heal", () => {
       assert.isAtMost((yield* pool.stats).closed.failed, 1 + (Date.now() - started) / 500)
     }))
 
-  it.scopedLive("R18 where good connections are open nobody hears of it", () =>
+  it.scopedLive("R18: where good connections are open nobody hears of it", () =>
     Effect.gen(function*() {
       const server = yield* Postgres.start()
       let password = new URL(server.url).password
@@ -183,7 +183,7 @@ describe("R18 failures that time does not heal", () => {
       assert.deepInclude(yield* pool.stats, { opened: 1, acquired: 11 })
     }))
 
-  it.scopedLive("R18 a database that is not there fails at once, with its name", () =>
+  it.scopedLive("R18: a database that is not there fails at once, with its name", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool({ url: changed((url) => url.pathname = "/nowhere") })
       const error = yield* promptly(Effect.flip(sql`SELECT 1`))
@@ -191,7 +191,7 @@ describe("R18 failures that time does not heal", () => {
       assert.include(error.message, "nowhere")
     }))
 
-  it.scopedLive("R18 a password that can't be had fails at once, with its reason", () =>
+  it.scopedLive("R18: a password that can't be had fails at once, with its reason", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool({ password: Effect.fail("the vault is shut") })
       const error = yield* promptly(Effect.flip(sql`SELECT 1`))
@@ -199,7 +199,7 @@ describe("R18 failures that time does not heal", () => {
       assert.include(error.message, "the vault is shut")
     }))
 
-  it.scopedLive("R18 TLS where the server has none fails at once", () =>
+  it.scopedLive("R18: TLS where the server has none fails at once", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool({ ssl: true })
       const error = yield* promptly(Effect.flip(sql`SELECT 1`))
@@ -208,8 +208,8 @@ describe("R18 failures that time does not heal", () => {
     }))
 })
 
-describe("R24 a server that says nothing", () => {
-  it.scopedLive("R6 a dial ends at connectTimeout, its socket is closed, and the next one may succeed", () =>
+describe("R24: a server that says nothing", () => {
+  it.scopedLive("R6: a dial ends at connectTimeout, its socket is closed, and the next one may succeed", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.blackhole()
@@ -221,7 +221,7 @@ describe("R24 a server that says nothing", () => {
       assert.deepStrictEqual(yield* Fiber.join(caller), [{ one: 1 }])
     }))
 
-  it.scopedLive("R24 its callers fail in the end, and say why", () =>
+  it.scopedLive("R24: its callers fail in the end, and say why", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.blackhole()
@@ -237,7 +237,7 @@ describe("R24 a server that says nothing", () => {
       assert.include(error.message, "connectTimeout")
     }))
 
-  it.scopedLive("R12 a caller that waits for it can be interrupted at once", () =>
+  it.scopedLive("R12: a caller that waits for it can be interrupted at once", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       proxy.blackhole()
@@ -254,7 +254,7 @@ describe("R24 a server that says nothing", () => {
     }))
 })
 
-describe("eager and warm", () => {
+describe("R18: eager and warm", () => {
   it.scopedLive("eager connects while the layer is built", () =>
     Effect.gen(function*() {
       const { pool, sessions, sql } = yield* makePool({ eager: true })

@@ -34,7 +34,7 @@ const told = (error: unknown, situation: Situation): Told => {
 const reason = (error: unknown, situation: Situation) =>
   (outcomeOf(error, situation).told.cause as { readonly cause?: unknown }).cause
 
-describe("R22 what a failure means", () => {
+describe("R22: what a failure means", () => {
   const table: Record<string, [error: unknown, situation: Situation, told: Told, notes: ReadonlyArray<Note>]> = {
     "an error of the statement": [server("23505"), alive, "its own words", []],
     "an error of the statement, and then the connection was lost": [server("23505"), ended, "its own words", []],

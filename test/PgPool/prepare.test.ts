@@ -46,7 +46,7 @@ const discards = {
   "several statements in one": (sql: PgClient.PgClient) => sql.unsafe("SELECT 1; DEALLOCATE ALL; SELECT 2")
 }
 
-describe("prepare", () => {
+describe("R33: prepare", () => {
   it.scopedLive("is off by default", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool({ ...one, prepare: undefined })
@@ -167,7 +167,7 @@ describe("prepare", () => {
     }))
 })
 
-describe("prepare: what becomes stale is prepared again", () => {
+describe("R33: prepare: what becomes stale is prepared again", () => {
   it.scopedLive("after a change of the result's type: nobody notices, and it runs once", () =>
     Effect.gen(function*() {
       const table = yield* makeTable("id serial PRIMARY KEY, name text")
@@ -319,8 +319,8 @@ describe("prepare: what becomes stale is prepared again", () => {
     }))
 })
 
-describe("prepare: interruption", () => {
-  it.scopedLive("R16 in the second attempt it is cancelled as ever", () =>
+describe("R33: prepare: interruption", () => {
+  it.scopedLive("R16: in the second attempt it is cancelled as ever", () =>
     Effect.gen(function*() {
       const { pool, sql, until } = yield* makePool(one)
       const sleep = (seconds: number) => sql`SELECT pg_sleep(${seconds})`
@@ -334,7 +334,7 @@ describe("prepare: interruption", () => {
       assert.deepStrictEqual(yield* sql`SELECT ${1}::int AS n`, [{ n: 1 }])
     }))
 
-  it.scopedLive("R12 R16 at any moment of both attempts: it runs once or not at all, and nothing is lost", () =>
+  it.scopedLive("R12, R16: at any moment of both attempts: it runs once or not at all, and nothing is lost", () =>
     Effect.gen(function*() {
       const table = yield* makeTable("id serial, n integer")
       const { pool, server, sql } = yield* makePool(one)
@@ -382,7 +382,7 @@ const pipelined = (limit: number) =>
     return { sql, run, together, onServer: Effect.map(prepared(sql), ({ length }) => length) }
   })
 
-describe("prepare: several on their way at once", () => {
+describe("R33: prepare: several on their way at once", () => {
   it.scopedLive("each text is parsed once, and none that is on its way is closed too early", () =>
     Effect.gen(function*() {
       const { onServer, run, together } = yield* pipelined(2)

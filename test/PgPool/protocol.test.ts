@@ -28,10 +28,10 @@ const positionOfRow = (answer: Buffer): number => {
   return at + 5 < answer.length ? at : -1
 }
 
-describe("R17 a server that does not speak the protocol", () => {
+describe("R17: a server that does not speak the protocol", () => {
   for (const multiplex of [false, true]) {
     for (const [name, violate] of Object.entries(violations)) {
-      it.scopedLive(`R17, R22 ${name}: the outcome is unknown, and the connection is given up${multiplex ? " (multiplex)" : ""}`, () =>
+      it.scopedLive(`R17, R22: ${name}: the outcome is unknown, and the connection is given up${multiplex ? " (multiplex)" : ""}`, () =>
         Effect.gen(function*() {
           const proxy = yield* Proxy.start(serverUrl)
           const { pool, sql } = yield* makePool({ url: proxy.url, maxsize: 1, maxoverflow: 1, multiplex })
@@ -83,9 +83,9 @@ const words = (error: unknown): string => Cause.pretty(Cause.fail(error))
 const isTyped = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isFailure(exit) && Cause.isFailType(exit.cause) && exit.cause.error instanceof SqlError
 
-describe("R17 whatever a server sends", () => {
+describe("R17: whatever a server sends", () => {
   it.live(
-    "R17 thousands of wrong messages, at any moment: nobody hangs or hears anything but an SqlError",
+    "R17: thousands of wrong messages, at any moment: nobody hangs or hears anything but an SqlError",
     () =>
       Effect.gen(function*() {
         const { faults, memory, moments } = yield* Fuzz.run(seed, 250)
@@ -96,7 +96,7 @@ describe("R17 whatever a server sends", () => {
     300_000
   )
 
-  it("R17 what is the protocol comes through as pg reads it by itself, wherever it is cut", () => {
+  it("R17: what is the protocol comes through as pg reads it by itself, wherever it is cut", () => {
     const chance = new Chance(seed)
     const long = Wire.dataRow(["x".repeat(200_000), null, ""])
     for (let i = 0; i < 200; i++) {
@@ -127,7 +127,7 @@ describe("R17 whatever a server sends", () => {
     "two questions at once": [Wire.authentication(3), Wire.authentication(3)]
   }
   for (const [name, greeting] of Object.entries(greetings)) {
-    it.scopedLive(`R17 ${name} at the login: the caller hears that it is not the protocol`, () =>
+    it.scopedLive(`R17: ${name} at the login: the caller hears that it is not the protocol`, () =>
       Effect.gen(function*() {
         const server = yield* Fake.start()
         server.greeting = greeting
@@ -138,7 +138,7 @@ describe("R17 whatever a server sends", () => {
       }))
   }
 
-  it.scopedLive("R17 a message of 2 GB after the login is not waited for", () =>
+  it.scopedLive("R17: a message of 2 GB after the login is not waited for", () =>
     Effect.gen(function*() {
       const server = yield* Fake.start()
       const pool = yield* poolOn(server)
@@ -163,7 +163,7 @@ describe("R17 whatever a server sends", () => {
     "another key": Wire.keyData(7, 7)
   }
   for (const [name, stray] of Object.entries(strays)) {
-    it.scopedLive(`R15, R17 ${name} behind an answer never becomes part of the next caller's`, () =>
+    it.scopedLive(`R15, R17: ${name} behind an answer never becomes part of the next caller's`, () =>
       Effect.gen(function*() {
         const server = yield* Fake.start()
         let secrets = 0
@@ -182,7 +182,7 @@ describe("R17 whatever a server sends", () => {
       }))
   }
 
-  it.scopedLive("R22 ready without an answer: it is not known what became of the statement", () =>
+  it.scopedLive("R22: ready without an answer: it is not known what became of the statement", () =>
     Effect.gen(function*() {
       const server = yield* Fake.start()
       const pool = yield* poolOn(server, { acquireTimeout: "10 seconds" })
@@ -202,7 +202,7 @@ describe("R17 whatever a server sends", () => {
       assert.isTrue(commit instanceof SqlError && commit.cause instanceof PgError.CommitOutcomeUnknown)
     }))
 
-  it.scopedLive("R17 an own question that is answered with no row, or with several results, is a typed failure", () =>
+  it.scopedLive("R17: an own question that is answered with no row, or with several results, is a typed failure", () =>
     Effect.gen(function*() {
       const server = yield* Fake.start()
       const answers = [[Wire.complete("SELECT 0"), Wire.ready()], [
@@ -227,7 +227,7 @@ describe("R17 whatever a server sends", () => {
       }
     }))
 
-  it.scopedLive("R17 columns may have any name, and be as many as PostgreSQL can have", () =>
+  it.scopedLive("R17: columns may have any name, and be as many as PostgreSQL can have", () =>
     Effect.gen(function*() {
       const server = yield* Fake.start()
       const pool = yield* poolOn(server)

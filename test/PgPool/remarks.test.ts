@@ -45,7 +45,7 @@ const configErrorOf = (layer: Layer.Layer<any, any>, entries: Record<string, str
 
 const server = new URL(inject("pgUrl"))
 
-describe("who has not said where the server is", () => {
+describe("R27: who has not said where the server is", () => {
   const places = ["PGHOST", "PGPORT", "PGDATABASE"]
 
   beforeEach(() => {
@@ -121,7 +121,7 @@ describe("who has not said where the server is", () => {
     }))
 })
 
-describe("a variable that is not set", () => {
+describe("R27: a variable that is not set", () => {
   it.effect("as a url: the error says undefined", () =>
     Effect.gen(function*() {
       for (const given of [undefined, null, "undefined", "null", "", " "]) {
@@ -156,7 +156,7 @@ describe("a variable that is not set", () => {
     }))
 })
 
-describe("what there is not", () => {
+describe("R27: what there is not", () => {
   const meant = {
     MAXSIZ: "PGPOOL_MAXSIZE",
     MAX_SIZE: "PGPOOL_MAXSIZE",
@@ -212,7 +212,7 @@ describe("what there is not", () => {
     }))
 })
 
-describe("an option beside a URL that says something else", () => {
+describe("R27: an option beside a URL that says something else", () => {
   const text = "postgresql://ada:s3cretOne@db:5433/shop?sslmode=disable&application_name=app"
   const url = Redacted.make(text)
   const password = Redacted.make("s3cretTwo")
@@ -279,13 +279,13 @@ describe("an option beside a URL that says something else", () => {
     }))
 })
 
-describe("PgPool.layerFromEnv(options)", () => {
+describe("R27: PgPool.layerFromEnv(options)", () => {
   const build = (options: Options, entries: Record<string, string>) =>
     Layer.build(PgPool.layerFromEnv(options)).pipe(
       Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(entries))))
     )
 
-  it.scopedLive("a password as an Effect, onConnect and transforms, with all the rest from the environment", () =>
+  it.scopedLive("R27: a password as an Effect, onConnect and transforms, with all the rest from the environment", () =>
     Effect.gen(function*() {
       const app = uniqueName()
       let fetched = 0

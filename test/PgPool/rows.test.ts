@@ -52,7 +52,7 @@ const statements: Record<string, Statement> = {
   }
 }
 
-describe("rows", () => {
+describe("R31: rows", () => {
   for (const [name, statement] of Object.entries(statements)) {
     for (const prepare of [false, true]) {
       it.scopedLive(`${name}: as pg has them${prepare ? ", prepared" : ""}`, () =>

@@ -28,7 +28,7 @@ const stubborn = (connection: PgPool.PgConnection) =>
 const felt = (server: Server, app: string, limit: number) =>
   within(300, server.sessions(app), (sessions) => sessions.length <= limit)
 
-describe("I1 the hard limit is what the server feels", () => {
+describe("I1: the hard limit is what the server feels", () => {
   it.scopedLive("of sessions that heed no cancel there are no more than twice as many, and no caller is held", () =>
     Effect.gen(function*() {
       const options = { maxsize: 2, maxoverflow: 2, onConnect: stubborn, cleanupTimeout: 60 } as const
@@ -162,7 +162,7 @@ const without = (kind: string, chunk: Buffer): Buffer => {
   return Buffer.concat(kept)
 }
 
-describe("R13 a server that gives no key to cancel with, as some proxies do", () => {
+describe("R13: a server that gives no key to cancel with, as some proxies do", () => {
   it.scopedLive("is said good-bye, and what is interrupted there ends by itself", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
@@ -181,7 +181,7 @@ describe("R13 a server that gives no key to cancel with, as some proxies do", ()
     }))
 })
 
-describe("R22 what a statement fails with whose session was given up", () => {
+describe("R22: what a statement fails with whose session was given up", () => {
   it.scopedLive("is the reason for which it was", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)

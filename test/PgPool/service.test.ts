@@ -10,7 +10,7 @@ import { causeTagOf, eventually, makePool, makeTable, pause, pidOf, promptly, se
 const backend = (connection: PgPool.PgConnection) =>
   Effect.map(connection.executeValues("SELECT pg_backend_pid()", []), ([[pid]]) => pid)
 
-describe("the service", () => {
+describe("R31: the service", () => {
   it.scopedLive("get lends until the scope ends, use while it runs", () =>
     Effect.gen(function*() {
       const { pool } = yield* makePool({ maxsize: 2 })
@@ -139,8 +139,8 @@ describe("the service", () => {
     }))
 })
 
-describe("refusals", () => {
-  it.scopedLive("R4 PoolExhausted is the cause of an SqlError, with the counts and an advice in its message", () =>
+describe("R31: refusals", () => {
+  it.scopedLive("R4: PoolExhausted is the cause of an SqlError, with the counts and an advice in its message", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 2, maxwait: 50, acquireTimeout: 150 })
       yield* sql.reserve
@@ -174,7 +174,7 @@ describe("refusals", () => {
     })
 
   for (const maxwait of [undefined, "50 millis", "auto", 0] as const) {
-    it.scopedLive(`R4 of more callers than maxoverflow none fails, with maxwait ${maxwait}`, () =>
+    it.scopedLive(`R4: of more callers than maxoverflow none fails, with maxwait ${maxwait}`, () =>
       Effect.gen(function*() {
         const { callers, done, pool } = yield* sevenCallers({ maxwait })
         yield* pause(300)
@@ -184,7 +184,7 @@ describe("refusals", () => {
       }))
   }
 
-  it.scopedLive("R4 with whenFull \"fail\" those past maxoverflow fail after maxwait, and the others are served", () =>
+  it.scopedLive("R4: with whenFull \"fail\" those past maxoverflow fail after maxwait, and the others are served", () =>
     Effect.gen(function*() {
       const { callers, done, pool } = yield* sevenCallers({ maxwait: "50 millis", whenFull: "fail" })
       yield* eventually(pool.stats, ({ timeouts, waiting }) => timeouts === 3 && waiting === 0)
@@ -226,8 +226,8 @@ describe("refusals", () => {
     }))
 })
 
-describe("R14 time", () => {
-  it.scoped("R14 maxwait and acquireTimeout are the TestClock's, over a real server", () =>
+describe("R14: time", () => {
+  it.scoped("R14: maxwait and acquireTimeout are the TestClock's, over a real server", () =>
     Effect.gen(function*() {
       const { pool, sql, until } = yield* makePool({
         maxsize: 1,
@@ -249,7 +249,7 @@ describe("R14 time", () => {
       yield* Fiber.interrupt(second)
     }))
 
-  it.scoped("R14 expires is the TestClock's; the quiet pool has a fresh session", () =>
+  it.scoped("R14: expires is the TestClock's; the quiet pool has a fresh session", () =>
     Effect.gen(function*() {
       const { pool, sql, until } = yield* makePool({ expires: "10 minutes" })
       const pid = yield* pidOf(sql)
@@ -261,7 +261,7 @@ describe("R14 time", () => {
       assert.notStrictEqual(yield* pidOf(sql), pid)
     }))
 
-  it.scoped("R14 I/O takes real time: cancel, rollback and close don't wait for the TestClock", () =>
+  it.scoped("R14: I/O takes real time: cancel, rollback and close don't wait for the TestClock", () =>
     Effect.gen(function*() {
       const { close, pool, sql, until } = yield* makePool({ maxsize: 1, expires: "1 day", closeTimeout: 100 })
       const fiber = yield* Effect.fork(Effect.timeoutOption(sql.withTransaction(sql`SELECT pg_sleep(60)`), "1 hour"))
@@ -275,7 +275,7 @@ describe("R14 time", () => {
       yield* until((sessions) => sessions.length === 0)
     }))
 
-  it.scoped("R24 queryTimeout is real time, as it is about a socket", () =>
+  it.scoped("R24: queryTimeout is real time, as it is about a socket", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool({ queryTimeout: 200 })
       assert.strictEqual(causeTagOf(yield* Effect.flip(sql`SELECT pg_sleep(60)`)), "OutcomeUnknown")

@@ -20,9 +20,9 @@ import {
 } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
-describe("R15 a clean hand-over", () => {
+describe("R15: a clean hand-over", () => {
   for (const reset of ["transaction", "session", "none"] as const) {
-    it.scopedLive(`R15 with reset "${reset}" the next borrower sees no transaction`, () =>
+    it.scopedLive(`R15: with reset "${reset}" the next borrower sees no transaction`, () =>
       Effect.gen(function*() {
         const table = yield* makeTable()
         const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1, reset })
@@ -47,7 +47,7 @@ describe("R15 a clean hand-over", () => {
       }))
   }
 
-  it.scopedLive("R15 the connection's own fiber rolls back: who gives it back does not wait", () =>
+  it.scopedLive("R15: the connection's own fiber rolls back: who gives it back does not wait", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { pool } = yield* makePool({ url: proxy.url, maxsize: 1, cleanupTimeout: "10 seconds" })
@@ -60,7 +60,7 @@ describe("R15 a clean hand-over", () => {
       yield* eventually(pool.stats, ({ idle }) => idle === 1)
     }))
 
-  it.scopedLive("R15 a rollback that has no answer within cleanupTimeout retires the connection", () =>
+  it.scopedLive("R15: a rollback that has no answer within cleanupTimeout retires the connection", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { pool, sql } = yield* makePool({ url: proxy.url, maxsize: 1, maxoverflow: 1, cleanupTimeout: 200 })
@@ -77,7 +77,7 @@ describe("R15 a clean hand-over", () => {
       assert.deepStrictEqual(yield* Fiber.join(next), [{ one: 1 }])
     }))
 
-  it.scopedLive("R15 a BEGIN that was in flight at the release is rolled back as well", () =>
+  it.scopedLive("R15: a BEGIN that was in flight at the release is rolled back as well", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
       for (let i = 0; i < 20; i++) {
@@ -91,7 +91,7 @@ describe("R15 a clean hand-over", () => {
       yield* sql`SELECT 1`
     }))
 
-  it.scopedLive("R15 reset \"transaction\" costs no round trip where nothing is open", () =>
+  it.scopedLive("R15: reset \"transaction\" costs no round trip where nothing is open", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { sql } = yield* makePool({ url: proxy.url, maxsize: 1 })
@@ -102,7 +102,7 @@ describe("R15 a clean hand-over", () => {
       assert.strictEqual(requests, 10)
     }))
 
-  it.scopedLive("R15 reset \"session\" leaves no setting, table, lock, LISTEN or statement, and runs onConnect again", () =>
+  it.scopedLive("R15: reset \"session\" leaves no setting, table, lock, LISTEN or statement, and runs onConnect again", () =>
     Effect.gen(function*() {
       const runs = yield* Ref.make(0)
       const { pool, server, sql } = yield* makePool({
@@ -139,14 +139,14 @@ describe("R15 a clean hand-over", () => {
       assert.isAbove(yield* Ref.get(runs), 5)
     }))
 
-  it.scopedLive("R15 reset \"transaction\" leaves the session's settings, as documented", () =>
+  it.scopedLive("R15: reset \"transaction\" leaves the session's settings, as documented", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
       yield* pool.use((connection) => run(connection, "SET work_mem = '5MB'"))
       assert.strictEqual(yield* show(sql, "work_mem"), "5MB")
     }))
 
-  it.scopedLive("R15 a lease after its release fails typed and touches nobody", () =>
+  it.scopedLive("R15: a lease after its release fails typed and touches nobody", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
@@ -177,7 +177,7 @@ describe("R15 a clean hand-over", () => {
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scopedLive("R15 a stream that is read on after its connection was given back fails and touches nobody", () =>
+  it.scopedLive("R15: a stream that is read on after its connection was given back fails and touches nobody", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
       const scope = yield* Scope.make()
@@ -201,7 +201,7 @@ describe("R15 a clean hand-over", () => {
       assert.deepStrictEqual(yield* sql`SELECT 1 AS one`, [{ one: 1 }])
     }))
 
-  it.scopedLive("R15 a statement that waits its turn at the release fails, and is not sent", () =>
+  it.scopedLive("R15: a statement that waits its turn at the release fails, and is not sent", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
@@ -219,8 +219,8 @@ describe("R15 a clean hand-over", () => {
     }))
 })
 
-describe("R17 alive before use", () => {
-  it.scopedLive("R17 an idle session that was killed is retired and not handed out", () =>
+describe("R17: alive before use", () => {
+  it.scopedLive("R17: an idle session that was killed is retired and not handed out", () =>
     Effect.gen(function*() {
       const { pool, server, sql } = yield* makePool({ maxsize: 2 })
       for (let i = 0; i < 5; i++) {
@@ -232,7 +232,7 @@ describe("R17 alive before use", () => {
       }
     }))
 
-  it.scopedLive("R17 many idle sessions killed at once", () =>
+  it.scopedLive("R17: many idle sessions killed at once", () =>
     Effect.gen(function*() {
       const { pool, server, sessions, sql } = yield* makePool({ maxsize: 8, connectConcurrency: 8 })
       yield* Effect.all(Effect.replicate(sql`SELECT pg_sleep(0.1)`, 8), { concurrency: "unbounded" })
@@ -242,7 +242,7 @@ describe("R17 alive before use", () => {
       yield* Effect.all(Effect.replicate(sql`SELECT 1`, 20), { concurrency: "unbounded" })
     }))
 
-  it.scopedLive("R17 the statement of a killed session fails typed, and only that one", () =>
+  it.scopedLive("R17: the statement of a killed session fails typed, and only that one", () =>
     Effect.gen(function*() {
       const { pool, server, sql, until } = yield* makePool({ maxsize: 2 })
       const victim = yield* Effect.fork(Effect.flip(sql`SELECT pg_sleep(60), 'victim'`))
@@ -258,7 +258,7 @@ describe("R17 alive before use", () => {
       yield* Effect.all(Effect.replicate(sql`SELECT 1`, 5), { concurrency: "unbounded" })
     }))
 
-  it.scopedLive("R22 a session that has raised what a shutdown says lives on, and is believed no more than others", () =>
+  it.scopedLive("R22: a session that has raised what a shutdown says lives on, and is believed no more than others", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const proxy = yield* Proxy.start(serverUrl)
@@ -274,7 +274,7 @@ describe("R17 alive before use", () => {
       assert.deepStrictEqual(yield* table.ids, [1])
     }))
 
-  it.scopedLive("R17 the stream of a killed session fails typed, in a transaction and outside", () =>
+  it.scopedLive("R17: the stream of a killed session fails typed, in a transaction and outside", () =>
     Effect.gen(function*() {
       const { pool, server, sql } = yield* makePool({ maxsize: 1 })
       const killed = Effect.flip(Stream.runForEach(
@@ -287,7 +287,7 @@ describe("R17 alive before use", () => {
       yield* sql`SELECT 1`
     }))
 
-  it.scopedLive("R22 a stream whose connection is lost after its last row fails typed, and its permit comes back", () =>
+  it.scopedLive("R22: a stream whose connection is lost after its last row fails typed, and its permit comes back", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { pool, sql } = yield* makePool({ url: proxy.url, maxsize: 1, maxoverflow: 1 })
@@ -306,7 +306,7 @@ describe("R17 alive before use", () => {
       yield* sql`SELECT 1`
     }))
 
-  it.scopedLive("R17 a reserved connection that was killed fails, and is not handed on", () =>
+  it.scopedLive("R17: a reserved connection that was killed fails, and is not handed on", () =>
     Effect.gen(function*() {
       const { pool, server, sql } = yield* makePool({ maxsize: 1 })
       yield* Effect.scoped(Effect.gen(function*() {
@@ -319,7 +319,7 @@ describe("R17 alive before use", () => {
       yield* sql`SELECT 1`
     }))
 
-  it.scopedLive("R22 a stream on a connection that is known to be lost was not sent", () =>
+  it.scopedLive("R22: a stream on a connection that is known to be lost was not sent", () =>
     Effect.gen(function*() {
       const { pool, server } = yield* makePool({ maxsize: 1 })
       const connection = yield* pool.get
@@ -329,7 +329,7 @@ describe("R17 alive before use", () => {
       assert.strictEqual(causeTagOf(yield* promptly(Effect.flip(Stream.runDrain(rows)))), "NotSent")
     }))
 
-  it.scopedLive("R17 what was idle for validateAfterIdle is pinged; a silent one is replaced within cleanupTimeout", () =>
+  it.scopedLive("R17: what was idle for validateAfterIdle is pinged; a silent one is replaced within cleanupTimeout", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { pool, sql } = yield* makePool({
@@ -353,7 +353,7 @@ describe("R17 alive before use", () => {
       assert.isAbove(proxy.accepted, accepted)
     }))
 
-  it.scopedLive("R17 what was used within validateAfterIdle is not pinged", () =>
+  it.scopedLive("R17: what was used within validateAfterIdle is not pinged", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { sql } = yield* makePool({ url: proxy.url, maxsize: 1, validateAfterIdle: "1 hour" })
@@ -365,7 +365,7 @@ describe("R17 alive before use", () => {
       assert.strictEqual(requests, 1)
     }))
 
-  it.scopedLive("R17 a reset of the network in any state ends the connection, and nothing else", () =>
+  it.scopedLive("R17: a reset of the network in any state ends the connection, and nothing else", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { pool, sql } = yield* makePool({ url: proxy.url, maxsize: 2 })

@@ -13,8 +13,8 @@ const turn = Effect.async<void>((resume) => void setImmediate(() => resume(Effec
 const all = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.all(Array.from({ length: 5 }, () => effect), { concurrency: 5 })
 
-describe("R14 a process that stands still for longer than a deadline destroys no session that is well", () => {
-  it.scopedLive("R17 while sessions are pinged", () =>
+describe("R14: a process that stands still for longer than a deadline destroys no session that is well", () => {
+  it.scopedLive("R17: while sessions are pinged", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool({ ...five, validateAfterIdle: 1 })
       yield* all(sql`SELECT pg_sleep(0.05)`)
@@ -29,7 +29,7 @@ describe("R14 a process that stands still for longer than a deadline destroys no
       assert.strictEqual((yield* pool.stats).opened, 5)
     }))
 
-  it.scopedLive("R15 while they roll back", () =>
+  it.scopedLive("R15: while they roll back", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool(five)
       const gate = yield* Effect.makeLatch()
@@ -48,7 +48,7 @@ describe("R14 a process that stands still for longer than a deadline destroys no
       assert.strictEqual((yield* pool.stats).opened, 5)
     }))
 
-  it.scopedLive("R16 while they are cancelled", () =>
+  it.scopedLive("R16: while they are cancelled", () =>
     Effect.gen(function*() {
       const { pool, sql, until } = yield* makePool(five)
       yield* all(sql`SELECT pg_sleep(0.05)`)
@@ -63,7 +63,7 @@ describe("R14 a process that stands still for longer than a deadline destroys no
       assert.strictEqual((yield* pool.stats).opened, 5)
     }))
 
-  it.scopedLive("R6 while they are opened", () =>
+  it.scopedLive("R6: while they are opened", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { pool, sql } = yield* makePool({ ...five, url: proxy.url, connectTimeout: 1000 })
@@ -78,7 +78,7 @@ describe("R14 a process that stands still for longer than a deadline destroys no
       assert.strictEqual((yield* pool.stats).closed.failed, 0)
     }))
 
-  it.scopedLive("R24 while statements run that have a queryTimeout", () =>
+  it.scopedLive("R24: while statements run that have a queryTimeout", () =>
     Effect.gen(function*() {
       for (const multiplex of [false, true]) {
         const { pool, sql } = yield* makePool({ ...five, queryTimeout: 300, multiplex })

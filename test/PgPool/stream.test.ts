@@ -5,7 +5,7 @@ import { Chunk, Effect, Stream } from "effect"
 import { names } from "../support/besideStock.js"
 import { codeOf, eventually, makePool, makeTable, pidOf } from "../support/pgPool.js"
 
-describe("streams", () => {
+describe("R31: streams", () => {
   const places: Record<
     string,
     <A, E>(sql: PgClient.PgClient, use: Effect.Effect<A, E>) => Effect.Effect<A, E | SqlError.SqlError>
@@ -136,7 +136,7 @@ describe("streams", () => {
     }))
 })
 
-describe("many at once", () => {
+describe("R31: many at once", () => {
   it.scopedLive("a thousand statements over few connections all get their own answers", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool({ maxsize: 3, maxoverflow: 5, maxwait: 20, acquireTimeout: "30 seconds" })

@@ -33,7 +33,7 @@ const assertEndsTyped = (end: Option.Option<unknown>) => {
   return error as SqlError
 }
 
-describe("a stream whose end the server has not told never succeeds", () => {
+describe("R16: a stream whose end the server has not told never succeeds", () => {
   const slow = (sql: PgClient.PgClient) =>
     sql`SELECT n, pg_sleep(CASE WHEN n = 300 THEN 1 ELSE 0 END) FROM
     generate_series(1, 400) n`.stream

@@ -78,7 +78,7 @@ const isRefused = (options: PgPool.PgPoolOptions, words: ReadonlyArray<string>) 
   })
 
 layer(SecuredLive, { excludeTestServices: true })("TLS", (it) => {
-  describe("a server that is verified", () => {
+  describe("R28: a server that is verified", () => {
     it.scoped("by a private authority, in the options and in the URL", () =>
       Effect.gen(function*() {
         const tls = yield* Secured
@@ -179,7 +179,7 @@ layer(SecuredLive, { excludeTestServices: true })("TLS", (it) => {
       }))
   })
 
-  describe("a client that is verified", () => {
+  describe("R28: a client that is verified", () => {
     const given = ({ cert, key }: Certificate) => ({ sslcert: cert, sslkey: key })
 
     it.scoped("by its certificate alone, or by its password as well", () =>
@@ -248,10 +248,10 @@ layer(SecuredLive, { excludeTestServices: true })("TLS", (it) => {
       }))
   })
 
-  describe("ways to negotiate", () => {
+  describe("R28: ways to negotiate", () => {
     const kinds = { "SSLRequest first": "postgres", "TLS at once": "direct" } as const
     for (const [name, sslNegotiation] of Object.entries(kinds)) {
-      it.scoped(`R16 ${name}: the session, and the cancel too`, () =>
+      it.scoped(`R16: ${name}: the session, and the cancel too`, () =>
         Effect.gen(function*() {
           const tls = yield* Secured
           const proxy = yield* Proxy.start(Redacted.make(tls.url))
@@ -290,7 +290,7 @@ layer(SecuredLive, { excludeTestServices: true })("TLS", (it) => {
         }))
     }
 
-    it.scoped("R16 the cancel is for the same name as the session, whatever ssl.servername says", () =>
+    it.scoped("R16: the cancel is for the same name as the session, whatever ssl.servername says", () =>
       Effect.gen(function*() {
         const tls = yield* Secured
         for (const [host, servername] of [["localhost", "another"], ["127.0.0.1", "localhost"]]) {
@@ -368,7 +368,7 @@ layer(SecuredLive, { excludeTestServices: true })("TLS", (it) => {
   })
 })
 
-describe("a server without TLS", () => {
+describe("R28: a server without TLS", () => {
   const withQuery = (query: string) => Redacted.make(`${Redacted.value(serverUrl)}?${query}`)
 
   it.scopedLive("is not used, and it is said what to set", () =>
@@ -389,7 +389,7 @@ describe("a server without TLS", () => {
     }))
 })
 
-describe("settings of TLS that are wrong", () => {
+describe("R28: settings of TLS that are wrong", () => {
   const dies = (options: PgPool.PgPoolOptions) =>
     Effect.flip(Effect.catchAllDefect(
       Effect.scoped(Layer.build(PgPool.layer(options))),

@@ -17,8 +17,8 @@ import {
 import * as Proxy from "../support/proxy.js"
 import { withLogs } from "../support/testPool.js"
 
-describe("R22 commit and rollback", () => {
-  it.scopedLive("R22 commits what the body did and gives what it gave", () =>
+describe("R22: commit and rollback", () => {
+  it.scopedLive("R22: commits what the body did and gives what it gave", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool()
@@ -32,7 +32,7 @@ describe("R22 commit and rollback", () => {
       assert.deepStrictEqual(yield* table.ids, [1, 2])
     }))
 
-  it.scopedLive("R22 a failing body is rolled back before its failure comes out", () =>
+  it.scopedLive("R22: a failing body is rolled back before its failure comes out", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { pool, server, sql } = yield* makePool({ maxsize: 1 })
@@ -49,7 +49,7 @@ describe("R22 commit and rollback", () => {
       assert.strictEqual(yield* pidOf(sql), pid)
     }))
 
-  it.scopedLive("R22 a defect of the body is rolled back and comes out as it is", () =>
+  it.scopedLive("R22: a defect of the body is rolled back and comes out as it is", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool()
@@ -58,7 +58,7 @@ describe("R22 commit and rollback", () => {
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scopedLive("R22 an interrupted body returns at once, the connection's own fiber rolls back", () =>
+  it.scopedLive("R22: an interrupted body returns at once, the connection's own fiber rolls back", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { pool, sql } = yield* makePool({ maxsize: 1 })
@@ -77,7 +77,7 @@ describe("R22 commit and rollback", () => {
       yield* insert(sql, table, 1)
     }))
 
-  it.scopedLive("R22 a COMMIT that the server answers with ROLLBACK is a failure", () =>
+  it.scopedLive("R22: a COMMIT that the server answers with ROLLBACK is a failure", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool()
@@ -92,7 +92,7 @@ describe("R22 commit and rollback", () => {
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scopedLive("R22 what a deferred constraint says at COMMIT is a typed failure with its SQLSTATE", () =>
+  it.scopedLive("R22: what a deferred constraint says at COMMIT is a typed failure with its SQLSTATE", () =>
     Effect.gen(function*() {
       const table = yield* makeTable("id integer UNIQUE DEFERRABLE INITIALLY DEFERRED")
       const { pool, sql } = yield* makePool({ maxsize: 1 })
@@ -106,7 +106,7 @@ describe("R22 commit and rollback", () => {
       assert.strictEqual(yield* pidOf(sql), pid)
     }))
 
-  it.scopedLive("R22 a failing BEGIN is a typed failure, and the body never runs", () =>
+  it.scopedLive("R22: a failing BEGIN is a typed failure, and the body never runs", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { sql } = yield* makePool({ url: proxy.url })
@@ -122,7 +122,7 @@ describe("R22 commit and rollback", () => {
       assert.strictEqual(yield* sql.withTransaction(Effect.succeed(1)), 1)
     }))
 
-  it.scopedLive("R22 the body's own failure is kept where ROLLBACK fails", () =>
+  it.scopedLive("R22: the body's own failure is kept where ROLLBACK fails", () =>
     Effect.gen(function*() {
       const { pool, server, sql } = yield* makePool()
       const error = yield* sql.withTransaction(Effect.gen(function*() {
@@ -134,7 +134,7 @@ describe("R22 commit and rollback", () => {
       yield* sql`SELECT 1`
     }))
 
-  it.scopedLive("R22 nothing is rolled back, and nothing logged, where the connection was lost", () =>
+  it.scopedLive("R22: nothing is rolled back, and nothing logged, where the connection was lost", () =>
     Effect.gen(function*() {
       const logged: Array<unknown> = []
       const logger = Logger.make(({ message }) => logged.push(message))
@@ -152,7 +152,7 @@ describe("R22 commit and rollback", () => {
       assert.deepStrictEqual(logged, [])
     }))
 
-  it.scopedLive("R22 a session killed in the body: its statements fail typed, and nothing was stored", () =>
+  it.scopedLive("R22: a session killed in the body: its statements fail typed, and nothing was stored", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { server, sql } = yield* makePool()
@@ -165,7 +165,7 @@ describe("R22 commit and rollback", () => {
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scopedLive("R22 a COMMIT that could not be sent has a known outcome", () =>
+  it.scopedLive("R22: a COMMIT that could not be sent has a known outcome", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { server, sql } = yield* makePool()
@@ -181,7 +181,7 @@ describe("R22 commit and rollback", () => {
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scopedLive("R22 ROLLBACK is awaited for at most cleanupTimeout", () =>
+  it.scopedLive("R22: ROLLBACK is awaited for at most cleanupTimeout", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { pool, sql } = yield* makePool({ url: proxy.url, cleanupTimeout: 200 })
@@ -194,8 +194,8 @@ describe("R22 commit and rollback", () => {
     }))
 })
 
-describe("R22 lost answers", () => {
-  it.scopedLive("R22 a COMMIT whose answer is lost may be stored", () =>
+describe("R22: lost answers", () => {
+  it.scopedLive("R22: a COMMIT whose answer is lost may be stored", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const proxy = yield* Proxy.start(serverUrl)
@@ -216,7 +216,7 @@ describe("R22 lost answers", () => {
       assert.strictEqual(commits, 1)
     }))
 
-  it.scopedLive("R22 a COMMIT that never arrives fails in the same way, and is not tried again", () =>
+  it.scopedLive("R22: a COMMIT that never arrives fails in the same way, and is not tried again", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const proxy = yield* Proxy.start(serverUrl)
@@ -234,7 +234,7 @@ describe("R22 lost answers", () => {
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scopedLive("R22 a session killed during COMMIT", () =>
+  it.scopedLive("R22: a session killed during COMMIT", () =>
     Effect.gen(function*() {
       const table = yield* makeSlowCommit(1)
       const { server, sql, until } = yield* makePool()
@@ -247,7 +247,7 @@ describe("R22 lost answers", () => {
       yield* sql`SELECT 1`
     }))
 
-  it.scopedLive("R22 a statement whose answer is lost fails with OutcomeUnknown and is not sent again", () =>
+  it.scopedLive("R22: a statement whose answer is lost fails with OutcomeUnknown and is not sent again", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const proxy = yield* Proxy.start(serverUrl)
@@ -267,7 +267,7 @@ describe("R22 lost answers", () => {
       assert.strictEqual(inserts, 1)
     }))
 
-  it.scopedLive("R22 COMMIT is not cancelled: an interrupted caller returns at once, and the COMMIT ends", () =>
+  it.scopedLive("R22: COMMIT is not cancelled: an interrupted caller returns at once, and the COMMIT ends", () =>
     Effect.gen(function*() {
       const table = yield* makeSlowCommit(1)
       const { sql, until } = yield* makePool({ cleanupTimeout: "10 seconds" })
@@ -279,7 +279,7 @@ describe("R22 lost answers", () => {
       yield* eventually(table.ids, (ids) => ids.length === 1)
     }))
 
-  it.scopedLive("R22 an event tells how the COMMIT of an interrupted caller has ended", () =>
+  it.scopedLive("R22: an event tells how the COMMIT of an interrupted caller has ended", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const table = yield* makeSlowCommit(1)
@@ -302,8 +302,8 @@ describe("R22 lost answers", () => {
     ))
 })
 
-describe("R22 waiting", () => {
-  it.scopedLive("R22 waiting for a transaction's connection can be interrupted", () =>
+describe("R22: waiting", () => {
+  it.scopedLive("R22: waiting for a transaction's connection can be interrupted", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
       yield* sql.reserve
@@ -313,7 +313,7 @@ describe("R22 waiting", () => {
       assert.strictEqual((yield* pool.stats).waiting, 0)
     }))
 
-  it.scopedLive("R22 a caller's own timeout is kept while BEGIN has no answer", () =>
+  it.scopedLive("R22: a caller's own timeout is kept while BEGIN has no answer", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { sql } = yield* makePool({ url: proxy.url })

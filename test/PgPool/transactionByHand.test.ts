@@ -18,7 +18,7 @@ const setUp = Effect.gen(function*() {
   }
 })
 
-describe("R23 a transaction that the user began by hand on a kept connection", () => {
+describe("R23: a transaction that the user began by hand on a kept connection", () => {
   const begins = ["BEGIN", "START TRANSACTION", "begin isolation level serializable; SELECT 1", "BEGIN; SAVEPOINT mine"]
 
   it.scopedLive("withTransaction in it is a savepoint: it commits nothing, and the user's ROLLBACK undoes it", () =>
@@ -121,7 +121,7 @@ describe("R23 a transaction that the user began by hand on a kept connection", (
     }))
 })
 
-describe("R22 a transaction that its body ends by hand", () => {
+describe("R22: a transaction that its body ends by hand", () => {
   for (const end of ["COMMIT", "ROLLBACK", "END", "ABORT", "SELECT 1; COMMIT"]) {
     it.scopedLive(`${end}: what follows is refused, nothing runs outside of it unseen`, () =>
       Effect.gen(function*() {

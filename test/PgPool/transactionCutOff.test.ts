@@ -31,8 +31,8 @@ const makeAnswering = Effect.gen(function*() {
   return { ...test, interruptAt }
 })
 
-describe("R22 interrupted between the answer and hearing it", () => {
-  it.scopedLive("R22 BEGIN on a kept connection is undone: what follows is in no transaction", () =>
+describe("R22: interrupted between the answer and hearing it", () => {
+  it.scopedLive("R22: BEGIN on a kept connection is undone: what follows is in no transaction", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { interruptAt, pool, sql } = yield* makeAnswering
@@ -43,7 +43,7 @@ describe("R22 interrupted between the answer and hearing it", () => {
       assert.deepStrictEqual(yield* table.ids, [1])
     }))
 
-  it.scopedLive("R22 SAVEPOINT is undone", () =>
+  it.scopedLive("R22: SAVEPOINT is undone", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { interruptAt, sql } = yield* makeAnswering
@@ -54,7 +54,7 @@ describe("R22 interrupted between the answer and hearing it", () => {
       assert.deepStrictEqual(yield* table.ids, [1])
     }))
 
-  it.scopedLive("R22 RELEASE and plain statements doom the transaction, with the typed error", () =>
+  it.scopedLive("R22: RELEASE and plain statements doom the transaction, with the typed error", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { interruptAt, sql } = yield* makeAnswering
@@ -69,7 +69,7 @@ describe("R22 interrupted between the answer and hearing it", () => {
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scopedLive("R22 an event tells how COMMIT has ended", () =>
+  it.scopedLive("R22: an event tells how COMMIT has ended", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
         const table = yield* makeTable()
@@ -81,8 +81,8 @@ describe("R22 interrupted between the answer and hearing it", () => {
     ))
 })
 
-describe("R22 statements cut off inside a transaction", () => {
-  it.scopedLive("R22 it dooms the transaction: what follows fails with one typed error, nothing is stored", () =>
+describe("R22: statements cut off inside a transaction", () => {
+  it.scopedLive("R22: it dooms the transaction: what follows fails with one typed error, nothing is stored", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool({ maxsize: 1 })
@@ -108,7 +108,7 @@ describe("R22 statements cut off inside a transaction", () => {
       assert.strictEqual(yield* pidOf(sql), pid)
     }))
 
-  it.scopedLive("R22 it dooms it also where the statement ends before the cancel arrives", () =>
+  it.scopedLive("R22: it dooms it also where the statement ends before the cancel arrives", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool({ maxsize: 1, cleanupTimeout: "10 seconds" })
@@ -127,7 +127,7 @@ describe("R22 statements cut off inside a transaction", () => {
       for (const id of cut) assert.notInclude(yield* table.ids, id)
     }))
 
-  it.scopedLive("R22 it dooms its innermost transaction alone", () =>
+  it.scopedLive("R22: it dooms its innermost transaction alone", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool()
@@ -144,7 +144,7 @@ describe("R22 statements cut off inside a transaction", () => {
     }))
 
   for (const [how, leave] of Object.entries({ interrupted: undefined, "out of time": 200 })) {
-    it.scopedLive(`R22 a nested transaction that is ${how} in its RELEASE dooms the one around it`, () =>
+    it.scopedLive(`R22: a nested transaction that is ${how} in its RELEASE dooms the one around it`, () =>
       Effect.gen(function*() {
         const table = yield* makeTable()
         const proxy = yield* Proxy.start(serverUrl)
@@ -169,7 +169,7 @@ describe("R22 statements cut off inside a transaction", () => {
       }))
   }
 
-  it.scopedLive("R22 queryTimeout dooms it as well", () =>
+  it.scopedLive("R22: queryTimeout dooms it as well", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool({ queryTimeout: 200 })
@@ -181,7 +181,7 @@ describe("R22 statements cut off inside a transaction", () => {
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scopedLive("R22 a statement that was interrupted in its turn, before it was sent, dooms nothing", () =>
+  it.scopedLive("R22: a statement that was interrupted in its turn, before it was sent, dooms nothing", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool()

@@ -13,8 +13,8 @@ import {
 } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
-describe("R23 nested transactions", () => {
-  it.scopedLive("R23 a failing one is undone alone", () =>
+describe("R23: nested transactions", () => {
+  it.scopedLive("R23: a failing one is undone alone", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool()
@@ -31,7 +31,7 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(yield* table.ids, [1, 3, 5])
     }))
 
-  it.scopedLive("R23 the failure of the outer one undoes what the inner ones did", () =>
+  it.scopedLive("R23: the failure of the outer one undoes what the inner ones did", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool()
@@ -41,7 +41,7 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scopedLive("R23 an interrupted one is undone alone, where the outer one goes on", () =>
+  it.scopedLive("R23: an interrupted one is undone alone, where the outer one goes on", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool()
@@ -54,7 +54,7 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(yield* table.ids, [1, 3])
     }))
 
-  it.scopedLive("R23 one that is interrupted at the very end is undone before the COMMIT of the outer one", () =>
+  it.scopedLive("R23: one that is interrupted at the very end is undone before the COMMIT of the outer one", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const proxy = yield* Proxy.start(serverUrl)
@@ -78,7 +78,7 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(yield* table.ids, [0, 2])
     }))
 
-  it.scopedLive("R23 a statement cut off in a nested one is undone with it, where the outer one goes on", () =>
+  it.scopedLive("R23: a statement cut off in a nested one is undone with it, where the outer one goes on", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool()
@@ -91,7 +91,7 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(yield* table.ids, [1, 3])
     }))
 
-  it.scopedLive("R23 savepoints are released", () =>
+  it.scopedLive("R23: savepoints are released", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
       const { sql } = yield* makePool({ url: proxy.url })
@@ -110,7 +110,7 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(released.sort(), names.sort())
     }))
 
-  it.scopedLive("R23 concurrent ones run one after the other, and each is undone alone", () =>
+  it.scopedLive("R23: concurrent ones run one after the other, and each is undone alone", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { pool, sql } = yield* makePool()
@@ -133,7 +133,7 @@ describe("R23 nested transactions", () => {
       assert.strictEqual((yield* pool.stats).opened, 1)
     }))
 
-  it.scopedLive("R23 a sibling's statement waits, so that it is not undone with a nested one", () =>
+  it.scopedLive("R23: a sibling's statement waits, so that it is not undone with a nested one", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool()
@@ -157,7 +157,7 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(yield* table.ids, [2])
     }))
 
-  it.scopedLive("R23 a waiting sibling, statement or transaction, can be interrupted", () =>
+  it.scopedLive("R23: a waiting sibling, statement or transaction, can be interrupted", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool()
@@ -182,7 +182,7 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(yield* table.ids, [1])
     }))
 
-  it.scopedLive("R23 a sibling waits at most acquireTimeout, and is told what it waited for", () =>
+  it.scopedLive("R23: a sibling waits at most acquireTimeout, and is told what it waited for", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makeWarmPool({ acquireTimeout: 200 })
@@ -208,7 +208,7 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(yield* table.ids, [1])
     }))
 
-  it.scopedLive("R23 it waits no longer where it can't be interrupted", () =>
+  it.scopedLive("R23: it waits no longer where it can't be interrupted", () =>
     Effect.gen(function*() {
       const { sql } = yield* makeWarmPool({ acquireTimeout: 200 })
       yield* sql.withTransaction(Effect.gen(function*() {
@@ -223,7 +223,7 @@ describe("R23 nested transactions", () => {
       }))
     }))
 
-  it.scopedLive("R23 statements wait for statements as long as it takes", () =>
+  it.scopedLive("R23: statements wait for statements as long as it takes", () =>
     Effect.gen(function*() {
       const { sql } = yield* makeWarmPool({ acquireTimeout: 50 })
       yield* sql.withTransaction(
@@ -231,7 +231,7 @@ describe("R23 nested transactions", () => {
       )
     }))
 
-  it.scopedLive("R23 interrupted at any moment, also when its turn has just come, nobody keeps the turn", () =>
+  it.scopedLive("R23: interrupted at any moment, also when its turn has just come, nobody keeps the turn", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool()
       yield* sql.withTransaction(Effect.gen(function*() {
@@ -247,7 +247,7 @@ describe("R23 nested transactions", () => {
       }))
     }))
 
-  it.scopedLive("R23 a transaction that ends while a nested one still runs is rolled back", () =>
+  it.scopedLive("R23: a transaction that ends while a nested one still runs is rolled back", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const { sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
@@ -277,7 +277,7 @@ describe("R23 nested transactions", () => {
       assert.deepStrictEqual(yield* table.ids, [3, 4])
     }))
 
-  it.scopedLive("R23 concurrent statements of one transaction all get their own answers", () =>
+  it.scopedLive("R23: concurrent statements of one transaction all get their own answers", () =>
     Effect.gen(function*() {
       const { sql } = yield* makePool()
       const numbers = Array.from({ length: 50 }, (_, n) => n)

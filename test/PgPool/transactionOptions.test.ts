@@ -40,7 +40,7 @@ class Wrapped extends Data.TaggedError("Wrapped")<{ readonly cause: unknown }> {
 
 const soon = Schedule.intersect(Schedule.spaced("5 millis"), Schedule.recurs(10))
 
-describe("transaction", () => {
+describe("R25: transaction", () => {
   it.scopedLive("begins with the characteristics that it was given, and else with the server's", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool()
@@ -165,7 +165,7 @@ describe("transaction", () => {
       }
     }))
 
-  it.scopedLive("R22 an unknown outcome never runs it again", () =>
+  it.scopedLive("R22: an unknown outcome never runs it again", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
       const proxy = yield* Proxy.start(serverUrl)
@@ -205,7 +205,7 @@ describe("transaction", () => {
     })
 
   for (const word of ["BEGIN", "INSERT", "SAVEPOINT", "FETCH_ME", "RELEASE"]) {
-    it.scopedLive(`R22 ${word} lost its answer: from its exit it is known not to be committed, and runs again`, () =>
+    it.scopedLive(`R22: ${word} lost its answer: from its exit it is known not to be committed, and runs again`, () =>
       Effect.gen(function*() {
         const { ids, insert, lose, pool, run, runs, sql } = yield* losing()
         const body = Effect.all([
@@ -230,7 +230,7 @@ describe("transaction", () => {
       }))
   }
 
-  it.scopedLive("R22 so it is where the program wrapped it, and there the error is its own", () =>
+  it.scopedLive("R22: so it is where the program wrapped it, and there the error is its own", () =>
     Effect.gen(function*() {
       const { ids, insert, lose, pool, run, runs, sql } = yield* losing()
       yield* sql`SELECT 1`
@@ -245,7 +245,7 @@ describe("transaction", () => {
       assert.deepStrictEqual(yield* ids, [1])
     }))
 
-  it.scopedLive("R22 queryTimeout within: it was not committed, also by a nested one's statement", () =>
+  it.scopedLive("R22: queryTimeout within: it was not committed, also by a nested one's statement", () =>
     Effect.gen(function*() {
       const { ids, insert, pool, run, runs, sql } = yield* losing({ queryTimeout: 1000, cleanupTimeout: "10 seconds" })
       const slow = Effect.flatMap(run, (n) => n < 3 ? Effect.asVoid(sql`SELECT pg_sleep(60)`) : Effect.void)
@@ -257,7 +257,7 @@ describe("transaction", () => {
       assert.deepStrictEqual(yield* ids, [1])
     }))
 
-  it.scopedLive("R22 inside it, and where its body has sent a COMMIT itself, nobody knows", () =>
+  it.scopedLive("R22: inside it, and where its body has sent a COMMIT itself, nobody knows", () =>
     Effect.gen(function*() {
       const { insert, lose, pool, run, runs, sql } = yield* losing()
       yield* sql`SELECT 1`
@@ -276,7 +276,7 @@ describe("transaction", () => {
       }
     }))
 
-  it.scopedLive("R22 an unknown outcome of something else that its body does is left as it is", () =>
+  it.scopedLive("R22: an unknown outcome of something else that its body does is left as it is", () =>
     Effect.gen(function*() {
       const { lose, pool, run, runs } = yield* losing()
       const other = yield* losing()

@@ -4,7 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Option, Stream } from "effect"
 import { insert, makePool, makeSlowCommit, makeTable, pidOf, serverUrl } from "../support/pgPool.js"
 
-describe("whose transaction it is", () => {
+describe("R23: whose transaction it is", () => {
   it.scopedLive("a daemon that outlives the transaction in which it was forked uses the pool", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()

@@ -51,7 +51,7 @@ const failureOf = <A, E>(exit: Exit.Exit<A, E>): E => {
   throw new Error(`It has not failed: ${String(exit)}`)
 }
 
-describe("R24 queryTimeout ends what waits for a silent server where nothing can be interrupted", () => {
+describe("R24: queryTimeout ends what waits for a silent server where nothing can be interrupted", () => {
   const uses: ReadonlyArray<readonly [string, (pool: PgPool.PgPool) => Effect.Effect<unknown, unknown>]> = [
     ["a statement", ({ client: sql }) => sql`SELECT 1`],
     [
@@ -66,7 +66,7 @@ describe("R24 queryTimeout ends what waits for a silent server where nothing can
   ]
   for (const multiplex of [false, true]) {
     for (const [what, use] of uses) {
-      it.scopedLive(`R24 ${what}${multiplex ? ", with multiplex" : ""}`, () =>
+      it.scopedLive(`R24: ${what}${multiplex ? ", with multiplex" : ""}`, () =>
         Effect.gen(function*() {
           const { pool, proxy } = yield* makeSilent({ queryTimeout: 200, multiplex })
           proxy.blackhole()
@@ -77,7 +77,7 @@ describe("R24 queryTimeout ends what waits for a silent server where nothing can
     }
   }
 
-  it.scopedLive("R22 a COMMIT", () =>
+  it.scopedLive("R22: a COMMIT", () =>
     Effect.gen(function*() {
       const { proxy, sql } = yield* makeSilent({ queryTimeout: 200 })
       const body = Effect.zipRight(sql`SELECT 1`, Effect.sync(() => proxy.blackhole()))
@@ -85,7 +85,7 @@ describe("R24 queryTimeout ends what waits for a silent server where nothing can
       assert.strictEqual(causeTagOf(error), "CommitOutcomeUnknown")
     }))
 
-  it.scopedLive("R23 R24 a nested transaction behind what a stream has left in flight", () =>
+  it.scopedLive("R23, R24: a nested transaction behind what a stream has left in flight", () =>
     Effect.gen(function*() {
       const { proxy, sql } = yield* makeSilent({ queryTimeout: 200 })
       const stream = sql`SELECT generate_series(1, 1000) AS n`.stream.pipe(
@@ -101,8 +101,8 @@ describe("R24 queryTimeout ends what waits for a silent server where nothing can
     }))
 })
 
-describe("R22 R24 without queryTimeout, where nothing can be interrupted", () => {
-  it.scopedLive("R22 the ROLLBACK of a transaction has cleanupTimeout", () =>
+describe("R22, R24: without queryTimeout, where nothing can be interrupted", () => {
+  it.scopedLive("R22: the ROLLBACK of a transaction has cleanupTimeout", () =>
     Effect.gen(function*() {
       const { pool, proxy, sql } = yield* makeSilent({})
       const body = sql`SELECT 1`.pipe(
@@ -114,7 +114,7 @@ describe("R22 R24 without queryTimeout, where nothing can be interrupted", () =>
     }))
 
   for (const queryTimeout of [200, undefined]) {
-    it.scopedLive(`R22 what comes behind a COMMIT that was given up, on the same connection, ${queryTimeout === undefined ? "without" : "with"} queryTimeout`, () =>
+    it.scopedLive(`R22: what comes behind a COMMIT that was given up, on the same connection, ${queryTimeout === undefined ? "without" : "with"} queryTimeout`, () =>
       Effect.gen(function*() {
         const { pool, proxy, sql } = yield* makeSilent({ queryTimeout })
         const body = Effect.zipRight(sql`SELECT 1`, Effect.sync(() => proxy.blackhole()))
@@ -136,7 +136,7 @@ describe("R22 R24 without queryTimeout, where nothing can be interrupted", () =>
       }))
   }
 
-  it.scopedLive("R23 who waits for a transaction of the same connection has acquireTimeout", () =>
+  it.scopedLive("R23: who waits for a transaction of the same connection has acquireTimeout", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makeSilent({ acquireTimeout: 200 })
       const release = yield* Effect.makeLatch()
@@ -175,7 +175,7 @@ describe("R22 R24 without queryTimeout, where nothing can be interrupted", () =>
       assert.strictEqual(causeTagOf(failureOf(yield* promptly(inFinaliser(sql`SELECT 1`)))), "PoolExhausted")
     }))
 
-  it.scopedLive("R21 a listener ends, though its session is silent, and who waits for the first one has outageTimeout", () =>
+  it.scopedLive("R21: a listener ends, though its session is silent, and who waits for the first one has outageTimeout", () =>
     Effect.gen(function*() {
       const { pool, proxy, until } = yield* makeSilent({ acquireTimeout: 200, outageTimeout: 400 })
       const isListening = (channel: string) =>

@@ -21,7 +21,7 @@ const ways = (folder: string, port: number): Record<string, PgPool.PgPoolOptions
   "a URL of a socket": { ...url(`socket://postgres:postgres@${folder}?db=postgres`), port }
 })
 
-describe("a Unix socket", () => {
+describe("R27: a Unix socket", () => {
   it.scopedLive("every way to name it leads there, and so does the cancel (R16)", () =>
     Effect.gen(function*() {
       const { folder, port, url } = yield* startOnUnixSocket
@@ -39,7 +39,7 @@ describe("a Unix socket", () => {
       }
     }))
 
-  it.scopedLive("R18 while there is no socket callers wait; they outlive a restart", () =>
+  it.scopedLive("R18: while there is no socket callers wait; they outlive a restart", () =>
     Effect.gen(function*() {
       const server = yield* startOnUnixSocket
       const { pool, sql } = yield* makePool({
@@ -56,7 +56,7 @@ describe("a Unix socket", () => {
       assert.deepStrictEqual(yield* Fiber.join(caller), [{ one: 1 }])
     }))
 
-  it.scopedLive("R18 an outage that lasts names the socket", () =>
+  it.scopedLive("R18: an outage that lasts names the socket", () =>
     Effect.gen(function*() {
       const options = { url: undefined, path: "/nowhere", acquireTimeout: 50, outageTimeout: 200 }
       const { sql } = yield* makePool({ ...options, ...credentials })

@@ -28,7 +28,7 @@ const printable = Array.from({ length: 0x7f - 0x20 }, (_, index) => String.fromC
 
 const encoded = (char: string) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`
 
-describe("the URL", () => {
+describe("R27: the URL", () => {
   for (const part of ["user", "password", "database", "name"] as const satisfies ReadonlyArray<Part>) {
     it(`${part}: every printable character, raw and encoded, with one host and several`, () => {
       for (const char of printable) {
@@ -216,7 +216,7 @@ describe("the URL", () => {
   })
 })
 
-describe("the key of a client certificate", () => {
+describe("R27: the key of a client certificate", () => {
   it.scoped("is read from a file once, and a missing file is named", () =>
     Effect.gen(function*() {
       const folder = yield* makeFolder("pgpool-url-")
@@ -228,7 +228,7 @@ describe("the key of a client certificate", () => {
     }))
 })
 
-it.effect("a URL in the place of a host is refused, and not shown", () =>
+it.effect("R27: a URL in the place of a host is refused, and not shown", () =>
   Effect.gen(function*() {
     const place = "postgres://ada:s3cret@db"
     const pools: ReadonlyArray<PgPool.PgPoolOptions> = [
@@ -246,7 +246,7 @@ it.effect("a URL in the place of a host is refused, and not shown", () =>
     }
   }))
 
-it.effect("a bad URL of a layer is a defect without a part of it", () =>
+it.effect("R27: a bad URL of a layer is a defect without a part of it", () =>
   Effect.gen(function*() {
     const url = Redacted.make("postgres://ada:p,secret@/x@db,/shop")
     const defect = yield* Effect.flip(Effect.catchAllDefect(

@@ -6,7 +6,7 @@ import { PgError } from "effect-pgpool"
 import { makePool, serverUrl, uniqueName, watch } from "../support/pgPool.js"
 import { isSilent, refusalOf, taken } from "../support/targetUrl.js"
 
-describe("parameters of the URL", () => {
+describe("R27: parameters of the URL", () => {
   const withQuery = (query: string) => `postgres://ada:s3cret@db/shop?${query}`
 
   it("nothing comes to the driver that is not on our list", () => {
@@ -189,7 +189,7 @@ describe("parameters of the URL", () => {
       assert.include(lines[0], "pgbouncer, connection_limit, schema")
     }))
 
-  it.scopedLive("R24 query_timeout is the pool's own: an unknown outcome, and a stream that is not cut", () =>
+  it.scopedLive("R24: query_timeout is the pool's own: an unknown outcome, and a stream that is not cut", () =>
     Effect.gen(function*() {
       const url = Redacted.make(`${Redacted.value(serverUrl)}?query_timeout=1000`)
       const { sql } = yield* makePool({ url })

@@ -13,7 +13,7 @@ import {
   serverUrl
 } from "../support/pgPool.js"
 
-describe("withConnection", () => {
+describe("R23: withConnection", () => {
   it.scopedLive("every statement runs on one connection, in whatever fiber, and no transaction is open", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool()
@@ -91,7 +91,7 @@ describe("withConnection", () => {
       assert.strictEqual(c, d)
     }))
 
-  it.scopedLive("R15 a fiber that outlives it uses the pool, and what was queued in it fails", () =>
+  it.scopedLive("R15: a fiber that outlives it uses the pool, and what was queued in it fails", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
       const ended = yield* Deferred.make<void>()
@@ -110,7 +110,7 @@ describe("withConnection", () => {
       assert.strictEqual(causeTagOf(yield* Effect.flip(Fiber.join(queued))), "LeaseEnded")
     }))
 
-  it.scopedLive("R23 a stream has the connection to itself, and who waits for it inside is told so", () =>
+  it.scopedLive("R23: a stream has the connection to itself, and who waits for it inside is told so", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makeWarmPool({ acquireTimeout: 200 })
       const error = yield* pool.withConnection(

@@ -144,7 +144,7 @@ const makeRunner = (
   })
 
 layer(Database.layer, { excludeTestServices: true })("@effect/cluster", (it) => {
-  describe("SqlMessageStorage", () => {
+  describe("R31: SqlMessageStorage", () => {
     it.scoped("a request is saved once, read once and answered once, whatever the client's transforms", () =>
       Effect.gen(function*() {
         const { exit, messages, request, unread } = yield* makeMessages(uniqueName(), {
@@ -247,7 +247,7 @@ layer(Database.layer, { excludeTestServices: true })("@effect/cluster", (it) => 
       }))
   })
 
-  describe("SqlRunnerStorage", () => {
+  describe("R31: SqlRunnerStorage", () => {
     it.scoped("runners register, are healthy or not, and go", () =>
       Effect.gen(function*() {
         const prefix = uniqueName()

@@ -45,7 +45,7 @@ const liveOf = (options?: PgPool.PgPoolOptions) =>
   })))
 
 layer(liveOf(), { excludeTestServices: true })("drizzle", (it) => {
-  it.scoped("insert, select, update and delete", () =>
+  it.scoped("R31: insert, select, update and delete", () =>
     Effect.gen(function*() {
       const { db, people, table } = yield* makePeople
       assert.deepStrictEqual(yield* db.insert(people).values([ada, eve]).returning(), [ada, eve])
@@ -63,7 +63,7 @@ layer(liveOf(), { excludeTestServices: true })("drizzle", (it) => {
       assert.deepStrictEqual(yield* table.ids, [2, 3])
     }))
 
-  it.scoped("in a transaction it runs on its connection, sees what it did and is undone with it", () =>
+  it.scoped("R31: in a transaction it runs on its connection, sees what it did and is undone with it", () =>
     Effect.gen(function*() {
       const { db, people, pid, sql, table } = yield* makePeople
       const error = yield* sql.withTransaction(Effect.gen(function*() {
@@ -79,7 +79,7 @@ layer(liveOf(), { excludeTestServices: true })("drizzle", (it) => {
       assert.deepStrictEqual(yield* db.select().from(people), [])
     }))
 
-  it.scoped("it commits with the transaction, and what is nested is undone alone", () =>
+  it.scoped("R31: it commits with the transaction, and what is nested is undone alone", () =>
     Effect.gen(function*() {
       const { db, people, sql, table } = yield* makePeople
       yield* sql.withTransaction(Effect.gen(function*() {
@@ -90,7 +90,7 @@ layer(liveOf(), { excludeTestServices: true })("drizzle", (it) => {
       assert.deepStrictEqual(yield* table.ids, [1, 3])
     }))
 
-  it.scoped("transactions at the same time are apart", () =>
+  it.scoped("R31: transactions at the same time are apart", () =>
     Effect.gen(function*() {
       const { db, people, pid, sql, table } = yield* makePeople
       const written = yield* makeMeeting(3)
@@ -107,7 +107,7 @@ layer(liveOf(), { excludeTestServices: true })("drizzle", (it) => {
       assert.deepStrictEqual(yield* table.ids, [1, 2, 3])
     }))
 
-  it.scoped("a failing statement is a typed SqlError, with the server's own error below", () =>
+  it.scoped("R31: a failing statement is a typed SqlError, with the server's own error below", () =>
     Effect.gen(function*() {
       const { db, people } = yield* makePeople
       yield* db.insert(people).values(ada)
@@ -116,7 +116,7 @@ layer(liveOf(), { excludeTestServices: true })("drizzle", (it) => {
       assert.strictEqual(codeOf(error.cause), "23505")
     }))
 
-  it.scoped("a transaction interrupted in a statement leaves nothing behind", () =>
+  it.scoped("R31: a transaction interrupted in a statement leaves nothing behind", () =>
     Effect.gen(function*() {
       const { db, people, sql, table } = yield* makePeople
       const server = yield* watch()
@@ -134,7 +134,7 @@ layer(liveOf(), { excludeTestServices: true })("drizzle", (it) => {
 const Small = liveOf({ maxsize: 1, maxoverflow: 1, maxWaiting: 1 })
 
 layer(Small, { excludeTestServices: true })("drizzle on a full pool", (it) => {
-  it.scoped("what the pool says is below the SqlError", () =>
+  it.scoped("R31: what the pool says is below the SqlError", () =>
     Effect.gen(function*() {
       const { db, people, sql } = yield* makePeople
       const pool = yield* PgPool.PgPool

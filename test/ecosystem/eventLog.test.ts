@@ -40,7 +40,7 @@ const stored = ({ encryptedEntry, entryId, iv }: EventLogServer.PersistedEntry, 
   encryptedEntry
 })
 
-describe("SqlEventLogServer", () => {
+describe("R31: SqlEventLogServer", () => {
   it.scopedLive("a server has one id, whoever asks for it", () =>
     Effect.gen(function*() {
       const { storage, url } = yield* makeTest

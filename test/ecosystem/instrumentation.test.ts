@@ -96,7 +96,7 @@ for (const [kind, options] of Object.entries(kinds)) {
     const expected = Effect.runSync(Effect.cached(Effect.scoped(results)))
 
     for (const [name, around] of Object.entries(others)) {
-      it.scopedLive(`gives the same results where instrumentation gives pg ${name}`, () =>
+      it.scopedLive(`R31: gives the same results where instrumentation gives pg ${name}`, () =>
         Effect.gen(function*() {
           const plain = yield* expected
           yield* instrument(around)
@@ -105,7 +105,7 @@ for (const [kind, options] of Object.entries(kinds)) {
     }
 
     for (const [name, config] of Object.entries(openTelemetries)) {
-      it.scopedLive(`gives the same results with ${name} instrumentation, which sees each statement end once`, () =>
+      it.scopedLive(`R31: gives the same results with ${name} instrumentation, which sees each statement end once`, () =>
         Effect.gen(function*() {
           const plain = yield* expected
           const exporter = yield* openTelemetry(config)
@@ -123,7 +123,7 @@ for (const [kind, options] of Object.entries(kinds)) {
   })
 }
 
-describe("comments", () => {
+describe("R31: comments", () => {
   /** What the server saw of one's own statement. */
   const seen = "SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid() AND $1"
   const commented = /traceparent='00-[0-9a-f-]+'/
@@ -149,7 +149,7 @@ describe("comments", () => {
     }))
 })
 
-describe("what can't be made good is a typed failure, and the connection lives on", () => {
+describe("R31: what can't be made good is a typed failure, and the connection lives on", () => {
   const usable = ({ pool, sql }: TestPool) =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* sql`SELECT ${1}::int AS n`, [{ n: 1 }])

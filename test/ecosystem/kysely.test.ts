@@ -36,7 +36,7 @@ const app = uniqueName()
 const isAsleep = ({ query, state }: Backend) => query.includes("pg_sleep") && state === "active"
 
 layer(PgPool.layer({ url: serverUrl, applicationName: app }), { excludeTestServices: true })("kysely", (it) => {
-  it.scoped("insert, select, update and delete", () =>
+  it.scoped("R31: insert, select, update and delete", () =>
     Effect.gen(function*() {
       const { db, people, select } = yield* makePeople
       const inserted = yield* db.insertInto(people).values([{ full_name: "Ada" }, { full_name: "Eve" }]).returningAll()
@@ -49,7 +49,7 @@ layer(PgPool.layer({ url: serverUrl, applicationName: app }), { excludeTestServi
       assert.deepStrictEqual(yield* select, [{ id: 2, full_name: "Bob" }, grace])
     }))
 
-  it.scoped("makes and drops tables", () =>
+  it.scoped("R31: makes and drops tables", () =>
     Effect.gen(function*() {
       const { db } = yield* makePeople
       const server = yield* watch()
@@ -61,7 +61,7 @@ layer(PgPool.layer({ url: serverUrl, applicationName: app }), { excludeTestServi
       assert.deepStrictEqual(yield* columns, [])
     }))
 
-  it.scoped("in a transaction it runs on its connection, sees what it did and is undone with it", () =>
+  it.scoped("R31: in a transaction it runs on its connection, sees what it did and is undone with it", () =>
     Effect.gen(function*() {
       const { insert, pid, select, sql, table } = yield* makePeople
       const error = yield* sql.withTransaction(Effect.gen(function*() {
@@ -77,7 +77,7 @@ layer(PgPool.layer({ url: serverUrl, applicationName: app }), { excludeTestServi
       assert.deepStrictEqual(yield* select, [])
     }))
 
-  it.scoped("its own withTransaction is the client's: it commits, and what is nested is undone alone", () =>
+  it.scoped("R31: its own withTransaction is the client's: it commits, and what is nested is undone alone", () =>
     Effect.gen(function*() {
       const { db, insert, select, table } = yield* makePeople
       yield* db.withTransaction(Effect.gen(function*() {
@@ -90,7 +90,7 @@ layer(PgPool.layer({ url: serverUrl, applicationName: app }), { excludeTestServi
       assert.deepStrictEqual(yield* table.ids, [1, 3])
     }))
 
-  it.scoped("transactions at the same time are apart", () =>
+  it.scoped("R31: transactions at the same time are apart", () =>
     Effect.gen(function*() {
       const { insert, pid, select, sql, table } = yield* makePeople
       const written = yield* makeMeeting(3)
@@ -107,7 +107,7 @@ layer(PgPool.layer({ url: serverUrl, applicationName: app }), { excludeTestServi
       assert.deepStrictEqual(yield* table.ids, [1, 2, 3])
     }))
 
-  it.scoped("a failing statement is a typed SqlError, with the server's own error below", () =>
+  it.scoped("R31: a failing statement is a typed SqlError, with the server's own error below", () =>
     Effect.gen(function*() {
       const { insert } = yield* makePeople
       yield* insert(1, "Ada")
@@ -116,7 +116,7 @@ layer(PgPool.layer({ url: serverUrl, applicationName: app }), { excludeTestServi
       assert.strictEqual(codeOf(error), "23505")
     }))
 
-  it.scoped("a transaction interrupted in a statement leaves nothing behind", () =>
+  it.scoped("R31: a transaction interrupted in a statement leaves nothing behind", () =>
     Effect.gen(function*() {
       const { db, insert, sql, table } = yield* makePeople
       const server = yield* watch()
@@ -134,7 +134,7 @@ layer(PgPool.layer({ url: serverUrl, applicationName: app }), { excludeTestServi
 const Small = PgPool.layer({ url: serverUrl, maxsize: 1, maxoverflow: 1, maxWaiting: 1 })
 
 layer(Small, { excludeTestServices: true })("kysely on a full pool", (it) => {
-  it.scoped("what the pool says is below the SqlError", () =>
+  it.scoped("R31: what the pool says is below the SqlError", () =>
     Effect.gen(function*() {
       const { select, sql } = yield* makePeople
       const pool = yield* PgPool.PgPool

@@ -29,7 +29,7 @@ const layerOf = (url: Redacted.Redacted, options?: PgPool.PgPoolOptions) =>
 
 const withNames = { transformResultNames: Str.snakeToCamel, transformQueryNames: Str.camelToSnake }
 
-describe("PgMigrator", () => {
+describe("R31: PgMigrator", () => {
   it.scopedLive("runs in order what was not run before", () =>
     Effect.gen(function*() {
       const url = yield* makeSchema
@@ -134,7 +134,7 @@ const dump = Effect.fnUntraced(function*(url: Redacted.Redacted) {
 const complaintOf = (command: Command.Command) =>
   Effect.flatMap(Command.start(command), ({ stderr }) => Stream.mkString(Stream.decodeText(stderr)))
 
-describe("PgMigrator's dump of the schema", () => {
+describe("R31: PgMigrator's dump of the schema", () => {
   it.scopedLive("pg_dump is given what the URL holds", () =>
     Effect.gen(function*() {
       const database = yield* makeDatabase

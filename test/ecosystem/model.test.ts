@@ -47,7 +47,7 @@ const makeRepository = Effect.gen(function*() {
 })
 
 layer(Live, { excludeTestServices: true })("Model.makeRepository", (it) => {
-  it.scoped("insert gives the row with what the server generated", () =>
+  it.scoped("R31: insert gives the row with what the server generated", () =>
     Effect.gen(function*() {
       const { people, table } = yield* makeRepository
       const before = yield* DateTime.now
@@ -62,7 +62,7 @@ layer(Live, { excludeTestServices: true })("Model.makeRepository", (it) => {
       assert.deepStrictEqual(yield* table.ids, [1, 2, 3])
     }))
 
-  it.scoped("findById gives Some or None", () =>
+  it.scoped("R31: findById gives Some or None", () =>
     Effect.gen(function*() {
       const { people } = yield* makeRepository
       const ada = yield* people.insert(person("Ada"))
@@ -70,7 +70,7 @@ layer(Live, { excludeTestServices: true })("Model.makeRepository", (it) => {
       assert.deepStrictEqual(yield* people.findById(7), Option.none())
     }))
 
-  it.scoped("update gives the row as it is now", () =>
+  it.scoped("R31: update gives the row as it is now", () =>
     Effect.gen(function*() {
       const { people } = yield* makeRepository
       const ada = yield* people.insert(person("Ada"))
@@ -84,7 +84,7 @@ layer(Live, { excludeTestServices: true })("Model.makeRepository", (it) => {
       assert.deepInclude(Option.getOrThrow(yield* people.findById(ada.id)), { nickName: Option.none() })
     }))
 
-  it.scoped("delete removes the row", () =>
+  it.scoped("R31: delete removes the row", () =>
     Effect.gen(function*() {
       const { people, table } = yield* makeRepository
       const ada = yield* people.insert(person("Ada"))
@@ -93,7 +93,7 @@ layer(Live, { excludeTestServices: true })("Model.makeRepository", (it) => {
       assert.deepStrictEqual(yield* table.ids, [2])
     }))
 
-  it.scoped("a failing statement is a defect, with the SqlError in it", () =>
+  it.scoped("R31: a failing statement is a defect, with the SqlError in it", () =>
     Effect.gen(function*() {
       const { people } = yield* makeRepository
       yield* people.insert(person("Ada"))
@@ -102,7 +102,7 @@ layer(Live, { excludeTestServices: true })("Model.makeRepository", (it) => {
       assert.strictEqual(Exit.isFailure(exit) ? codeOf(Cause.squash(exit.cause)) : undefined, "23505")
     }))
 
-  it.scoped("a repository follows the transaction and is undone with it", () =>
+  it.scoped("R31: a repository follows the transaction and is undone with it", () =>
     Effect.gen(function*() {
       const { people, sql, table } = yield* makeRepository
       const kept = yield* people.insert(person("Ada"))
@@ -121,7 +121,7 @@ layer(Live, { excludeTestServices: true })("Model.makeRepository", (it) => {
       assert.deepStrictEqual(yield* people.findById(kept.id), Option.some(kept))
     }))
 
-  it.scoped("a repository commits with the transaction, and a nested one is undone alone", () =>
+  it.scoped("R31: a repository commits with the transaction, and a nested one is undone alone", () =>
     Effect.gen(function*() {
       const { people, sql, table } = yield* makeRepository
       yield* sql.withTransaction(Effect.gen(function*() {
@@ -145,7 +145,7 @@ const makeLoaders = Effect.gen(function*() {
 const together = { concurrency: "unbounded" } as const
 
 layer(Live, { excludeTestServices: true })("Model.makeDataLoaders", (it) => {
-  it.scoped("what is asked within the window becomes one statement", () =>
+  it.scoped("R31: what is asked within the window becomes one statement", () =>
     Effect.gen(function*() {
       const spans = yield* traced(Effect.gen(function*() {
         const { people, table } = yield* makeLoaders
@@ -169,7 +169,7 @@ layer(Live, { excludeTestServices: true })("Model.makeDataLoaders", (it) => {
     }))
 
   // Their fibers are forked where the loaders are made, and know of no transaction that is begun later.
-  it.scoped("in a transaction they run outside of it, as with any client", () =>
+  it.scoped("R31: in a transaction they run outside of it, as with any client", () =>
     Effect.gen(function*() {
       const { people, sql, table } = yield* makeLoaders
       yield* Effect.flip(sql.withTransaction(Effect.gen(function*() {
@@ -183,7 +183,7 @@ layer(Live, { excludeTestServices: true })("Model.makeDataLoaders", (it) => {
       assert.deepStrictEqual(yield* table.ids, [2])
     }))
 
-  it.scoped("made in a transaction they run in it", () =>
+  it.scoped("R31: made in a transaction they run in it", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const table = yield* makePeople

@@ -6,7 +6,7 @@ import { PgPool } from "effect-pgpool"
 import { runInNewContext } from "node:vm"
 import { serverUrl } from "../support/pgPool.js"
 
-it.scopedLive("an error of another context keeps its words, with or without a code", () =>
+it.scopedLive("R31: an error of another context keeps its words, with or without a code", () =>
   Effect.gen(function*() {
     const foreign: Error = runInNewContext("new Error('connect EHOSTDOWN 10.0.0.1:8200')")
     assert.notInstanceOf(foreign, Error)

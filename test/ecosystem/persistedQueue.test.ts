@@ -41,7 +41,7 @@ const makeTest = Effect.gen(function*() {
   }
 })
 
-describe("SqlPersistedQueue", () => {
+describe("R31: SqlPersistedQueue", () => {
   it.scopedLive("take gives what was offered, in order, and marks it as done", () =>
     Effect.gen(function*() {
       const { queue, rows } = yield* makeTest

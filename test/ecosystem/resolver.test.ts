@@ -72,7 +72,7 @@ const eve = { id: 2, name: "Eve" }
 const grace = { id: 3, name: "Grace" }
 
 layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResolver", (it) => {
-  it.scoped("void: many requests become one INSERT", () =>
+  it.scoped("R31: void: many requests become one INSERT", () =>
     Effect.gen(function*() {
       const { insert, queries, table } = yield* makeResolvers
       yield* Effect.forEach([ada, eve, grace], insert.execute, batching)
@@ -80,7 +80,7 @@ layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResol
       assert.deepStrictEqual(yield* table.ids, [1, 2, 3])
     }))
 
-  it.scoped("ordered: many requests become one query, each gets its own answer", () =>
+  it.scoped("R31: ordered: many requests become one query, each gets its own answer", () =>
     Effect.gen(function*() {
       const { insert, ordered, queries } = yield* makeResolvers
       yield* insert.execute(eve)
@@ -89,7 +89,7 @@ layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResol
       assert.deepStrictEqual(rows.map(({ id, name }) => [id, name]), [[3, null], [2, "Eve"], [1, null]])
     }))
 
-  it.scoped("findById: many requests become one query, what there is not is None", () =>
+  it.scoped("R31: findById: many requests become one query, what there is not is None", () =>
     Effect.gen(function*() {
       const { findById, insert, queries } = yield* makeResolvers
       yield* Effect.forEach([ada, eve], insert.execute, batching)
@@ -102,7 +102,7 @@ layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResol
       ])
     }))
 
-  it.scoped("grouped: many requests become one query, each gets its group", () =>
+  it.scoped("R31: grouped: many requests become one query, each gets its group", () =>
     Effect.gen(function*() {
       const { grouped, insert, queries } = yield* makeResolvers
       yield* Effect.forEach([ada, eve, { id: 3, name: "Ada" }], insert.execute, batching)
@@ -111,7 +111,7 @@ layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResol
       assert.deepStrictEqual(groups.map((group) => group.map(({ id }) => id)), [[2], [1, 3], []])
     }))
 
-  it.scoped("a failing query fails each of its requests with the SqlError", () =>
+  it.scoped("R31: a failing query fails each of its requests with the SqlError", () =>
     Effect.gen(function*() {
       const { insert, queries, table } = yield* makeResolvers
       yield* insert.execute(ada)
@@ -124,7 +124,7 @@ layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResol
       assert.deepStrictEqual(yield* table.ids, [1])
     }))
 
-  it.scoped("in a transaction they run on its connection, see what it did and are undone with it", () =>
+  it.scoped("R31: in a transaction they run on its connection, see what it did and are undone with it", () =>
     Effect.gen(function*() {
       const { findById, grouped, insert, ordered, queries, sql, table } = yield* makeResolvers
       const error = yield* sql.withTransaction(Effect.gen(function*() {
@@ -145,7 +145,7 @@ layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResol
       assert.deepStrictEqual(yield* table.ids, [])
     }))
 
-  it.scoped("two transactions at the same time: the requests of each stay in it", () =>
+  it.scoped("R31: two transactions at the same time: the requests of each stay in it", () =>
     Effect.gen(function*() {
       const { insert, ordered, queries, sql } = yield* makeResolvers
       const written = yield* makeMeeting(2)
@@ -168,7 +168,7 @@ layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResol
       ])
     }))
 
-  it.scoped("requests of a transaction are not merged with those outside", () =>
+  it.scoped("R31: requests of a transaction are not merged with those outside", () =>
     Effect.gen(function*() {
       const { insert, ordered, queries, sql } = yield* makeResolvers
       const [[mine, inside], outside] = yield* Effect.all([
@@ -180,7 +180,7 @@ layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResol
       assert.deepInclude(outside, { id: 2, name: null })
     }))
 
-  it.scoped("nested transactions at the same time: each makes its requests in turn", () =>
+  it.scoped("R31: nested transactions at the same time: each makes its requests in turn", () =>
     Effect.gen(function*() {
       const { insert, ordered, queries, sql, table } = yield* makeResolvers
       const both = Effect.forEach([ada, eve], ({ id, name }) =>
@@ -192,7 +192,7 @@ layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResol
       assert.deepStrictEqual(yield* table.ids, [1, 2])
     }))
 
-  it.scoped("requests of a resolver that knows nothing of transactions stay in them too", () =>
+  it.scoped("R31: requests of a resolver that knows nothing of transactions stay in them too", () =>
     Effect.gen(function*() {
       const { sql } = yield* makeResolvers
       const WhoAnswers = Request.tagged<WhoAnswers>("WhoAnswers")
@@ -214,7 +214,7 @@ layer(PgPool.layer({ url: serverUrl }), { excludeTestServices: true })("SqlResol
 const Small = PgPool.layer({ url: serverUrl, maxsize: 1, maxoverflow: 1 })
 
 layer(Small, { excludeTestServices: true })("SqlResolver on a small pool", (it) => {
-  it.scoped("transactions of one batch don't wait for the connection that another of them holds", () =>
+  it.scoped("R31: transactions of one batch don't wait for the connection that another of them holds", () =>
     Effect.gen(function*() {
       const { insert, sql, table } = yield* makeResolvers
       yield* Effect.forEach([ada, eve, grace], (person) => sql.withTransaction(insert.execute(person)), batching).pipe(

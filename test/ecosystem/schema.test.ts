@@ -45,7 +45,7 @@ const Live = PgPool.layer({
 })
 
 layer(Live, { excludeTestServices: true })("SqlSchema", (it) => {
-  it.scoped("void encodes what it is asked, and gives nothing", () =>
+  it.scoped("R31: void encodes what it is asked, and gives nothing", () =>
     Effect.gen(function*() {
       const { insert, sql, table } = yield* makePeople
       assert.isUndefined(yield* insert(ada))
@@ -54,7 +54,7 @@ layer(Live, { excludeTestServices: true })("SqlSchema", (it) => {
       ])
     }))
 
-  it.scoped("findAll encodes what it is asked, and decodes each row", () =>
+  it.scoped("R31: findAll encodes what it is asked, and decodes each row", () =>
     Effect.gen(function*() {
       const { insert, sql, table } = yield* makePeople
       const findBorn = SqlSchema.findAll({
@@ -74,7 +74,7 @@ layer(Live, { excludeTestServices: true })("SqlSchema", (it) => {
       assert.deepStrictEqual(yield* findBorn({ since: new Date(2000, 1) }), [])
     }))
 
-  it.scoped("findOne gives Some of the first row, or None", () =>
+  it.scoped("R31: findOne gives Some of the first row, or None", () =>
     Effect.gen(function*() {
       const { insert, sql, table } = yield* makePeople
       const findByName = SqlSchema.findOne({
@@ -87,7 +87,7 @@ layer(Live, { excludeTestServices: true })("SqlSchema", (it) => {
       assert.deepStrictEqual(yield* findByName("Nobody"), Option.none())
     }))
 
-  it.scoped("single gives the row, or fails with NoSuchElementException", () =>
+  it.scoped("R31: single gives the row, or fails with NoSuchElementException", () =>
     Effect.gen(function*() {
       const { insert, sql, table } = yield* makePeople
       const rename = SqlSchema.single({
@@ -102,7 +102,7 @@ layer(Live, { excludeTestServices: true })("SqlSchema", (it) => {
       assert.isTrue(Cause.isNoSuchElementException(error))
     }))
 
-  it.scoped("a row that does not fit is a ParseError, a failing statement an SqlError", () =>
+  it.scoped("R31: a row that does not fit is a ParseError, a failing statement an SqlError", () =>
     Effect.gen(function*() {
       const { insert, sql, table } = yield* makePeople
       const findNames = SqlSchema.findAll({
@@ -117,7 +117,7 @@ layer(Live, { excludeTestServices: true })("SqlSchema", (it) => {
       assert.strictEqual(codeOf(error), "23505")
     }))
 
-  it.scoped("all of them run in the transaction round them", () =>
+  it.scoped("R31: all of them run in the transaction round them", () =>
     Effect.gen(function*() {
       const { insert, sql, table } = yield* makePeople
       const count = SqlSchema.single({

@@ -43,7 +43,7 @@ const waitFor = <A>(effect: Effect.Effect<A>, holds: (a: A) => boolean): Effect.
   Effect.repeat(Effect.delay(effect, "100 millis"), { until: holds })
 
 layer(Database.layer, { excludeTestServices: true })("@effect/workflow", (it) => {
-  describe("ClusterWorkflowEngine", () => {
+  describe("R31: ClusterWorkflowEngine", () => {
     it.scoped(
       "a workflow whose runner is killed goes on on the other, and what it had done is not done again",
       () =>

@@ -24,7 +24,7 @@ whereInstalled(HaProxy, "haproxy")("behind HAProxy", () => {
     "which does not, and holds the dials": ""
   }
   for (const [how, server] of Object.entries(seesServers)) {
-    it.scopedLive(`R18 a server is restarted behind one ${how}: waiting callers outlive it`, () =>
+    it.scopedLive(`R18: a server is restarted behind one ${how}: waiting callers outlive it`, () =>
       Effect.gen(function*() {
         const postgres = yield* startServer
         const settings = ["retries 100", "option redispatch 0"]
@@ -41,7 +41,7 @@ whereInstalled(HaProxy, "haproxy")("behind HAProxy", () => {
       }))
   }
 
-  it.scopedLive("R18 another server takes over, and the dials that are parked reach it", () =>
+  it.scopedLive("R18: another server takes over, and the dials that are parked reach it", () =>
     Effect.gen(function*() {
       const [first, second] = [yield* startServer, yield* startServer]
       yield* second.stop()
@@ -59,7 +59,7 @@ whereInstalled(HaProxy, "haproxy")("behind HAProxy", () => {
       yield* Fiber.join(callers)
     }))
 
-  it.scopedLive("R18 dials that wait in its queue are a lower limit", () =>
+  it.scopedLive("R18: dials that wait in its queue are a lower limit", () =>
     Effect.gen(function*() {
       const { url } = yield* HaProxy.start({
         servers: [serverUrl],
@@ -71,7 +71,7 @@ whereInstalled(HaProxy, "haproxy")("behind HAProxy", () => {
       assert.isAtMost((yield* pool.stats).opened, 2)
     }))
 
-  it.scopedLive("R17 connections that it cuts for being idle are noticed, what it cuts in flight fails typed", () =>
+  it.scopedLive("R17: connections that it cuts for being idle are noticed, what it cuts in flight fails typed", () =>
     Effect.gen(function*() {
       const { url } = yield* HaProxy.start({
         servers: [serverUrl],
@@ -85,7 +85,7 @@ whereInstalled(HaProxy, "haproxy")("behind HAProxy", () => {
       assert.isTrue(PgError.isOutcomeUnknown(yield* promptly(Effect.flip(sql`SELECT pg_sleep(60)`))))
     }))
 
-  it.scopedLive("R18 it is restarted itself: nothing fails but what was in flight", () =>
+  it.scopedLive("R18: it is restarted itself: nothing fails but what was in flight", () =>
     Effect.gen(function*() {
       const haproxy = yield* HaProxy.start({ servers: [serverUrl] })
       const { pool, sql } = yield* makePool({ url: haproxy.url, maxsize: 4, maxoverflow: 4 })
@@ -114,7 +114,7 @@ whereInstalled(HaProxy, "haproxy")("behind HAProxy", () => {
       assert.isAtMost(failed, 4)
     }))
 
-  it.scopedLive("R16 a cancel finds its server, also one of several where the same client has the same one", () =>
+  it.scopedLive("R16: a cancel finds its server, also one of several where the same client has the same one", () =>
     Effect.gen(function*() {
       const other = yield* startServer
       for (const servers of [[serverUrl], [serverUrl, other.url], [other.url, serverUrl]]) {
@@ -138,7 +138,7 @@ whereInstalled(HaProxy, "haproxy")("behind HAProxy", () => {
       }
     }))
 
-  it.scopedLive("R16 a cancel that is sent to another server hurts nobody, and the next one finds its own", () =>
+  it.scopedLive("R16: a cancel that is sent to another server hurts nobody, and the next one finds its own", () =>
     Effect.gen(function*() {
       const [first, second] = [yield* startServer, yield* startServer]
       const { url } = yield* HaProxy.start({

@@ -10,7 +10,7 @@ const calls = ({ deadlines, failed, ok }: Report) => ok + failed + deadlines
 /** Those who were not served, whose deadline ever that was. */
 const unserved = (report: Report) => (report.failed + report.deadlines) / calls(report)
 
-describe("R24 a network that loses packets", () => {
+describe("R24: a network that loses packets", () => {
   for (const name of ours) {
     it.live(`${name}: ${loss.name}: as well as with pg.Pool`, (context) =>
       Effect.gen(function*() {

@@ -100,7 +100,7 @@ const leavesNothing = ({ app, close, server, sql }: TestPool, { admin }: PgBounc
 
 whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
   for (const mode of ["session", "transaction"] as const) {
-    describe(`in ${mode} mode`, () => {
+    describe(`R38: in ${mode} mode`, () => {
       it.scopedLive("statements, transactions and streams", () =>
         Effect.gen(function*() {
           const { url } = yield* behind(mode)
@@ -132,7 +132,7 @@ whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
           }
         }))
 
-      it.scopedLive("R16 a cancel stops its own statement, and no other", () =>
+      it.scopedLive("R16: a cancel stops its own statement, and no other", () =>
         Effect.gen(function*() {
           const { url } = yield* behind(mode, { default_pool_size: 4 })
           const pool = yield* makePool({ url, maxsize: 4, maxoverflow: 4, cleanupTimeout: "5 seconds" })
@@ -180,7 +180,7 @@ whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
           yield* all(20, () => sql`SELECT 1`)
         }))
 
-      it.scopedLive("R18 what a login is refused for is said at once", () =>
+      it.scopedLive("R18: what a login is refused for is said at once", () =>
         Effect.gen(function*() {
           const { url } = yield* behind(mode)
           const changed = (change: (url: URL) => void) => {
@@ -202,7 +202,7 @@ whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
           }
         }))
 
-      it.scopedLive("R18 where no more clients are allowed that is a lower limit", () =>
+      it.scopedLive("R18: where no more clients are allowed that is a lower limit", () =>
         Effect.gen(function*() {
           const { url } = yield* behind(mode, { max_client_conn: 3 })
           const { pool, sql } = yield* makePool({ url, maxsize: 8, connectConcurrency: 8 })
@@ -210,7 +210,7 @@ whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
           assert.isAtMost((yield* pool.stats).opened, 3)
         }))
 
-      it.scopedLive("R22 a session of the server that is killed: what ran there fails, typed, and nothing else", () =>
+      it.scopedLive("R22: a session of the server that is killed: what ran there fails, typed, and nothing else", () =>
         Effect.gen(function*() {
           const { url } = yield* behind(mode)
           const pool = yield* makePool({ url, maxsize: 2 })
@@ -221,7 +221,7 @@ whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
           yield* all(20, () => pool.sql`SELECT 1`)
         }))
 
-      it.scopedLive("R22 KILL leaves the outcome open", () =>
+      it.scopedLive("R22: KILL leaves the outcome open", () =>
         Effect.gen(function*() {
           const { admin, url } = yield* behind(mode)
           const pool = yield* makePool({ url, maxsize: 2 })
@@ -233,7 +233,7 @@ whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
           yield* pool.sql`SELECT 1`
         }))
 
-      it.scopedLive("R18 the server restarts behind it: only what was in flight fails", () =>
+      it.scopedLive("R18: the server restarts behind it: only what was in flight fails", () =>
         Effect.gen(function*() {
           const server = yield* Postgres.start()
           const { url } = yield* behind(mode, {}, Redacted.make(server.url))
@@ -250,7 +250,7 @@ whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
     })
   }
 
-  describe("R18 restarted under load: nothing fails but what was in flight", () => {
+  describe("R18: restarted under load: nothing fails but what was in flight", () => {
     for (const [mode, multiplex] of [["session", false], ["transaction", false], ["transaction", true]] as const) {
       for (const [how, restart] of Object.entries(restarts)) {
         // Its soft end waits for its clients to go, which in session mode a pool's never do.
@@ -291,7 +291,7 @@ whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
     }
   })
 
-  describe("what needs session mode", () => {
+  describe("R38: what needs session mode", () => {
     it.scopedLive("a session of its own: SET, locks and temporary tables stay with withConnection", () =>
       Effect.gen(function*() {
         for (const [mode, isKept] of [["session", true], ["transaction", false]] as const) {
@@ -400,7 +400,7 @@ whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
       ))
   })
 
-  it.scopedLive("R18 what it gave up before the server had it may be tried again, and is", () =>
+  it.scopedLive("R18: what it gave up before the server had it may be tried again, and is", () =>
     Effect.gen(function*() {
       const { url } = yield* behind("transaction", { default_pool_size: 1, query_wait_timeout: 1 })
       const { pool, sql } = yield* makePool({ url, maxsize: 2, maxoverflow: 2 })
@@ -422,7 +422,7 @@ whereInstalled(PgBouncer, "pgbouncer")("behind PgBouncer", () => {
       assert.isAtLeast((yield* pool.stats).closed.invalidated, 2)
     }))
 
-  it.scopedLive("on a Unix socket, with its cancel", () =>
+  it.scopedLive("R38: on a Unix socket, with its cancel", () =>
     Effect.gen(function*() {
       const { folder, port } = yield* behind("transaction")
       const { password } = new URL(Redacted.value(serverUrl))
