@@ -66,7 +66,7 @@ const roomRules = [
     filesOf("pool/"),
     "The state machine knows neither SQL nor Effect: what it needs of Effect is in runtime.ts.",
     [importsOf(after("pool/")), sql, "^effect/"],
-    ["runtime", "permits", "life", "lifecycle", "slot"].map((name) => `src/internal/pool/${name}.ts`)
+    ["runtime", "permits", "life"].map((name) => `src/internal/pool/${name}.ts`)
   ),
   restrict(
     ["src/*.ts"],

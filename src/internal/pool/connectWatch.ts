@@ -5,9 +5,9 @@ import type { Timers } from "./runtime.js"
 import type { Slot } from "./slot.js"
 
 /**
- * Tells of connects that have taken so long that no caller should rely on them (R6), at least once in each `youngFor` of theirs, and
- * ends those that have taken as long as `connectTimeout`. One sleeping fiber does for all: one for each would be a good
- * part of what it takes to open many at once, which is when callers wait for it.
+ * Tells of connects that have taken so long that no caller should rely on them (R6), at least once in each `youngFor`
+ * of theirs, and ends those that have taken as long as `connectTimeout`. One sleeping fiber does for all: one for each
+ * would be a good part of what it takes to open many at once, which is when callers wait for it.
  *
  * @internal
  */

@@ -51,9 +51,9 @@ export class Demand<A, E> {
   }
 
   /**
-   * Below `maxsize` a waiter is due at once (R3), not counting connects on which no waiter relies any more, unless a check is
-   * under way that will have a connection ready sooner than a connect would: then only `maxwait` makes it due. Else each
-   * check of a lone caller's connection would open a second one.
+   * Below `maxsize` a waiter is due at once (R3), not counting connects on which no waiter relies any more, unless a
+   * check is under way that will have a connection ready sooner than a connect would: then only `maxwait` makes it due.
+   * Else each check of a lone caller's connection would open a second one.
    */
   markDue(): void {
     const { settings, tally, waiters } = this

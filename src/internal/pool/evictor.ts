@@ -7,10 +7,10 @@ import type { Environment } from "./settings.js"
 import type { Slot } from "./slot.js"
 
 /**
- * Which connections a soft `evict` replaces, and when each of them may go (R19). One old connection goes for each that was
- * begun and has opened since the eviction, whether as a successor or for a caller. Until then the old ones serve as ever.
- * The sweeper opens the successors one after the other. It opens none while a newer connection stands by for the next old
- * one that comes back.
+ * Which connections a soft `evict` replaces, and when each of them may go (R19). One old connection goes for each that
+ * was begun and has opened since the eviction, whether as a successor or for a caller. Until then the old ones serve as
+ * ever. The sweeper opens the successors one after the other. It opens none while a newer connection stands by for the
+ * next old one that comes back.
  *
  * Where no permit is free an old connection goes first, and its successor is owed. While connects fail none goes.
  *

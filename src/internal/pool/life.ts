@@ -1,17 +1,19 @@
 /** @internal */
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { awaitAtMost, leaveAfter } from "../time/deadline.js"
 import type { Reach } from "./reach.js"
-import type { Slot } from "./slot.js"
+import type { Command, Slot } from "./slot.js"
 
 /**
- * What a connection's fiber does to the connection. The effects need nothing: their services are provided.
+ * The steps that a connection's fiber takes. The effects need nothing: their services are provided.
  *
  * @internal
  */
@@ -27,7 +29,7 @@ export interface Actions<A, E> {
 }
 
 /**
- * What a connection's fiber tells the pool.
+ * The events that a connection's fiber tells the pool.
  *
  * @internal
  */
@@ -42,7 +44,7 @@ export interface Owner<A, E> {
   readonly closing: (slot: Slot<A>) => void
 }
 
-/** What the life of a connection needs of its pool. @internal */
+/** The parts of the pool that the life of a connection needs. @internal */
 export interface Surroundings {
   readonly ioClock: Clock.Clock
   readonly reach: Reach
@@ -62,12 +64,11 @@ export const connectBrokenOff: Cause.Cause<never> = Cause.die(
 
 /**
  * The life of one connection: open it, follow the pool's commands, close it. It runs in a fiber of its own, which holds
- * the permit, so that a permit is in use exactly as long as its connection. An interrupt or a defect ends it as a command
- * to retire would, wherever it has come to: it is closed.
+ * the permit, so that a permit is in use exactly as long as its connection. An interrupt or a defect ends it as a
+ * command to retire would, wherever it has come to: it is closed.
  *
- * What the user gave us runs in fibers below. They are waited for with a deadline, so that effects which can't be
- * interrupted hold up neither an answer nor the permit: `cleanupTimeout` after their end was asked for they are left
- * behind (R13, R14).
+ * The user's effects run in fibers below, each awaited with a deadline. So an effect that can't be interrupted holds up
+ * neither an answer nor the permit: `cleanupTimeout` after its end was asked for it is left behind (R13, R14).
  *
  * @internal
  */
@@ -81,13 +82,15 @@ export const life = <A, E>(
     Effect.flatMap(Scope.make(), (scope) => {
       let connect: Fiber.RuntimeFiber<A, E> | undefined = undefined
       const service = Effect.gen(function*() {
+        // The first one may come as soon as the pool knows that it has opened.
+        const nextCommand = commandsOf(slot)
         connect = yield* Effect.forkDaemon(restore(Scope.extend(actions.acquire, scope)))
         const opened = yield* restore(awaitConnect(slot, connect))
         if (Exit.isFailure(opened)) return owner.openFailed(slot, opened.cause)
         // Between its end and this step the pool may have given it up.
         if (slot.state !== "opening") return
         owner.opened(slot, opened.value)
-        yield* restore(follow(slot, actions, surroundings, owner))
+        yield* restore(follow(slot, nextCommand, actions, surroundings, owner))
       })
       return service.pipe(
         Effect.ensuring(Effect.sync(() => owner.closing(slot))),
@@ -120,23 +123,36 @@ const leftBehind = <A>({ closeReason }: Slot<A>, cleanupTimeout: number): Effect
       "and was left behind"
   )
 
-/** How it ended. What ends the wait itself does not. */
+/** How the connect ended, or that it took too long. Then it goes on until `close`. */
 const awaitConnect = <A, E>(slot: Slot<A>, connect: Fiber.RuntimeFiber<A, E>): Effect.Effect<Exit.Exit<A, E>> =>
   Effect.async((resume) => {
     slot.onTimeOut((connectTimeout) => resume(Effect.succeed(Exit.die(new ConnectTimedOut(connectTimeout)))))
     connect.addObserver((exit) => resume(Effect.succeed(exit)))
   })
 
+/** Waits for the next command of the pool, which gives each one after the last has been followed. */
+const commandsOf = <A>(slot: Slot<A>): Effect.Effect<Command> => {
+  let next = Deferred.unsafeMake<Command>(FiberId.none)
+  slot.onCommand((command) => Deferred.unsafeDone(next, Exit.succeed(command)))
+  return Effect.suspend(() =>
+    Effect.map(Deferred.await(next), (command) => {
+      next = Deferred.unsafeMake(FiberId.none)
+      return command
+    })
+  )
+}
+
 /** Ends when the connection is to be closed. */
 const follow = <A, E>(
   slot: Slot<A>,
+  nextCommand: Effect.Effect<Command>,
   actions: Actions<A, E>,
   { ioClock, reach }: Surroundings,
   owner: Owner<A, E>
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
     while (true) {
-      const command = yield* slot.nextCommand
+      const command = yield* nextCommand
       if (command === "retire") return
       const work = yield* Effect.forkDaemon(actions[command](slot.value))
       const exit = yield* Effect.onError(

@@ -4,8 +4,8 @@
 const minute = 60_000
 
 /**
- * So many lines a minute: what happens again and again must not flood the log. What got no line is for its owner to count,
- * and to say.
+ * So many lines a minute: what happens again and again must not flood the log. What got no line is for its owner to
+ * count, and to say.
  *
  * @internal
  */

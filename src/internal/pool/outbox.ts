@@ -4,9 +4,9 @@
  * What the pool tells the outside: that a wait has ended, what a connection is to do, that a fiber begins or is to end.
  * All of it is told here, in order, after the critical section in which it came up has ended.
  *
- * A party that is told something may call the pool at once. That call is a section of its own, and what comes up in it is
- * told after all that came before, outside the call. So no section is ever entered while another one runs, and the stack
- * does not grow with the number of those that answer at once.
+ * A party that is told something may call the pool at once. That call is a section of its own, and what comes up in it
+ * is told after all that came before, outside the call. So no section is ever entered while another one runs, and the
+ * stack does not grow with the number of those that answer at once.
  *
  * @internal
  */

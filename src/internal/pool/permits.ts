@@ -36,8 +36,8 @@ export class Permits {
   }
 
   /**
-   * Runs the life of a connection while it holds a permit, and calls `back` when the permit is back: with the defect that
-   * has ended the life, if there is one. That is `missing` where no permit is free.
+   * Runs the life of a connection while it holds a permit, and calls `back` when the permit is back: with the defect
+   * that has ended the life, if there is one. That is `missing` where no permit is free.
    */
   hold(
     connection: Effect.Effect<void>,

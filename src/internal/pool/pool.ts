@@ -30,10 +30,10 @@ import type { End } from "./waiters.js"
 import { Waiter, Waiters } from "./waiters.js"
 
 /**
- * The state machine. Every method runs to its end without suspending, so each is a critical section; what it has to tell
- * the outside waits in the outbox until it has ended. They stand in the order of a request's life: take, wait, release,
- * retire. Connects, and what becomes of them, are in `Supply`; what time does is in `Timekeeper`, `Sweeper` and
- * `ConnectWatch`; what its operator does to all connections at once is in `Evictor` and `Operator`.
+ * The state machine. Every method runs to its end without suspending, so each is a critical section; what it has to
+ * tell the outside waits in the outbox until it has ended. They stand in the order of a request's life: take, wait,
+ * release, retire. Connects, and what becomes of them, are in `Supply`; what time does is in `Timekeeper`, `Sweeper`
+ * and `ConnectWatch`; what its operator does to all connections at once is in `Evictor` and `Operator`.
  *
  * @internal
  */
@@ -94,9 +94,9 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   }
 
   /**
-   * The same for a caller that is no fiber, and so can use a connection in the moment in which it is handed over: `end` is
-   * called as soon as no section runs, which is before this returns, unless the caller is being told something itself. A
-   * caller that `shares` also takes a place on a connection that others share.
+   * The same for a caller that is no fiber, and so can use a connection in the moment in which it is handed over: `end`
+   * is called as soon as no section runs, which is before this returns, unless the caller is being told something
+   * itself. A caller that `shares` also takes a place on a connection that others share.
    */
   request(
     shares: boolean,
@@ -124,7 +124,8 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   ): Loan<A> | undefined {
     if (!this.refusals.admits(attempts)) return undefined
     this.waitPolicy.asked(now)
-    // Sharers ahead in the queue are not passed (R11). Waiters that want a connection for themselves can't use this one.
+    // Sharers ahead in the queue are not passed (R11). Waiters that want a connection for themselves can't use this
+    // one.
     const mayJoin = shares && this.waiters.sharer === undefined
     const ready = (mayJoin ? this.sharing.find(now) : undefined) ?? this.takeReady(now)
     return ready === undefined ? undefined : this.lend(ready, now, shares, borrower)

@@ -1,9 +1,9 @@
 /** @internal */
 
 /**
- * A caller relies on a connect for so long at the least (R6), in milliseconds. A little less than a second: where a load
- * balancer keeps the only dial to itself, the next one, and those that follow it, are to be open within a second of the
- * new primary's start.
+ * A caller relies on a connect for so long at the least (R6), in milliseconds. A little less than a second: where a
+ * load balancer keeps the only dial to itself, the next one, and those that follow it, are to be open within a second
+ * of the new primary's start.
  */
 const leastTrust = 800
 

@@ -1,18 +1,14 @@
 /** @internal */
-import * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import * as FiberId from "effect/FiberId"
 import type { CloseReason } from "../../PoolStats.js"
+import type { Running } from "./runtime.js"
 import type { Waiter } from "./waiters.js"
 
 /** @internal */
 export type State = "opening" | "idle" | "busy" | "checking" | "closing"
 
 /**
- * The life of a connection: which states may follow which. It is a switch, not an object of lists, because each loan asks
- * twice.
+ * The life of a connection: which states may follow which. It is a switch, not an object of lists, because each loan
+ * asks twice.
  */
 const mayFollow = (state: State, next: State): boolean => {
   switch (state) {
@@ -37,8 +33,8 @@ export type Command = "check" | "reset" | "retire"
 const renewedAfter = 0.975
 
 /**
- * What the books of the pool note on a connection, so that each of them finds and moves it in constant time. Every field is
- * written by one book only.
+ * What the books of the pool note on a connection, so that each of them finds and moves it in constant time. Every
+ * field is written by one book only.
  */
 abstract class Notes<A> {
   /** Its neighbours in the `LinkedList` of the idle ones. */
@@ -52,8 +48,8 @@ abstract class Notes<A> {
 }
 
 /**
- * The pool's record of one connection, from the moment a connect is due until its permit is back. It alone changes what it
- * holds. A change that its life does not know is a mistake of the pool, and throws.
+ * The pool's record of one connection, from the moment a connect is due until its permit is back. It alone changes what
+ * it holds. A change that its life does not know is a mistake of the pool, and throws.
  *
  * @internal
  */
@@ -61,7 +57,7 @@ export class Slot<A> extends Notes<A> {
   #state: State = "opening"
   #closeReason: CloseReason = "failed"
   #value: A = undefined as A
-  #fiber: Fiber.RuntimeFiber<unknown> | undefined = undefined
+  #fiber: Running | undefined = undefined
   #stale = false
   #cause: Waiter<any, any> | undefined = undefined
   #expiresAt = Infinity
@@ -77,7 +73,7 @@ export class Slot<A> extends Notes<A> {
   /** The `connectTimeout` that its connect has taken. */
   #timedOutAfter: number | undefined = undefined
   #endOfWait: ((connectTimeout: number) => void) | undefined = undefined
-  #command = Deferred.unsafeMake<Command>(FiberId.none)
+  #obey: ((command: Command) => void) | undefined = undefined
 
   constructor(
     /** The connection that this one was opened to renew. */
@@ -120,11 +116,11 @@ export class Slot<A> extends Notes<A> {
   // --- its connect -----------------------------------------------------------------------------------------------
 
   /** The fiber in which its life runs. */
-  get fiber(): Fiber.RuntimeFiber<unknown> | undefined {
+  get fiber(): Running | undefined {
     return this.#fiber
   }
 
-  runsIn(fiber: Fiber.RuntimeFiber<unknown>): void {
+  runsIn(fiber: Running): void {
     this.#fiber = fiber
   }
 
@@ -269,14 +265,13 @@ export class Slot<A> extends Notes<A> {
 
   // --- its fiber -------------------------------------------------------------------------------------------------
 
+  /** Tells its fiber what to do next. */
   give(command: Command): void {
-    Deferred.unsafeDone(this.#command, Exit.succeed(command))
+    this.#obey?.(command)
   }
 
-  readonly nextCommand: Effect.Effect<Command> = Effect.suspend(() =>
-    Effect.map(Deferred.await(this.#command), (command) => {
-      this.#command = Deferred.unsafeMake(FiberId.none)
-      return command
-    })
-  )
+  /** Its fiber hears of all commands from now on. */
+  onCommand(obey: (command: Command) => void): void {
+    this.#obey = obey
+  }
 }

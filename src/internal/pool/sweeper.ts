@@ -13,8 +13,8 @@ const sweptPerMilli = 10
 
 /**
  * Retires idle connections that have expired (R9), were not used for `idleTimeout` (R10) or have lingered for long
- * enough, and renews those that a quiet pool keeps, and those that are evicted (R19). It sleeps until the next one is due,
- * and rests while none can be.
+ * enough, and renews those that a quiet pool keeps, and those that are evicted (R19). It sleeps until the next one is
+ * due, and rests while none can be.
  *
  * A sweep looks at all connections. All else here takes the same time however many there are, as callers wait for it.
  *
@@ -82,8 +82,8 @@ export class Sweeper<A> {
   }
 
   /**
-   * The idle connections, the last used first: how many were used later, and whether it is one of the `minsize` that stay.
-   * Those in use are used last of all, unless they are about to end.
+   * The idle connections, the last used first: how many were used later, and whether it is one of the `minsize` that
+   * stay. Those in use are used last of all, unless they are about to end.
    */
   private eachIdle(now: number, visit: (slot: Slot<A>, rank: number, isKept: boolean) => void): void {
     let keep = this.settings.minsize

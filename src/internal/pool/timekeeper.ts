@@ -9,8 +9,8 @@ import type { Settings } from "./settings.js"
 import type { Waiter, Waiters } from "./waiters.js"
 
 /**
- * Tells when waiters have waited for `maxwait`, and for as long as they may (R4). All have the same limits, so the oldest
- * is first, and one sleeping fiber serves all of them.
+ * Tells when waiters have waited for `maxwait`, and for as long as they may (R4). All have the same limits, so the
+ * oldest is first, and one sleeping fiber serves all of them.
  *
  * @internal
  */
@@ -81,8 +81,8 @@ export class Timekeeper<A, E> {
     const { limits: { full, outage, owed }, share } = this.settings
     const before = this.owed
     this.owed = this.pool.demand.owed
-    // A waiter that is served stood before all others, so they have no less time. But a sharer may have been owed a part of
-    // a connection only, and then leaves fewer connections to the others.
+    // A waiter that is served stood before all others, so they have no less time. But a sharer may have been owed a
+    // part of a connection only, and then leaves fewer connections to the others.
     const haveLess = share > 1 && this.owed < before
     if (now < this.nextLateAt && !haveLess) return false
     // Where an outage gives no waiter more time, there is no need to look for one that came during it.
