@@ -38,6 +38,7 @@ import { Waiter, Waiters } from "./waiters.js"
  * @internal
  */
 export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
+  // The books.
   readonly connections = new Connections<A>()
   private readonly idle = this.connections.idle
   readonly waiters: Waiters<A, E | PoolError>
@@ -48,7 +49,9 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   readonly demand: Demand<A, E | PoolError>
   readonly waitPolicy: WaitPolicy
   readonly refusals: Refusals<A, E> = new Refusals(this)
+  private readonly outbox: Outbox
 
+  // The parts that act on them.
   readonly supply: Supply<A, E> = new Supply(this)
   readonly outage: Outage<E>
   readonly timekeeper: Timekeeper<A, E>
@@ -58,7 +61,6 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   readonly leaks: Leaks<A>
   readonly operator: Operator<A, E> = new Operator(this)
   readonly lifecycle: Lifecycle
-  private readonly outbox: Outbox
 
   constructor(
     readonly settings: Settings,
@@ -67,8 +69,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   ) {
     this.outbox = env.outbox
     this.waiters = new Waiters(settings.share, this.outbox)
-    const canShare = (slot: Slot<A>) => !this.connections.isSuspect(slot) && resource.canShare(slot.value)
-    this.sharing = new Sharing(settings, this.waiters, canShare, () => this.demand.surplus)
+    this.sharing = new Sharing(settings, this.waiters, this)
     this.permits = new Permits(settings.maxsize, settings.maxoverflow)
     this.outage = new Outage(settings.connectRetry, env.io, env.log, this)
     this.demand = new Demand(settings, this.waiters, this.tally, this.outage)

@@ -1,4 +1,5 @@
 /** @internal */
+import type { Port } from "./port.js"
 import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
 import type { Waiters } from "./waiters.js"
@@ -19,10 +20,7 @@ export class Sharing<A, E> {
   constructor(
     private readonly settings: Settings,
     private readonly waiters: Waiters<A, E>,
-    /** Whether the connection itself allows that it is joined. */
-    private readonly canShare: (slot: Slot<A>) => boolean,
-    /** How many connections are to go after a shrink. */
-    private readonly surplus: () => number
+    private readonly pool: Port<A, any>
   ) {}
 
   /** The number of its borrowers is another one, or it may have become fit again. */
@@ -55,7 +53,7 @@ export class Sharing<A, E> {
    */
   find(now: number): Slot<A> | undefined {
     const { dry } = this
-    const leftToRunDry = this.waiters.ahead + this.surplus()
+    const leftToRunDry = this.waiters.ahead + this.pool.demand.surplus
     while (dry.length > leftToRunDry) this.reopen(dry[dry.length - 1])
     for (let slot = this.leastLoaded(); slot !== undefined; slot = this.leastLoaded()) {
       if (dry.length === leftToRunDry && this.isFit(slot, now)) return slot
@@ -66,7 +64,9 @@ export class Sharing<A, E> {
   }
 
   private isFit(slot: Slot<A>, now: number): boolean {
-    return slot.spent(now, this.settings.maxUses) === undefined && this.canShare(slot)
+    const { connections, resource } = this.pool
+    return slot.spent(now, this.settings.maxUses) === undefined && !connections.isSuspect(slot) &&
+      resource.canShare(slot.value)
   }
 
   private reopen(slot: Slot<A>): void {

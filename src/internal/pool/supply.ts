@@ -26,8 +26,9 @@ export class Supply<A, E> {
 
   constructor(private readonly pool: Port<A, E>) {}
 
+  /** Opens a connection: for a waiter, or in the place of an old one. */
   connect(successorOf?: Slot<A>): void {
-    const { connections, connectWatch, demand, env, evictor, waitPolicy, permits, resource, tally, waiters } = this.pool
+    const { connections, connectWatch, demand, env, evictor, permits, resource, tally, waiters, waitPolicy } = this.pool
     const { io, outbox, reach } = env
     const slot = new Slot<A>(successorOf, reach.youngFor, io.now(), evictor.generation)
     connections.begin(slot)
@@ -46,7 +47,7 @@ export class Supply<A, E> {
   }
 
   opened(slot: Slot<A>, value: A): void {
-    const { connections, demand, env, outage, waitPolicy, settings, sweeper, tally } = this.pool
+    const { connections, demand, env, outage, settings, sweeper, tally, waitPolicy } = this.pool
     const now = env.now()
     const lifetime = settings.expires * (1 - settings.expiresJitter * env.chance())
     const took = env.io.now() - slot.dialledAt
