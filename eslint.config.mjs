@@ -20,7 +20,7 @@ const rooms = [
   "postgres/lease/",
   "postgres/connect/",
   "postgres/transaction/",
-  "postgres/listen.ts",
+  "postgres/listen/",
   "borrow.ts",
   "elasticPool.ts",
   "postgres/client/",
