@@ -1,13 +1,14 @@
 /**
  * Every block fenced as `ts` in a docstring of src or in a Markdown file is a program that must compile. A fragment is
  * fenced as `ts fragment`. Everything public says since when it exists and to which category it belongs. Each link
- * between the pages leads somewhere, no page is too long, and each option is in a table.
+ * between the pages leads somewhere, no page is too long, each option is in a table, and each file in the map.
  */
 import { readFileSync } from "node:fs"
 import { dirname, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import ts from "typescript"
 import { checkPages } from "./links.js"
+import { checkMap } from "./map.js"
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..")
 
@@ -51,7 +52,7 @@ const program = ts.createProgram([...sources, ...blocks.keys()], config.options,
   }
 })
 
-const errors: Array<string> = [...checkPages(root, pages)]
+const errors: Array<string> = [...checkPages(root, pages), ...checkMap(root)]
 
 const complain = (file: ts.SourceFile, position: number, message: string) => {
   const { line } = file.getLineAndCharacterOfPosition(position)
