@@ -1,5 +1,10 @@
 /** @internal */
 
+/** One that is told something, and knows what. @internal */
+export interface Party {
+  readonly tell: () => void
+}
+
 /**
  * What the pool tells the outside: that a wait has ended, what a connection is to do, that a fiber begins or is to end.
  * All of it is told here, in order, after the critical section in which it came up has ended.
@@ -14,7 +19,7 @@ export class Outbox {
   /** Sections that call each other are one section. */
   private depth = 0
   private isTelling = false
-  private messages: Array<() => void> = []
+  private messages: Array<Party | (() => void)> = []
 
   /** Runs a critical section to its end, and then tells what has come up in it. */
   section<A>(body: () => A): A {
@@ -28,28 +33,45 @@ export class Outbox {
   }
 
   /** Tells this after the section, or now where none runs. */
-  post(message: () => void): void {
+  post(message: Party | (() => void)): void {
     this.messages.push(message)
     this.tellAll()
   }
 
-  private tellAll(): void {
-    if (this.depth > 0 || this.isTelling || this.messages.length === 0) return
+  /** Whether no section runs, and no party is being told anything. */
+  get isAtRest(): boolean {
+    return this.depth === 0 && !this.isTelling
+  }
+
+  /** Tells one party its answer at once, and costs no message. Only where this is at rest. */
+  tellNow<A>(party: (answer: A) => void, answer: A): void {
     this.isTelling = true
-    const defects: Array<unknown> = []
+    try {
+      party(answer)
+    } finally {
+      this.isTelling = false
+      this.tellAll()
+    }
+  }
+
+  private tellAll(): void {
+    if (this.messages.length === 0 || !this.isAtRest) return
+    this.isTelling = true
+    let failed: { readonly defect: unknown } | undefined
     while (this.messages.length > 0) {
       const { messages } = this
       this.messages = []
       for (const message of messages) {
         try {
-          message()
+          if (typeof message === "function") message()
+          else message.tell()
         } catch (defect) {
-          defects.push(defect)
+          failed ??= { defect }
         }
       }
     }
     this.isTelling = false
     // A party that fails keeps nothing from the others.
-    if (defects.length > 0) throw defects[0]
+    if (failed !== undefined) throw failed.defect
   }
 }

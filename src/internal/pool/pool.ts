@@ -98,23 +98,31 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
    * The same for a caller that is no fiber, and so can use a connection in the moment in which it is handed over: `end`
    * is called as soon as no section runs, which is before this returns, unless the caller is being told something
    * itself. A caller that `shares` also takes a place on a connection that others share.
+   *
+   * Gives nothing where a connection was ready and the caller has been told so.
    */
   request(
     shares: boolean,
     end: End<A, E | PoolError>,
     borrower?: Borrower,
     attempts?: Attempts
-  ): Waiter<A, E | PoolError> {
-    return this.outbox.section(() => {
+  ): Waiter<A, E | PoolError> | undefined {
+    const { isAtRest } = this.outbox
+    const taken = this.outbox.section(() => {
       const now = this.env.now()
-      const waiter = new Waiter(now, shares, end, borrower)
       const loan = this.takeNow(now, shares, borrower, attempts)
+      // It is told at once, so it needs no way to leave.
+      if (loan !== undefined && isAtRest) return loan
+      const waiter = new Waiter(now, shares, end, borrower)
       const refusal = loan === undefined ? this.refusals.of(attempts) : undefined
       if (loan !== undefined) this.waiters.serve(waiter, loan)
       else if (refusal !== undefined) this.waiters.fail(waiter, refusal)
       else this.enqueue(waiter, now)
       return waiter
     })
+    if (taken instanceof Waiter) return taken
+    this.outbox.tellNow(end, succeeded(taken))
+    return undefined
   }
 
   private takeNow(

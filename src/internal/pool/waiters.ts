@@ -1,6 +1,6 @@
 /** @internal */
 import type { Loan } from "./loan.js"
-import type { Outbox } from "./outbox.js"
+import type { Outbox, Party } from "./outbox.js"
 import type { Borrower, Failure, Outcome } from "./runtime.js"
 import { failed, succeeded } from "./runtime.js"
 import type { Slot } from "./slot.js"
@@ -18,7 +18,7 @@ interface Told<A, E> {
  *
  * @internal
  */
-export class Waiter<A, E> {
+export class Waiter<A, E> implements Party {
   /** The connection it was handed. An interrupted waiter still owns it and gives it back. */
   loan: Loan<A> | undefined = undefined
   /** The latest connect that was started because of it. */
@@ -118,7 +118,7 @@ export class Waiters<A, E> {
   private end(waiter: Waiter<A, E>, outcome: Outcome<Loan<A>, E>): void {
     this.remove(waiter)
     waiter.outcome = outcome
-    this.outbox.post(() => waiter.tell())
+    this.outbox.post(waiter)
   }
 
   fail(waiter: Waiter<A, E>, failure: Failure<E>): void {

@@ -62,7 +62,7 @@ class PooledStatement<A> {
       this.borrower,
       this.attempts
     )
-    if (waiter.isUntold) this.leave = () => this.pool.leave(waiter)
+    if (waiter?.isUntold === true) this.leave = () => this.pool.leave(waiter)
   }
 
   private send(loan: Loan<Session>): void {
