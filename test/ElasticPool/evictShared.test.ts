@@ -162,7 +162,7 @@ describe("R19: evict over a span of time", () => {
   it.scoped("R19: however often, each connection has one turn, and those that are closed have none", () =>
     Effect.gen(function*() {
       const fake = new FakeResource()
-      const state = yield* makeState({ ...fake.options, maxsize: 5, minsize: 0, warm: 5 })
+      const state = yield* makeState({ ...fake.options, maxsize: 5, minsize: 0, warm: 5, expires: "5 hours" })
       yield* settle
       assert.lengthOf(fake.open, 5)
       for (let i = 0; i < 100; i++) state.evictor.evict(1000 * 60 * 60)
