@@ -364,7 +364,7 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
       let begun = 0
       const handler = Effect.zipRight(Effect.sync(() => begun++), written("unavailable"))
       // The fourth is another pool's, of which the handler asks for a connection.
-      const other = yield* PgPool.make({ url, maxsize: 1, maxoverflow: 1, acquireTimeout: "50 millis" })
+      const other = yield* PgPool.make({ url, maxsize: 1, maxoverflow: 1, acquireTimeout: "1 second" })
       yield* HttpRouter.empty.pipe(
         HttpRouter.post("/", handler),
         HttpRouter.post("/other", Effect.as(other.client`SELECT 1`, HttpServerResponse.empty())),

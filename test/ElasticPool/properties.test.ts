@@ -447,7 +447,7 @@ describe("ElasticPool: schedules that went wrong once", () => {
 describe("ElasticPool: random schedules", () => {
   for (const [who, schedules] of Object.entries({ "have a resource each": alone, "share resources": sharing })) {
     it(
-      `I1: to I8 hold at every step of ${numRuns} schedules whose borrowers ${who}`,
+      `I1: the invariants to I8 hold at every step of ${numRuns} schedules whose borrowers ${who}`,
       { timeout: 600_000 },
       async () => {
         const seen = { served: 0, refused: 0, interrupted: 0, dialled: 0 }

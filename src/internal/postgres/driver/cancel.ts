@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import { isIP } from "node:net"
 import type { ConnectionOptions } from "node:tls"
+import { awaiting } from "../../effects.js"
 import type { Target } from "../config/target.js"
 import { whenSecure } from "./handshake.js"
 import type { Wire } from "./pg.js"
@@ -43,7 +44,7 @@ export const cancelRequest = (
   target: Target,
   onReached: () => void
 ): Effect.Effect<boolean> =>
-  Effect.async<boolean>((resume) => {
+  awaiting<boolean, never>((resume) => {
     const { sslNegotiation } = session
     const socket = newWire({ ssl: tlsOf(session), sslNegotiation, stream: target.stream?.() })
     // Nothing of what comes is for us: but only who reads on sees that the server has closed it.
@@ -65,7 +66,7 @@ export const cancelRequest = (
     else {
       socket.connect(session.remotePort ?? session.port, session.remoteAddress ?? session.host)
     }
-    return Effect.sync(() => socket.stream.destroy())
+    return () => socket.stream.destroy()
   })
 
 /**
