@@ -20,6 +20,8 @@ export class Conn {
   /** When its end was asked for. */
   askedAt = Infinity
   provenAt = NaN
+  /** When its last use ended; when it has opened, as long as nobody has used it. */
+  usedAt = NaN
   /** When it has opened, or was last found well by a check or a reset. */
   checkedAt = NaN
   /** More than one only where they share it. */
