@@ -8,9 +8,9 @@ import { whenSecure } from "./handshake.js"
 import type { Wire } from "./pg.js"
 import { newWire } from "./pg.js"
 
-/** What is needed of the session whose statement is cancelled. @internal */
+/** The properties of a session that are needed to cancel its statement. @internal */
 export interface Cancellable {
-  /** The address that it is connected to. */
+  /** The address that the session is connected to. */
   readonly remoteAddress?: string | undefined
   readonly remotePort?: number | undefined
   readonly processID: number | null
@@ -21,7 +21,12 @@ export interface Cancellable {
   readonly sslNegotiation?: string | undefined
 }
 
-/** Where a cancel of a session goes, also when the session is gone. The key is to be in no output (R20). @internal */
+/**
+ * The target of a cancel request for a session, valid also when the session is gone. No output may contain the key
+ * (R20).
+ *
+ * @internal
+ */
 export const cancellable = (session: Cancellable & { readonly connection: Wire }): Cancellable => {
   const { remoteAddress, remotePort } = session.connection.stream
   const { host, port, processID, secretKey, ssl, sslNegotiation } = session
@@ -30,10 +35,10 @@ export const cancellable = (session: Cancellable & { readonly connection: Wire }
 }
 
 /**
- * Asks the server to cancel what a session runs, on a socket of its own: to the address that the session is connected
- * to, with TLS negotiated as the session has it (R16). `true` once the server has closed that socket: only then can the
- * request hit nothing any more. `false` if that can't be known. An interrupt closes the socket. `onReached` is told that
- * the server is there.
+ * Asks the server to cancel the running statement of a session, on a separate socket. The socket goes to the address
+ * that the session is connected to, with TLS negotiated as for the session (R16). Returns `true` once the server has
+ * closed that socket: only then is it sure that the request can no longer hit a later statement. Returns `false` if
+ * that can't be known. An interrupt closes the socket. `onReached` is called when the server is reached.
  *
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
  *
@@ -47,7 +52,7 @@ export const cancelRequest = (
   awaiting<boolean, never>((resume) => {
     const { sslNegotiation } = session
     const socket = newWire({ ssl: tlsOf(session), sslNegotiation, stream: target.stream?.() })
-    // Nothing of what comes is for us: but only who reads on sees that the server has closed it.
+    // The received bytes are of no use, but a socket notices that the server has closed it only while it reads.
     socket.attachListeners = (stream) => stream.resume?.()
     let isSent = false
     const send = () => {
@@ -70,8 +75,8 @@ export const cancelRequest = (
   })
 
 /**
- * The socket goes to an address, but the certificate is for the name that the session was opened with: of a host that
- * has one `pg` takes that, whatever `ssl.servername` says.
+ * The socket goes to an address, but the certificate is for the host name that the session was opened with. If the host
+ * has a name, `pg` uses that name, whatever `ssl.servername` says.
  */
 const tlsOf = ({ host, ssl }: Cancellable): boolean | ConnectionOptions =>
   ssl === false ? false : { ...(ssl === true ? {} : ssl), host, ...(isIP(host) === 0 ? { servername: host } : {}) }

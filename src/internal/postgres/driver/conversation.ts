@@ -3,7 +3,7 @@ import type { Judge } from "./frames.js"
 import type { Kind } from "./messages.js"
 import { authentication, kinds } from "./messages.js"
 
-/** What a server sent that is not the protocol, at all or at that moment. @internal */
+/** The server sent something that is not the protocol at all, or not allowed at that moment. @internal */
 export class ProtocolViolation extends Error {
   override readonly name = "ProtocolViolation"
   constructor(what: string) {
@@ -15,35 +15,41 @@ export class ProtocolViolation extends Error {
 }
 
 /**
- * As libpq has it: only of some kinds a message may be longer than that.
+ * The limit of libpq: only messages of some kinds may be longer than this.
  *
  * https://github.com/postgres/postgres/blob/master/src/interfaces/libpq/fe-protocol3.c (`VALID_LONG_MESSAGE_TYPE`)
  */
 const longestShort = 30_000
 
-/** No server is trusted with more memory before the login has ended. */
+/** Before the login has ended, no server is trusted with more memory than this. */
 const longestAtLogin = 1 << 20
 
-/** The server can't make longer ones: https://github.com/postgres/postgres/blob/master/src/include/utils/memutils.h */
+/**
+ * The server can't make longer messages: https://github.com/postgres/postgres/blob/master/src/include/utils/memutils.h
+ */
 const longest = 0x3fffffff + 4
 
 /**
- * Whose turn it is. It knows what was asked and judges what is answered, so that nobody is given as an answer what was
- * sent before the question. It does not follow what is in the answer: who has asked does.
+ * The turns of client and server. The conversation records each request and judges each answer. So a message that the
+ * server sent before the request is never given to a caller as the answer. The conversation does not read the content
+ * of an answer: that is the work of the query.
  *
  * @internal
  */
 export class Conversation implements Judge {
   private isAuthenticated = false
   private isReady = false
-  /** Whether the server may ask for credentials: once for each message of ours. */
+  /** Whether the server may ask for credentials: once for each message that the client sends. */
   private mayAsk = true
-  /** For each ReadyForQuery that is to come: whether a statement has to be answered before it. The login has one as well. */
+  /**
+   * One entry for each ReadyForQuery that is still to come: whether a statement must be answered before it. The login
+   * has an entry as well.
+   */
   private readonly owed: Array<boolean> = [false]
-  /** Something was asked for that no ReadyForQuery will end, unless one is asked for. */
+  /** A request was sent that no ReadyForQuery will end, unless a Sync follows. */
   private isOpen = false
   private hasExecuted = false
-  /** Only so many rows of a statement were asked for: if it has more, `pg` asks for these. */
+  /** A limited number of rows was asked for. If the statement has more rows, `pg` asks for them later. */
   private hasPages = false
   /** A statement was answered since the last ReadyForQuery. */
   private isAnswered = false
@@ -113,7 +119,7 @@ export class Conversation implements Judge {
     return moment === "any" || !this.isReady
   }
 
-  /** Each question may cost much: of a password some 10,000 hashes are made. */
+  /** Each question may cost much: the client computes some 10,000 hashes of a password. */
   private asksForCredentials(code: number): void {
     const isQuestion = code !== authentication.ok && code !== authentication.saslFinal
     if (this.isAuthenticated || (isQuestion && !this.mayAsk)) {
@@ -133,7 +139,7 @@ export class Conversation implements Judge {
     if (this.owed.length === 0 && !this.isOpen) this.hasPages = false
   }
 
-  /** Each is answered at once, be that read or not. */
+  /** The client answers each CopyInResponse at once, whether the server reads that answer or not. */
   private copiesIn(): void {
     if (this.isCopyingIn) throw new ProtocolViolation("a second CopyInResponse")
     this.isCopyingIn = true

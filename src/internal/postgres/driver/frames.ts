@@ -1,38 +1,42 @@
 /** @internal */
 
-/** The kind of a message and the length of what follows that. */
+/** The size of the kind of a message and of the length that follows it. */
 const header = 5
 
 /**
- * At most so much is set aside for a message before it has come. The system gives memory only once it is written to: so
- * who announces much and sends little gains nothing, and what does come is seldom copied twice.
+ * The most memory that is allocated for a message before its bytes have come. The system provides memory only when it
+ * is written to. So a server that announces much and sends little gains nothing, and bytes that do come are seldom
+ * copied twice.
  */
 const stake = 1 << 26
 
 const none = Buffer.alloc(0)
 
-/** Who judges what a server sends, by throwing. @internal */
+/** Judges the messages of a server, and throws if one is not allowed. @internal */
 export interface Judge {
-  /** A message of that kind begins; its length counts all but its first byte. Asked as often as more of it comes. */
+  /**
+   * A message of that kind begins; its length counts all but its first byte. Called again each time that more of the
+   * message comes.
+   */
   announced(kind: number, length: number): void
-  /** It is here: its body is what is from `at` to `end`. */
+  /** The message is complete: its body is the bytes from `at` to `end`. */
   received(kind: number, bytes: Buffer, at: number, end: number): void
 }
 
 /**
- * Makes whole messages of the chunks that a socket gives. `pg` would do that as well, but what it is given must have been
- * judged before. So nothing is copied that it would not copy; but of two chunks only the message that lies across them.
+ * Makes whole messages of the chunks that a socket gives. `pg` would do that as well, but every message must be judged
+ * before `pg` gets it. To copy no more than `pg` would, only a message that lies across two chunks is copied.
  *
  * @internal
  */
 export class Frames {
-  /** What there is of a message that is not here as a whole, in a buffer that may be larger. */
+  /** The part that has come of an incomplete message. The buffer may be larger than that part. */
   private held = none
   private size = 0
 
   constructor(private readonly judge: Judge) {}
 
-  /** Whole messages, in pieces of one or several, once all of them have been judged. */
+  /** Returns whole messages, in pieces of one or several, after all of them have been judged. */
   take(chunk: Buffer): ReadonlyArray<Buffer> {
     const pieces: Array<Buffer> = []
     let at = 0
@@ -47,7 +51,7 @@ export class Frames {
     return pieces
   }
 
-  /** Where the last message ends that is here as a whole. */
+  /** Returns the end of the last complete message. */
   private pass(bytes: Buffer, at: number): number {
     while (at + header <= bytes.length) {
       const end = at + this.sizeOf(bytes, at)
@@ -73,7 +77,7 @@ export class Frames {
     this.add(chunk, at, isKnown ? this.sizeOf(chunk, at) : header)
   }
 
-  /** Adds what belongs to the message that is held, and says how much that is. */
+  /** Adds the bytes that belong to the incomplete message, and returns how many they are. */
   private complete(chunk: Buffer): number {
     const at = this.add(chunk, 0, header)
     return this.size < header ? at : this.add(chunk, at, this.sizeOf(this.held, 0))

@@ -2,17 +2,24 @@
 import type { Callback, Client, Queued, Result } from "./pg.js"
 import { thrown } from "./rows.js"
 
-/** A query of ours, as `pg` calls it. @internal */
+/** A query of this package, with the members that `pg` uses. @internal */
 export interface OwnQuery {
   readonly text: string
   callback?: Callback | undefined
-  /** `pg` gives it the client's type parsers. */
+  /** `pg` sets the client's type parsers on it. */
   readonly _result?: Pick<Result, "_types">
-  /** Takes a text with a comment in it: unless it is sent already, or the server knows it by a name. */
+  /**
+   * Replaces the text by one with a comment in it, unless the query is sent already or the server knows it by a name.
+   */
   readonly adoptText: (text: string) => void
 }
 
-/** Something else was sent, and answered: the statement may have run, and its result has another shape. @internal */
+/**
+ * Another query was sent and answered in place of this one. The statement may have run, and its result has another
+ * shape.
+ *
+ * @internal
+ */
 export class Supplanted extends Error {
   override readonly name = "Supplanted"
   constructor() {
@@ -21,18 +28,19 @@ export class Supplanted extends Error {
 }
 
 /**
- * Hands queries to `pg` past whatever others have put in front of its `Client.query`. Instrumentation may send a copy
- * with a comment in its text: that is a query of `pg`'s, which knows nothing of pages, names, or the shape of our rows.
- * So it does not leave the queue until all of them are done; then our query takes the place of its copy, with the text
- * and the callback that were made for that. What else they send goes in front of it, as they wanted.
+ * Hands queries to `pg` through any wrappers that instrumentation has put around its `Client.query`. A wrapper may send
+ * a copy of the query with a comment in its text. The copy is a query of `pg`, which knows nothing of pages, names, or
+ * the shape of our rows. So the copy stays in the queue until all wrappers have returned. Then our query takes the
+ * place of the copy, with the copy's text and callback. Any other query that a wrapper sends goes in front of ours, as
+ * the wrapper intended.
  *
  * @internal
  */
 export class HandOver {
-  /** What is being handed over, and what was the last of the queue before that. */
+  /** The query that is being handed over, and the last entry of the queue before that. */
   private query: string | OwnQuery | undefined = undefined
   private before: Queued | undefined = undefined
-  /** Not in the queue when it should have been: it may come later, or a copy of it, or was refused. */
+  /** Queries that were not in the queue after the hand-over: the query or a copy may come later, or it was refused. */
   private readonly missing = new WeakSet<object>()
   private isAnyMissing = false
 
@@ -62,7 +70,7 @@ export class HandOver {
     this.client._pulseQueryQueue()
   }
 
-  /** Whether the answer to a query is that to something else. */
+  /** Whether the answer that a query got belongs to another query. */
   isSupplanted(query: string | OwnQuery): boolean {
     return this.isAnyMissing && typeof query === "object" && this.missing.delete(query)
   }
@@ -71,12 +79,15 @@ export class HandOver {
     return this.query !== undefined && this.place(this.query) >= 0
   }
 
-  /** Where in the queue what has been put there since begins. */
+  /** The place in the queue where the entries of this hand-over begin. */
   private get start(): number {
     return this.before === undefined ? 0 : this.client._queryQueue.indexOf(this.before) + 1
   }
 
-  /** Where in the queue a query is, or what was made of it. Others may have been put in front of it, and behind it. */
+  /**
+   * The place of a query in the queue, or that of its copy. Wrappers may have put other queries in front of it and
+   * behind it.
+   */
   private place(query: string | OwnQuery): number {
     const queries = this.client._queryQueue
     const itself = queries.indexOf(query as Queued)

@@ -3,7 +3,10 @@ import type { Method, Requirement } from "../config/requireAuth.js"
 import { AuthRefused } from "../errors/loginFailure.js"
 import type { Wire } from "./pg.js"
 
-/** How the server may ask, and what it is called in `require_auth`. What it asks in another way is not allowed. */
+/**
+ * The ways in which the server may ask for credentials, and their names in `require_auth`. Any other way is not
+ * allowed.
+ */
 const questions: ReadonlyMap<string, Method> = new Map([
   ["authenticationCleartextPassword", "password"],
   ["authenticationMD5Password", "md5"],
@@ -11,8 +14,8 @@ const questions: ReadonlyMap<string, Method> = new Map([
 ])
 
 /**
- * Lets nothing of a login come to `pg` that was not allowed: it would answer whatever it is asked, and believes whoever
- * says that all is well.
+ * Keeps every login message from `pg` that was not allowed. `pg` would answer every request, and would believe any
+ * server that says that the login succeeded.
  *
  * @internal
  */
@@ -33,13 +36,13 @@ class Login {
 
   constructor(private readonly requirement: Requirement) {}
 
-  /** Why a message of the server's is not taken. */
+  /** The reason to refuse a message of the server, if there is one. */
   refusal(event: string, message: unknown): string | undefined {
     switch (event) {
       case "authenticationSASLContinue":
         return undefined
       case "authenticationSASLFinal":
-        // `pg` looks at the proof itself, and a wrong one ends the session.
+        // `pg` itself verifies the proof, and a wrong one ends the session.
         this.hasProved = true
         return undefined
       case "authenticationOk":

@@ -1,7 +1,7 @@
 /** @internal */
 
 /**
- * When a message may come: while a session logs in, at any time, as part of an answer, or at the end of one.
+ * The moment when a message may come: while a session logs in, at any time, as part of an answer, or at the end of one.
  *
  * https://www.postgresql.org/docs/current/protocol-flow.html
  *
@@ -10,8 +10,13 @@
 export type Moment = "login" | "any" | "answer" | "end"
 
 /**
- * What a message changes: the server asks for credentials; it will read the data of a COPY; an empty statement, a page of
- * rows or a statement is answered; all is answered that was asked for up to a certain point.
+ * The change that a message makes:
+ * - `authentication`: the server asks for credentials.
+ * - `copy`: the server will read the data of a COPY.
+ * - `empty`: an empty statement is answered.
+ * - `page`: a page of rows is answered.
+ * - `answered`: a statement is answered.
+ * - `ready`: everything that was requested up to a certain point is answered.
  *
  * @internal
  */
@@ -21,13 +26,13 @@ export type Effect = "authentication" | "copy" | "empty" | "page" | "answered" |
 export interface Kind {
   readonly name: string
   readonly moment: Moment
-  /** Whether it may be longer than `longestShort`. */
+  /** Whether a message of this kind may be longer than `longestShort`. */
   readonly isLong: boolean
   readonly layout: Part
   readonly effect: Effect | undefined
 }
 
-/** Where a part of a message ends that begins at `at`; beyond `end` if it is cut short. */
+/** Returns the end of the message part that begins at `at`. The end is beyond `end` if the part is cut short. */
 type Part = (bytes: Buffer, at: number, end: number) => number
 
 const broken = Infinity
@@ -51,7 +56,7 @@ const sequence = (...parts: ReadonlyArray<Part>): Part => (bytes, at, end) => {
   return at
 }
 
-/** So many as it says at its beginning. `pg` reads the number as one with a sign. */
+/** A list that begins with the number of its parts. `pg` reads that number as a signed one. */
 const listOf = (part: Part): Part => (bytes, at, end) => {
   if (at + 2 > end) return broken
   const count = bytes.readInt16BE(at)
@@ -62,8 +67,8 @@ const listOf = (part: Part): Part => (bytes, at, end) => {
 }
 
 /**
- * The values of a row, each with its size before it, or -1 for a null. Most of what a server sends is that: so it is a
- * loop of its own, and takes the sizes from the bytes itself.
+ * The values of a row. Each has its size before it, or -1 for a null. Most of the bytes that a server sends are such
+ * values, so they have a loop of their own, which reads the sizes directly from the bytes.
  */
 const values: Part = (bytes, at, end) => {
   if (at + 2 > end) return broken
@@ -81,15 +86,15 @@ const values: Part = (bytes, at, end) => {
 
 const rest: Part = (_bytes, at, end) => Math.max(at, end)
 
-/** It begins with one of these. Later minor versions of the protocol have longer keys. */
+/** At least `size` bytes. Later minor versions of the protocol have longer keys. */
 const atLeast = (size: number): Part => (_bytes, at, end) => Math.max(at + size, end)
 
 const status: Part = (bytes, at) => "ITE".includes(String.fromCharCode(bytes[at])) ? at + 1 : broken
 
-/** What a server asks for at the login. @internal */
+/** The codes of the requests that a server makes at the login. @internal */
 export const authentication = { ok: 0, md5: 5, sasl: 10, saslFinal: 12 } as const
 
-/** Where `pg` does not know what is asked for, it says so. */
+/** If `pg` does not know the code, `pg` itself reports it. */
 const authenticationLayout: Part = (bytes, at, end) => {
   if (at + 4 > end) return broken
   const code = bytes.readInt32BE(at)
@@ -141,7 +146,7 @@ const table: Readonly<Record<string, Kind>> = {
   Z: kind("ReadyForQuery", "end", status, "ready")
 }
 
-/** By the byte that a message begins with. @internal */
+/** The kinds of messages, by the byte that a message begins with. @internal */
 export const kinds: ReadonlyArray<Kind | undefined> = Array.from(
   { length: 256 },
   (_, byte) => table[String.fromCharCode(byte)]

@@ -7,34 +7,36 @@ import type { Query } from "./query.js"
 import { StatementQuery } from "./query.js"
 
 /**
- * The prepared statements of one session: the server parses each text once and knows it by a name. No name is ever used
- * again, so whatever becomes of a statement, forgetting it is safe: its next use has another name, and the old one is
- * closed in the same write, in front of that. So the server never has more than `limit`.
+ * The prepared statements of one session. The server parses each text once and knows it by a name. A name is never used
+ * again, so it is always safe to forget a statement: its next use has another name, and the old name is closed in the
+ * same write, before the new one is prepared. So the server never has more than `limit` statements.
  *
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
  *
  * @internal
  */
 export class PreparedStatements {
-  /** By text, the least recently used first. */
+  /** The names by text, the least recently used first. */
   private readonly names = new Map<string, string>()
   private forgotten: Array<string> = []
-  // A pooler may run sessions of several clients on one of the server's: no other may mean something else by our names.
+  // A pooler may run sessions of several clients on one server session: no other client may use our names for other
+  // statements.
   private readonly prefix = `effect_pgpool_${randomBytes(6).toString("hex")}_`
   private count = 0
-  /** Of the statement that is being answered: whether its Bind went well. */
+  /** Whether the Bind of the statement that is being answered succeeded. */
   private isBound = false
 
   constructor(client: Client, private readonly limit: number) {
     client.connection.on("bindComplete", () => this.isBound = true)
     client.connection.on("readyForQuery", () => this.isBound = false)
-    // Heard here it is also what users send by `PgConnection.pg`. Which one a DEALLOCATE was for, it doesn't say.
+    // This listener also sees statements that users send by `PgConnection.pg`. The server's message does not say which
+    // statement a DEALLOCATE was for.
     client.connection.on("commandComplete", ({ text }: { readonly text: string }) => {
       if (text === "DISCARD ALL" || text.startsWith("DEALLOCATE")) this.forgetAll()
     })
   }
 
-  /** Sees to it that the server knows a statement by the name that it gives. */
+  /** Makes sure that the server knows a statement by the name that is returned. */
   prepare(wire: Wire, text: string): { readonly name: string; readonly isNew: boolean } {
     for (const name of this.forgotten.splice(0)) wire.close({ type: "S", name })
     const known = this.names.get(text)
@@ -54,11 +56,12 @@ export class PreparedStatements {
     return { name, isNew: true }
   }
 
-  /** Says whether it failed because it had been prepared before. */
+  /** Returns whether the statement failed because it had been prepared before. */
   failed(text: string, { isNew, name }: { readonly name: string; readonly isNew: boolean }, error: unknown): boolean {
     if (this.isBound || !isServerError(error)) return false
     const isKnown = this.names.get(text) === name
-    // Somebody has discarded it unseen, and surely not only this one. If it is not known, only its Parse had failed.
+    // The statement was discarded unnoticed, and surely others with it. If the name is not known, only its Parse had
+    // failed.
     if (isKnown && !isNew && error.code === noSuchStatement) this.forgetAll()
     else if (isKnown) this.forget(text, name)
     return !isNew && heals.test(error.code)
@@ -77,19 +80,20 @@ export class PreparedStatements {
 const noSuchStatement = "26000"
 
 /**
- * What parsing it again may heal, when it comes before the statement is bound: there is no such statement; "cached plan
- * must not change result type"; and what comes of parameter types of before a schema change, such as a number that is
- * out of range only for what the column was (22003), or an operator that doesn't exist (42883).
+ * The errors that parsing a statement again may heal, if they come before the statement is bound: the statement does
+ * not exist; "cached plan must not change result type"; and errors of parameter types from before a schema change, such
+ * as a number that is out of range only for the column's old type (22003), or an operator that does not exist (42883).
  */
 const heals = /^(26000|0A000|22|42)/
 
 /**
- * Unlike a query of `pg` that has a name, it leaves that out of `pg`'s own books, which know of no end of one.
+ * A query with a name of ours. `pg` does not record this name, unlike the name of a query of its own: `pg` would never
+ * forget it.
  *
  * @internal
  */
 export class NamedQuery extends StatementQuery {
-  /** It failed because of its name: without one it may do better. */
+  /** The query failed because of its name: without a name it may succeed. */
   isStale = false
   private prepared: ReturnType<PreparedStatements["prepare"]> | undefined = undefined
 
@@ -97,10 +101,10 @@ export class NamedQuery extends StatementQuery {
     super(statement)
   }
 
-  /** A comment of the moment would make each execution a statement of its own. */
+  /** A comment that changes each time would make each execution a new statement. */
   override adoptText(): void {}
 
-  /** Called by `submit`, which sends all of it in one piece. */
+  /** Called by `submit`, which sends all these messages in one write. */
   override prepare(wire: Wire): void {
     try {
       const values = prepareValues(this.statement.values)

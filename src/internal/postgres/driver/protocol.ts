@@ -6,7 +6,7 @@ import type { Wire } from "./pg.js"
 
 type Listener = (chunk: Buffer) => void
 
-/** What a client sends by `pg`'s connection, and what that is to the server. */
+/** The messages that a client sends by `pg`'s connection, and their meaning in the conversation. */
 const requests = {
   query: "query",
   execute: "execute",
@@ -22,14 +22,15 @@ const requests = {
 
 type Request = keyof typeof requests
 
-/** Any of them, with what it is called with. */
+/** Any of these methods, with its arguments. */
 type Send = (what: never, more: never) => void
 
 /**
- * Stands between a socket and `pg`, and tells of what is not the protocol. Of a message of an unknown kind `pg` makes a
- * failed query, and goes on with a session of which nobody knows any more which answer is whose. One that is cut short
- * it takes for longer than it is, or reads for ever. What it can't read it throws in an event of the socket, where nobody
- * can catch it: that would end the process (R17).
+ * Stands between a socket and `pg`, and reports every violation of the protocol. `pg` itself handles them badly (R17):
+ * - It turns a message of an unknown kind into a failed query and goes on with the session. From then on nobody knows
+ *   which answer belongs to which query.
+ * - It takes a truncated message for longer than it is, or reads for ever.
+ * - If it can't read a message, it throws in an event of the socket. Nobody can catch that, so the process would end.
  *
  * @internal
  */
@@ -49,7 +50,7 @@ export const watchProtocol = (connection: Wire, onViolation: (error: unknown) =>
     if (isOver) return
     isOver = true
     onViolation(error)
-    // So that it is the reason that all callers hear.
+    // All callers get this error as the reason.
     connection.emit("error", error)
   }
   const attach = connection.attachListeners.bind(connection)
