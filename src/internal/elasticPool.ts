@@ -30,25 +30,28 @@ export const TypeId: Api.TypeId = Symbol.for("effect-pgpool/ElasticPool") as Api
 /** @internal */
 export const isElasticPool = (u: unknown): u is Api.ElasticPool<unknown, unknown> => Predicate.hasProperty(u, TypeId)
 
-/** What is in force where nobody has set another clock. */
+/** The clock that is in force if nobody has set another one. */
 const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 
 /**
- * Resources that several borrowers may use at the same time, of those who ask for no more.
+ * The options of resources that several borrowers may use at the same time. Only borrowers that ask to share do so.
  *
  * @internal
  */
 export interface Shareable<A> {
-  /** How many may use one. */
+  /** How many borrowers may use one resource. */
   readonly share: number
-  /** Whether one that others use has room for one more. When it has again, `ElasticPoolState.shareable` is to be called. */
+  /**
+   * Whether a resource in shared use has room for one more borrower. When it has room again,
+   * `ElasticPoolState.shareable` must be called.
+   */
   readonly canShare: (a: A) => boolean
-  /** Whether it is not known to be dead. */
+  /** Whether the resource is not known to be dead. */
   readonly isUsable?: (a: A) => boolean
-  /** Waits until the other side has let go of one that was closed. */
+  /** Waits until the other side has released a resource that was closed. */
   readonly released?: (a: A) => Effect.Effect<unknown>
   readonly reach?: Reach
-  /** Names one in the log. */
+  /** Names a resource in the log. */
   readonly describe?: (a: A) => string
 }
 
@@ -59,21 +62,21 @@ export const makeState = <A, E, R>(
 ): Effect.Effect<ElasticPoolState<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.flatMap(orDie(attempt(() => decodePool(options))), (decoded) => stateOf(options, decoded, shareable))
 
-/** `decoded`: what the options of the pool itself say. @internal */
+/** Makes a pool. `decoded` holds the decoded options of the pool itself. @internal */
 export const stateOf = <A, E, R>(
   options: Api.ResourceOptions<A, E, R>,
   decoded: DecodedPool,
   { canShare, describe, isUsable, reach, released, share }: Shareable<A> = { share: 1, canShare: () => false }
 ): Effect.Effect<ElasticPoolState<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
-    // No more can use one at the same time than may use it at all.
+    // A resource can't have more borrowers at the same time than it may have in its whole life.
     const settings = { ...decoded, share: Math.min(share, decoded.maxUses) }
     const runtime = yield* Effect.runtime<Exclude<R, Scope.Scope>>()
     const clock = yield* Effect.clock
     const random = yield* Effect.random
-    // The runtime that starts the connections' fibers has all that R asks for.
+    // The runtime that starts the connections' fibers provides everything that R requires.
     const { acquire, check, isPermanent, isTransient, needsReset, reset } = options as Api.ResourceOptions<A, E, never>
-    // Where that can't be known it is closed after the reset.
+    // If `needsReset` throws, the resource is closed after the reset.
     const orInvalidate = (needsReset: (a: A) => boolean) => (a: A) => {
       try {
         return needsReset(a)
@@ -98,7 +101,7 @@ export const stateOf = <A, E, R>(
       ...makeRuntime(
         timeOf(runtime, clock),
         timeOf(runtime, options.ioClock ?? (clock === liveClock ? ioClock : clock)),
-        // Where none can be had, nobody is worse off than without jitter.
+        // If there is no random number, the pool merely has no jitter.
         () => Exit.getOrElse(Runtime.runSyncExit(runtime)(random.next), () => 0)
       ),
       reach: reach ?? reachOf(options, settings)
@@ -144,17 +147,17 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
   stats: Effect.sync(() => state.stats())
 })
 
-/** Ends with `true` when no connection is left in this phase, with `false` if another phase began before that. */
+/** Ends with `true` when this phase has no connection left, or with `false` if another phase began before that. */
 const emptied = (lifecycle: Lifecycle): Effect.Effect<boolean> =>
   awaiting((resume) => lifecycle.onEmpty((isEmpty) => resume(Effect.succeed(isEmpty))))
 
-/** Ends when a pool that is drained or closed has nothing left; it may be closed while it is drained. */
+/** Ends when a pool that is drained or closed has no connection left. A pool may be closed while it is drained. */
 const ended = (lifecycle: Lifecycle): Effect.Effect<void> =>
   Effect.flatMap(emptied(lifecycle), (isEmpty) => isEmpty ? Effect.void : ended(lifecycle))
 
 /**
- * With `besides` something else comes to its end. All of it has begun with the first step: whoever is interrupted leaves
- * only the wait.
+ * The `drain` of a pool. `besides` is ended along with the pool. The first step begins all of it: a caller that is
+ * interrupted ends only its own wait.
  *
  * @internal
  */

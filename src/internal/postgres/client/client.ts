@@ -19,16 +19,16 @@ import type { SessionPool } from "./pooled.js"
 import { reserve, Router } from "./router.js"
 import { makeTransforms } from "./transforms.js"
 
-/** What a pool can do for its client's users, also what is in no `PgClient`. */
+/** The abilities that a pool offers to the users of its client, including those that no `PgClient` has. */
 interface Face extends Pick<PgPool, "client" | "transaction" | "withConnection" | "listen"> {
-  /** Ends all listeners, and their session. */
+  /** Ends all listeners and their session. */
   readonly closeListen: Effect.Effect<void>
 }
 
 /**
- * `SqlClient` and `PgClient` over a pool. Not `SqlClient.make`: it looks for the global transaction tag before it asks
- * us, so that a query of another client would run in our transaction, and its `withTransaction` turns errors of COMMIT
- * and ROLLBACK into defects.
+ * `SqlClient` and `PgClient` over a pool. They do not use `SqlClient.make`, for two reasons. It looks for the global
+ * transaction tag before it asks us, so a query of another client would run in our transaction. And its
+ * `withTransaction` turns errors of COMMIT and ROLLBACK into defects.
  *
  * @internal
  */
@@ -71,7 +71,7 @@ export const makeClient = (
       notify: (channel: string, payload: string) =>
         Effect.asVoid(router.executeRaw("SELECT pg_notify($1, $2)", [channel, payload]))
     }
-    // Statements are cached by the identity of their acquirer: each constructor needs one of its own.
+    // Statements are cached by the identity of their acquirer, so each constructor needs an acquirer of its own.
     const clientOf = (compiler: Statement.Compiler, rows: typeof transformRows): PgClient.PgClient => {
       const client: any = Object.assign(Statement.make(Effect.succeed(router), compiler, spanAttributes, rows), members)
       client.safe = client
@@ -93,7 +93,10 @@ export const makeClient = (
     }
   })
 
-/** As OpenTelemetry names them. With several hosts nobody knows which one it will be when a span begins. */
+/**
+ * The span attributes, with the names of OpenTelemetry. If there are several hosts, the host of a statement is not
+ * known yet when its span begins.
+ */
 const attributesOf = ({ config, hosts }: Target, options: PgPoolOptions): ReadonlyArray<readonly [string, unknown]> => {
   const ports = new Set(hosts.list.map(({ port }) => port))
   return [

@@ -12,9 +12,12 @@ interface Remembering {
 }
 
 /**
- * The compiler of `@effect/sql-pg`, with two differences. What it compiled it writes on the fragment under a name of its
- * own: the original has one name for all, where a client with other transforms would find it. And it sends arrays and
- * dates of `json` as JSON, where `pg` would make an array of PostgreSQL or a timestamp of them.
+ * The compiler of `@effect/sql-pg`, with two differences.
+ *
+ * It stores the compiled text on the fragment under a name of its own. The original compiler has one name for all
+ * clients, so a client with other transforms would find the wrong text.
+ *
+ * It sends arrays and dates of `json` as JSON. `pg` would turn them into a PostgreSQL array or a timestamp.
  *
  * @internal
  */
@@ -28,7 +31,7 @@ export const makeCompiler = (
   )
 
 class Compiler implements Statement.Compiler {
-  // Not a `WeakMap`, which costs a statement as much as its compilation, and the garbage collector more.
+  // A `WeakMap` would cost a statement as much time as its compilation, and the garbage collector even more.
   private readonly compiled = Symbol("effect-pgpool/compiled")
   private readonly compiledPlain = Symbol("effect-pgpool/compiledPlain")
 
@@ -58,7 +61,7 @@ class Compiler implements Statement.Compiler {
   }
 }
 
-/** What is written on a copy is on no fragment. */
+/** A copy of a fragment: whatever the original compiler writes on the copy does not reach the fragment. */
 const copy = (fragment: Statement.Fragment): Statement.Fragment =>
   ({
     segments: fragment.segments.map((segment) =>
@@ -68,11 +71,11 @@ const copy = (fragment: Statement.Fragment): Statement.Fragment =>
     )
   }) as unknown as Statement.Fragment
 
-/** A value of `json`. The original compiler passes it on as it is. */
+/** A value of `json`. The original compiler passes it on unchanged. */
 class Json {
   constructor(readonly value: unknown) {}
 
-  /** `pg` calls this for what it can't send itself. */
+  /** `pg` calls this for a value that it can't send itself. */
   toPostgres(): unknown {
     return isMended(this.value) ? JSON.stringify(this.value) : this.value
   }
@@ -82,10 +85,10 @@ const isJson = (param: unknown): param is Json => param instanceof Json
 
 const PgJson = Statement.custom<PgClient.PgCustom>("PgJson") as (value: unknown) => Statement.Fragment
 
-/** `PgClient.json`. A text is JSON already, and `null` that of SQL, as for `pg`. @internal */
+/** `PgClient.json`. As in `pg`, a string is taken as JSON text already, and `null` as the NULL of SQL. @internal */
 export const json = (value: unknown): Statement.Fragment => PgJson(new Json(value))
 
-/** What `pg` sends as JSON by itself is left to it. */
+/** Values that `pg` itself sends as JSON are left to `pg`. */
 const send = (param: unknown, transform: (value: unknown) => unknown): unknown => {
   if (!isJson(param)) return param
   try {
@@ -96,10 +99,15 @@ const send = (param: unknown, transform: (value: unknown) => unknown): unknown =
   }
 }
 
-/** `pg` would send it, but not as JSON: the server would refuse it, or make an object of an empty array. */
+/**
+ * Whether `pg` would send the value, but not as JSON: the server would refuse it, or make an object of an empty array.
+ */
 const isMended = (value: unknown): boolean => Array.isArray(value) || isDate(value)
 
-/** What a getter or a transform of the user's threw. It fails the statement, as what can't be serialised does. */
+/**
+ * The error that a getter or a transform of the user threw. It fails the statement, like a value that can't be
+ * serialised.
+ */
 class Unsendable {
   constructor(private readonly error: unknown) {}
 

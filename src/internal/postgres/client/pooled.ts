@@ -19,9 +19,9 @@ import type { Session } from "../session/session.js"
 export type SessionPool = ElasticPoolState<Session, SqlError>
 
 /**
- * Runs one statement on a connection of the pool. Its fiber is suspended once, for the wait and for the answer: the
- * statement is sent in the moment that it is handed a connection, and the connection given back with the answer, so
- * that the next one's statement is on its way before this caller has even seen its own rows.
+ * Runs one statement on a connection of the pool. The caller's fiber is suspended only once, for the wait and the
+ * answer together. The statement is sent as soon as it gets a connection, and the connection is given back with the
+ * answer. So the next statement is on its way before this caller has seen its own rows.
  *
  * @internal
  */
@@ -33,7 +33,7 @@ export const pooled = <A>(pool: SessionPool, query: Query): Effect.Effect<A, Sql
   })
 
 class PooledStatement<A> {
-  /** Ends what is under way: the wait, or the statement. */
+  /** Ends the wait or the statement that is under way. */
   private leave = (): void => {}
   private callOffDeadline: (() => void) | undefined = undefined
   private isOver = false
@@ -45,7 +45,7 @@ class PooledStatement<A> {
     private readonly pool: SessionPool,
     private readonly query: Query,
     private readonly resume: (exit: Exit.Exit<A, SqlError>) => void,
-    /** In which it is sent too: what instruments `pg` looks there for whose statement it is. */
+    /** The statement is sent in this context too: instrumentation of `pg` looks there for the caller of a statement. */
     private readonly context: AsyncResource
   ) {
     this.shares = pool.settings.share > 1 && isShareable(query)
@@ -81,7 +81,8 @@ class PooledStatement<A> {
     )
     this.leave = () => {
       request.abandon()
-      // The connection's own fiber sees to what is still in flight (R16); but others may be behind it on a shared one.
+      // The connection's own fiber handles whatever is still in flight (R16). But on a shared connection, statements of
+      // other callers may wait behind this one.
       if (!this.shares) loan.end()
     }
     const { io, queryTimeout } = session.target
@@ -91,7 +92,7 @@ class PooledStatement<A> {
 
   private answered(answer: Exit.Exit<A, SqlError>): void {
     if (this.isOver) return
-    // It has done nothing yet, so another session may have it.
+    // The statement has done nothing yet, so it may be sent on another session.
     if (Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause)) && this.attempts.next()) {
       this.callOffDeadline?.()
       return this.take()
@@ -118,13 +119,13 @@ class PooledStatement<A> {
 }
 
 /**
- * Whether others may have their statements on the same session. What could change the session, or has several statements
- * in one, may not: somebody else's would run in its transaction, or with its settings.
+ * Whether other callers may run statements on the same session. That is not allowed for a text that may change the
+ * session or has several statements: statements of others would run in its transaction, or with its settings.
  */
 const isShareable = ({ text, values }: Query): boolean =>
   shareable.test(text) && (values.length > 0 || !/;\s*\S/.test(text))
 
 const shareable = /^\s*(select|insert|update|delete|merge|with|values|table)\b/i
 
-/** What does no harm if it begins after its caller has gone. */
+/** Statements that do no harm if they begin after their caller has gone. */
 const reads = /^\s*(select|values|table)\b/i

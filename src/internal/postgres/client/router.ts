@@ -23,15 +23,15 @@ import type { SessionPool } from "./pooled.js"
 import { pooled } from "./pooled.js"
 
 /**
- * The way of a client's statements to a session: that of the transaction or connection that the fiber is in, else one of
+ * Leads a client's statements to a session: that of the transaction or connection that the fiber is in, or else one of
  * the pool.
  *
  * @internal
  */
 export class Router extends Statements {
   /**
-   * A tag of its own for each client, also of another copy of this package, as dependencies may bring one along: nobody
-   * else's transaction is taken for ours.
+   * Each client has a tag of its own, so the transaction of another client is never taken for ours. That holds also
+   * between two copies of this package, which dependencies may bring along.
    */
   private readonly tag = Context.GenericTag<TransactionLevel>(`effect-pgpool/Transaction/${randomUUID()}`)
 
@@ -43,18 +43,18 @@ export class Router extends Statements {
     level.isEntered = true
     const entered = Context.add(context, this.tag, level)
     if (!level.isTransaction) return entered as Context.Context<R>
-    // Libraries tell transactions apart by it, and batch their queries by that.
+    // Libraries tell transactions apart by this tag, and batch their queries accordingly.
     return Context.add(entered, SqlClient.TransactionConnection, [level, level.depth]) as Context.Context<R>
   }
 
   /**
-   * What has ended is passed over: a fiber that outlives a transaction uses what is around that, or the pool. A nested
-   * transaction that outlives the one around it is still one; its statements fail.
+   * Skips levels that have ended: a fiber that outlives a transaction uses the level around it, or the pool. A nested
+   * transaction that outlives the outer one is not skipped; its statements fail.
    */
   readonly current = (context: Context.Context<never>): TransactionLevel | undefined => {
     let level = context.unsafeMap.get(this.tag.key) as TransactionLevel | undefined
     if (level === undefined) {
-      // For libraries that carry only the tag of `@effect/sql` along.
+      // Some libraries pass on only the tag of `@effect/sql`.
       const foreign = context.unsafeMap.get(SqlClient.TransactionConnection.key) as
         | readonly [Connection, number]
         | undefined
@@ -92,7 +92,7 @@ export class Router extends Statements {
     }))
   }
 
-  /** A session that has ended before it read the first request for rows is as good as none. */
+  /** A session that ended before it read the first request for rows has done nothing, so another session is tried. */
   private stream(
     rows: Omit<SessionStream.Rows, "session">,
     attempts = new Attempts()
@@ -114,15 +114,11 @@ export class Router extends Statements {
   }
 }
 
-/**
- * A lease of the pool's, dead once the scope is closed (R15).
- *
- * @internal
- */
+/** A lease of a session of the pool. The lease is dead once the scope is closed (R15). @internal */
 export const reserve = (pool: SessionPool): Effect.Effect<Lease, SqlError | PoolError, Scope.Scope> =>
   get(pool, leaseOn)
 
-/** Dead as soon as the loan ends (R15). @internal */
+/** A lease that is dead as soon as the loan ends (R15). @internal */
 export const leaseOn = (session: Session, loan: Loan<Session>): Lease => {
   const lease = new Lease(session)
   loan.onEnd = () => lease.end()

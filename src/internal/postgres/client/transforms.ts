@@ -4,16 +4,20 @@ type Rows = ReadonlyArray<any>
 
 /** @internal */
 export interface Transforms {
-  /** Of the rows of a result, or those of several results. */
+  /** Transforms the rows of a result, or those of several results. */
   readonly rows: <A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>
-  /** Of a value that goes out as JSON, or came in as such. */
+  /** Transforms a value that is sent as JSON, or was received as JSON. */
   readonly value: (value: any) => any
 }
 
 /**
- * Transforms the names of columns, and where `nested` also those of the objects in their values, as `defaultTransforms`
- * of `@effect/sql` does; but what is no object in an array stays as it is, where that one ends with a `TypeError` at a
- * `null`, and makes objects of whatever follows an object. Nor does it matter how deep a value is.
+ * Transforms the names of columns and, if `nested`, also the names in the objects of their values, as
+ * `defaultTransforms` of `@effect/sql` does. There are two differences.
+ *
+ * An element of an array that is no object stays as it is. `defaultTransforms` throws a `TypeError` at a `null`, and
+ * makes an object of every element that follows an object.
+ *
+ * A value may be nested to any depth.
  *
  * @internal
  */
@@ -26,19 +30,19 @@ export const makeTransforms = (transform: (name: string) => string, nested = tru
   return { rows: ofRows, value }
 }
 
-/** An array of something else than objects is data, not structure. */
+/** An array is structure only if it holds objects; any other array is data. */
 const isStructure = (value: unknown): value is object =>
   isPlain(Array.isArray(value) ? value.find((inner) => inner !== null && inner !== undefined) : value)
 
 const isPlain = (value: unknown): value is object => value?.constructor === Object
 
-/** In an array of objects: all that is arrays and objects in JSON too. */
+/** An element of an array of objects: it is structure if it is an array or an object in JSON too. */
 const isElementStructure = (value: unknown): value is object =>
   typeof value === "object" && value !== null && typeof (value as { readonly toJSON?: unknown }).toJSON !== "function"
 
 /**
- * One copy of a value with other names in it. It does not call itself: values are as deep as others have made them. What
- * is met again, be it inside of itself, is the same again in the copy.
+ * One copy of a value with other names in it. The copying is not recursive, because a value may be nested very deeply.
+ * An object that occurs several times, even inside itself, has one copy, which occurs as often.
  */
 class Copying {
   private readonly values = new Map<object, object>()
@@ -75,7 +79,7 @@ class Copying {
   }
 }
 
-/** An assignment would take `__proto__` for more than a name. */
+/** A plain assignment to `__proto__` would set the prototype. */
 const set = (object: object, key: string, value: unknown): void => {
   if (key === "__proto__") Object.defineProperty(object, key, { value, enumerable: true, writable: true })
   else (object as Record<string, unknown>)[key] = value
