@@ -6,21 +6,22 @@ import type { Settings } from "./settings.js"
 import type { Slot } from "./slot.js"
 
 /**
- * How long callers wait at `maxsize`, and overflow connections for callers: by the fixed rule, or by a forecast.
+ * Decides how long callers wait at `maxsize`, and when they are due for overflow connections: by the fixed rule, or by
+ * a forecast.
  *
  * @internal
  */
 export interface WaitPolicy {
-  /** After so many milliseconds a waiter is due, whatever else is known (R4). */
+  /** The milliseconds after which a waiter is due in any case (R4). */
   readonly maxwait: number
-  /** A connection that came back is kept unused for so many milliseconds, though `maxsize` are idle. */
+  /** The milliseconds for which a returned connection is kept unused although `maxsize` connections are idle. */
   readonly linger: number
-  /** How many of `waiting` callers are due at once, while `checking` connections are being checked. */
+  /** The number of `waiting` callers that are due at once, while `checking` connections are being checked. */
   readonly due: (waiting: number, checking: number, now: number) => number
-  /** When more of them may be due, though nothing happens. */
+  /** The time when more callers may be due, even if nothing happens until then. */
   readonly dueAt: (now: number) => number
 
-  // What happens:
+  // The events:
   readonly asked: (now: number) => void
   readonly dialled: (slot: Slot<unknown>) => void
   readonly opened: (slot: Slot<unknown>, now: number) => void
@@ -47,62 +48,74 @@ const fixed = (maxwait: number): WaitPolicy => ({
 })
 
 /**
- * No connect is taken to last longer than this, which is `maxwait` in the seed's example: what was measured on a bad day,
- * or before a quiet night, may be wrong, but it must not make "auto" the more patient of the two.
+ * The longest connect time that the forecast assumes. It is `maxwait` in the seed's example. A time that was measured
+ * on a bad day, or before a quiet night, may be wrong, but it must not make callers wait longer with "auto" than with
+ * that fixed `maxwait`.
  *
  * @internal
  */
 export const longestConnect = 200
 
-/** The connect time is the median of so many: a few that met with a hiccup don't decide, and five of a new kind do. */
+/** The connect time is the median of this many connects: a few slow ones do not decide, and five of a new kind do. */
 const connectsRemembered = 9
 
-/** The loan time is a moving average over some thirty loans: enough for chance, few enough to follow a change. */
+/**
+ * The loan time is a moving average over some thirty loans: enough to even out chance, and few enough to follow a
+ * change.
+ */
 const weightOfLoan = 1 / 32
 
 /**
- * Who has had a connection for so many times as long as loans last is not expected to give it back soon: most are short,
- * and this one is not of their kind. Of loans that end by mere chance fewer than two in a hundred last so long.
+ * A loan that has lasted for this many times the loan time is not expected to end soon: most loans are short, and this
+ * one is not of their kind. Of loans that end by mere chance fewer than two in a hundred last so long.
  */
 const longInLoans = 4
 
 /**
- * By chance fewer connections come back than should: it is only in one of forty cases that two standard deviations are
- * missing. A waiter that counts on a mean is wrong every other time, and has then waited longer than if it had not waited.
+ * The number of standard deviations by which fewer connections are expected to come back than the mean. Chance makes
+ * two standard deviations missing in only one of forty cases. A waiter that counts on the mean is wrong every other
+ * time, and then waits longer than if it had asked for a new connection at once.
  */
 const doubt = 2
 
 /**
- * A connection that was not used for so many times the time of a connect is closed: none spends more than a ninth of its
- * time on being opened, and so no load makes the pool open and close more often than once in that time for each overflow
- * permit. Simulated days decided on the number (`bench/simulate`): 25 takes a sixth
- * more connections on average, and callers wait as long; 5 saves a thirtieth, for nearly twice as many connects.
+ * A connection that was not used for this many times the connect time is closed. So no connection spends more than a
+ * ninth of its time on being opened, and no load makes the pool open and close more often than once in that time for
+ * each overflow permit. Simulated days decided on the number (`bench/simulate`): 25 takes a sixth more connections on
+ * average, and callers wait as long; 5 saves a thirtieth, for nearly twice as many connects.
  */
 const lingerInConnects = 8
 
-/** Milliseconds. However near the server is, even where a connect takes no time at all, it takes it a new process. */
+/**
+ * In milliseconds. The lower bound of `linger`: even if a connect takes no time at all, it costs the server a new
+ * process.
+ */
 const shortestLinger = 150
 
 /**
- * `maxwait: "auto"`. A waiter is due when a new connection is likely to be there for it sooner than one that comes back.
+ * `maxwait: "auto"`. A waiter is due when a new connection is likely to be there for it sooner than one that comes
+ * back.
  *
- * A connect that starts now is ready after the time of a connect. Until then each connection in use comes back once in
- * the time of a loan, or somewhat fewer do, unless it has been out for far longer than that. But as many callers as came in
- * the last time of a connect will come again, and if those in use can't serve them too, the queue grows. The waiters for
- * whom this leaves nothing are due. (Those that are being opened serve as many due ones: the pool's cover.) So is everybody who has waited
- * for the time of a connect: nothing came back, though it should have.
+ * A connect that starts now is ready after the connect time. Until then, each connection in use comes back about once
+ * per loan time, or somewhat less often; a connection that has been out for far longer than that is not counted. But as
+ * many new callers as in the last connect time will come again. If the connections in use can't serve these too, the
+ * queue grows. Waiters that would get no connection in this way are due. (Each connection that is being opened serves
+ * one due waiter: the pool's cover.) A waiter that has waited for the connect time is due as well: by then a connection
+ * should have come back, and none did.
  *
  * @internal
  */
 export class Forecast implements WaitPolicy {
-  /** Latest first. */
+  /** The last connect times, the latest first. */
   private readonly connectTimes: Array<number> = []
-  /** Zero as long as nothing was opened: nobody waits on a guess. */
+  /** Zero until a connection was opened: no caller waits because of a guess. */
   private connectTime = 0
   private loanTime: number | undefined = undefined
-  /** Loans that are expected to end soon, the oldest first. */
+  /** The loans that are expected to end soon, the oldest first. */
   private readonly expected = new LinkedList<Loan<unknown>>()
-  /** Callers before the latest, who came at `askedAt`: those of the last `window`, weighted by age. */
+  /**
+   * The number of callers before the latest one, which came at `askedAt`: those of the last `window`, weighted by age.
+   */
   private callers = 0
   private askedAt = -Infinity
 
@@ -152,17 +165,23 @@ export class Forecast implements WaitPolicy {
     return Math.exp((this.askedAt - now) / this.window)
   }
 
-  /** With half the time of a connect the weighted callers are as old, on average, as all those of a whole one. */
+  /**
+   * With half a connect time as the window, the weighted callers are as old, on average, as all callers of a whole
+   * connect time.
+   */
   private get window(): number {
     return Math.max(this.connectTime, this.loan) / 2
   }
 
-  /** As long as nothing came back a loan is taken to last as long as a connect. */
+  /** Until a connection came back, a loan is assumed to last as long as a connect. */
   private get loan(): number {
     return this.loanTime ?? this.connectTime
   }
 
-  /** The clock has whole milliseconds: a shorter loan may have begun in one and not have ended in the next. */
+  /**
+   * The clock counts whole milliseconds, so one is added: a loan that begins in one millisecond and is still out in the
+   * next may be shorter than that.
+   */
   private get longLoan(): number {
     return Math.ceil(this.loan * longInLoans) + 1
   }
@@ -175,7 +194,8 @@ export class Forecast implements WaitPolicy {
     this.connectTimes.unshift(now - slot.since)
     this.connectTimes.splice(connectsRemembered)
     const median = [...this.connectTimes].sort((a, b) => a - b)[this.connectTimes.length >> 1]
-    // Under a `TestClock` a connect to a real server takes no time at all, and that is not the same as none.
+    // Under a `TestClock` a connect to a real server takes no time at all. That must not look as if no connect had been
+    // seen.
     this.connectTime = Math.max(1, Math.min(median, longestConnect))
   }
 
@@ -189,9 +209,12 @@ export class Forecast implements WaitPolicy {
     this.count(now - loan.since)
   }
 
-  /** A long one counts as one that is just not: it says nothing of the others. If many are long, that is soon longer. */
+  /**
+   * A long loan counts as one that is just not long: it says nothing about the others. If many loans are long, the loan
+   * time grows until they no longer count as long.
+   */
   private count(loan: number): void {
-    // Where loans are so long that of all connections none comes back within a connect, longer ones say no more.
+    // If loans are so long that no connection of all comes back within a connect time, longer loans tell nothing more.
     const longest = Math.min(2 * this.settings.maxoverflow * this.connectTime, this.longLoan)
     loan = Math.min(loan, longest)
     this.loanTime = this.loanTime === undefined ? loan : this.loanTime + (loan - this.loanTime) * weightOfLoan

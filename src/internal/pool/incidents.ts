@@ -4,19 +4,19 @@ import { Alarm } from "./alarm.js"
 import { LineLimit } from "./lineLimit.js"
 import type { Log, Timers } from "./runtime.js"
 
-/** Of the warnings. */
+/** The limit of the warnings. */
 const linesPerMinute = 5
 
-/** In milliseconds: how long nothing may fail until an incident is over, at first and at most. */
+/** The time in milliseconds without a failure after which an incident is over, at first and at most. */
 const steadyFor = { least: 5000, most: 60_000 }
 
-/** In milliseconds: how often an incident that lasts is told of. */
+/** The time in milliseconds between two lines about an incident that lasts. */
 const perReminder = 60_000
 
-/** So many reasons are remembered as told. */
+/** The number of reasons that are remembered as logged. */
 const mostReasons = 20
 
-/** How the log names what fails. @internal */
+/** The words of the log for an action that fails. @internal */
 export interface Words {
   readonly fails: string
   readonly stillFails: string
@@ -24,28 +24,29 @@ export interface Words {
 }
 
 /**
- * What the log says of something that fails, and works again: each new reason at once, and of the same one again only how
- * often it was, once a minute and in the end. All of these are one line each.
+ * Logs that an action fails, and that it works again. Each new reason is logged at once. If a reason repeats, only the
+ * number of failures is logged, once a minute and at the end. Each of these messages is one line.
  *
- * Reasons are the same if their words are, but for their numbers: ports, addresses and process ids are others each time.
+ * Two reasons are the same if their words are the same but for the numbers: ports, addresses and process ids differ
+ * each time.
  *
- * What works and fails by turns, as connects to a full server do, is one incident: it is over when nothing has failed for
- * some seconds, and for twice as long each time that the next incident follows within a minute.
+ * An action that works and fails by turns, such as connects to a full server, is one incident. The incident is over
+ * when nothing has failed for some seconds. That time doubles each time that the next incident follows within a minute.
  *
  * @internal
  */
 export class Incidents {
-  /** Since when it lasts, if there is one, and what has failed in it. */
+  /** The start of the incident, if there is one, and the number of its failures. */
   private since = 0
   private failures = 0
-  /** Since when all has gone well, while it is not over. */
+  /** The time since when nothing has failed, while the incident is not over. */
   private wellSince: number | undefined = undefined
   private steadyFor = steadyFor.least
   private overAt = -Infinity
-  /** The reasons that the log has of it. */
+  /** The reasons of the incident that are in the log. */
   private readonly told = new Set<string>()
   private toldAt = -Infinity
-  /** What has failed since the last line. */
+  /** The number of failures since the last line. */
   private untold = 0
   private readonly limit = new LineLimit(linesPerMinute)
   private readonly alarm: Alarm
@@ -93,7 +94,7 @@ export class Incidents {
     this.steadyFor = isSoon ? Math.min(2 * this.steadyFor, steadyFor.most) : steadyFor.least
   }
 
-  /** Whether it is over, and when that is to be asked again. */
+  /** Ends the incident if it is over. Returns the time of the next look. */
   private look(): number {
     if (this.wellSince === undefined) return Infinity
     const now = this.timers.now()
@@ -104,7 +105,7 @@ export class Incidents {
   }
 
   private end(wellSince: number, now: number): void {
-    // What the log knows nothing of is told with the next one.
+    // Failures that are in no line yet are counted in the line of the next incident.
     if (this.told.size > 0) {
       const line = `${this.words.worksAgain}: ${this.failures} had failed in ${lasted(wellSince - this.since)}`
       this.log.info(line)

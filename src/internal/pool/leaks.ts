@@ -7,16 +7,16 @@ import type { Loan } from "./loan.js"
 import type { Borrower, Log, Span, Timers } from "./runtime.js"
 import { nameOf, spanOf } from "./runtime.js"
 
-/** The lines about single loans. One line more counts the loans that got none. */
+/** The limit of lines about single loans. One more line counts the loans that got no line. */
 const linesPerMinute = 10
 
-/** What is known of a loan that is watched. @internal */
+/** A loan that is watched. @internal */
 export class LeakWatch<A> {
-  /** Those of the loans that began before and after it, of those that are not late. */
+  /** The watches of the loans that began just before and after this one, among those that are not late. */
   earlier: LeakWatch<A> | undefined = undefined
   later: LeakWatch<A> | undefined = undefined
   isLate = false
-  /** Whether the log says that it is late. */
+  /** Whether the log says that the loan is late. */
   isTold = false
   /** The span in which the loan began: its borrower may be in another one when the loan is late. */
   readonly span: Span
@@ -27,20 +27,20 @@ export class LeakWatch<A> {
 }
 
 /**
- * Tells of loans that last for longer than `leakThreshold`, and when they have ended after all. All may last for the same
- * time, so the oldest is the first to be late, and one sleeping fiber does for all of them.
+ * Logs loans that last longer than `leakThreshold`, and logs again when such a loan has ended. All loans have the same
+ * threshold, so the oldest loan is the first to be late, and one sleeping fiber watches all of them.
  *
  * @internal
  */
 export class Leaks<A> {
-  /** Those that are not late. */
+  /** The loans that are not late. */
   private readonly watches = new LinkedList<LeakWatch<A>>()
   private readonly alarm: Alarm
   private readonly limit = new LineLimit(linesPerMinute)
-  /** What has got no line. */
+  /** The numbers of late and of returned loans that got no line. */
   private late = 0
   private back = 0
-  /** When that is told. */
+  /** The time when these numbers are logged. */
   private countDueAt = Infinity
   private hasStopped = false
 
@@ -49,13 +49,13 @@ export class Leaks<A> {
     private readonly threshold: number,
     private readonly timers: Timers,
     private readonly log: Log,
-    /** A name by which its user can find a resource. */
+    /** Returns a name by which a user can find a resource. */
     private readonly describe: ((value: A) => string) | undefined
   ) {
     this.alarm = new Alarm(timers, () => this.ring())
   }
 
-  /** A loan begins. */
+  /** Watches a loan that begins. */
   watch(loan: Loan<A>, borrower: Borrower): void {
     if (this.hasStopped) return
     const watch = loan.leakWatch = new LeakWatch(loan, borrower)
@@ -63,7 +63,7 @@ export class Leaks<A> {
     this.alarm.arm(loan.since + this.threshold)
   }
 
-  /** It ends. */
+  /** Ends the watch of a loan that ends. */
   end(watch: LeakWatch<A>): void {
     if (!watch.isLate) return this.watches.remove(watch)
     if (this.hasStopped) return
@@ -73,7 +73,7 @@ export class Leaks<A> {
     this.log.info(`${this.nameOf(watch)} ${line}. ${origin(watch)}`, watch.borrower)
   }
 
-  /** The pool closes. A connection that is still held is closed under its borrower. */
+  /** Stops when the pool closes. A connection that is still held then is closed while its borrower uses it. */
   stop(): void {
     this.hasStopped = true
     this.alarm.stop()

@@ -1,26 +1,29 @@
 /** @internal */
 import type { PoolExhausted } from "../../PoolError.js"
 
-/** How long a caller may wait in all, and which option says so. @internal */
+/** The longest that a caller may wait in all, and the option that says so. @internal */
 export interface WaitLimit {
   readonly limit: PoolExhausted["limit"]
   readonly limitMillis: number
 }
 
-/** Why a wait is over. @internal */
+/** The reason why a wait is over. @internal */
 export type Refusal = Pick<PoolExhausted, "limit" | "limitMillis" | "wasOwed">
 
 /**
- * The limits of a wait, by what the pool can do for the caller (R4, R18). None is shorter than the one before.
+ * The limits of a wait, by what the pool can do for the caller (R4, R18). No limit is shorter than the one before.
  *
  * @internal
  */
 export interface WaitLimits {
-  /** All connections that are allowed are in use, or are on their way to callers before it. */
+  /** The limit while all allowed connections are in use, or are on their way to callers before this one. */
   readonly full: WaitLimit
-  /** The pool owes it a connection that no borrower holds: one is opened, checked or closed, or may be opened. */
+  /**
+   * The limit while the pool owes the caller a connection that no borrower holds: one is being opened, checked or
+   * closed, or may be opened.
+   */
   readonly owed: WaitLimit
-  /** Connects have failed while it waited. */
+  /** The limit if connects have failed while the caller waited. */
   readonly outage: WaitLimit
 }
 
@@ -33,7 +36,7 @@ interface Options {
   readonly outageTimeout: number
 }
 
-/** `acquireTimeout` bounds every wait but that in an outage. @internal */
+/** Derives the limits of a wait. `acquireTimeout` bounds every wait except one in an outage. @internal */
 export const limitsOf = (
   { acquireTimeout, connectTimeout, maxwait, outageTimeout, whenFull }: Options
 ): WaitLimits => {

@@ -1,11 +1,11 @@
 /** @internal */
 
-/** In milliseconds. */
+/** A minute in milliseconds. */
 const minute = 60_000
 
 /**
- * So many lines a minute: what happens again and again must not flood the log. What got no line is for its owner to
- * count, and to say.
+ * A limit of lines a minute: an event that happens again and again must not flood the log. The owner of the limit
+ * counts the events that got no line, and logs their number.
  *
  * @internal
  */
@@ -15,13 +15,13 @@ export class LineLimit {
 
   constructor(private readonly perMinute: number) {}
 
-  /** Takes a line, if there is one left. */
+  /** Takes a line. Returns whether one was left. */
   take(now: number): boolean {
     this.goOn(now)
     return this.lines++ < this.perMinute
   }
 
-  /** When all of them are there again. */
+  /** The time when all lines are available again. */
   renewedAt(now: number): number {
     this.goOn(now)
     return this.begunAt + minute

@@ -8,13 +8,17 @@ import { Reach } from "./reach.js"
 import { defaultRetry } from "./runtime.js"
 import type { Settings } from "./settings.js"
 
-/** What the options say. How many borrowers may share a resource is none of them. @internal */
+/**
+ * The decoded options. `share`, the number of borrowers that may share a resource, is no option of the pool.
+ *
+ * @internal
+ */
 export type DecodedPool = Omit<Settings, "share">
 
 /**
- * The defaults of a pool, and the values that each option may have. A soft limit above the default hard limit raises the
- * hard limit, and a hard limit below the default soft limit lowers the soft one: a caller who sets one limit means that
- * one. Throws `BadOption`, as all decoders here.
+ * The defaults of a pool, and the values that each option may have. A soft limit above the default hard limit raises
+ * the hard limit, and a hard limit below the default soft limit lowers the soft one: a caller that sets one limit means
+ * that one. Throws `BadOption`, as all decoders here do.
  *
  * @internal
  */
@@ -63,11 +67,11 @@ export const decodePool = (options: PoolOptions): DecodedPool => {
   }
 }
 
-/** A `cleanupTimeout` that was given counts as it is; the default grows with the distance. @internal */
+/** A `cleanupTimeout` that was set is used as it is; the default grows with the distance. @internal */
 export const reachOf = (options: PoolOptions, { cleanupTimeout }: Pick<Settings, "cleanupTimeout">): Reach =>
   new Reach({ millis: cleanupTimeout, isSet: options.cleanupTimeout !== undefined })
 
-/** How an `evict` is done; `over` in milliseconds. @internal */
+/** The decoded options of an `evict`; `over` is in milliseconds. @internal */
 export const decodeEvict = (
   options: { readonly over?: unknown; readonly now?: unknown } | undefined
 ): { readonly over: number; readonly now: boolean } => {
@@ -77,7 +81,7 @@ export const decodeEvict = (
   return { over: over === undefined ? 0 : duration("over", over), now: now === true }
 }
 
-/** How long a `drain` may take, in milliseconds. @internal */
+/** The time that a `drain` may take, in milliseconds. @internal */
 export const decodeWithin = (options: { readonly within: unknown }): number =>
   duration("within", fieldsOf("drain", options).within)
 

@@ -7,7 +7,7 @@ import type { Delays, Failure, Log, RetryPolicy, Running, Timers } from "./runti
 import { defect, defectOf, errorOf, reasonOf, withoutInterrupts } from "./runtime.js"
 import type { Resource } from "./settings.js"
 
-/** In milliseconds: no more than two logins a second that are refused for good (R18). */
+/** In milliseconds. No more than two logins a second are made while logins are refused permanently (R18). */
 const perRefusedLogin = 500
 
 const inTheLog = {
@@ -17,25 +17,28 @@ const inTheLog = {
 }
 
 /**
- * A time in which connects fail: whether it lasts, the failure, and when the next connect may be tried.
- * The delays are those of `connectRetry`, which begins anew with each outage (R18).
+ * A time in which connects fail: whether it lasts, the last failure, and when the next connect may be tried. The delays
+ * are those of `connectRetry`, which begins anew with each outage (R18).
  *
  * @internal
  */
 export class Outage<E> {
-  /** Whether the last connect failed in a way that the next one has to wait for. */
+  /** Whether the last connect failed in such a way that the next one has to wait. */
   active = false
-  /** A connect may be tried again: no delay of `connectRetry` is running. */
+  /** Whether a connect may be tried again: no delay of `connectRetry` is running. */
   mayRetry = true
-  /** Callers that came until then outlive the outage: `Infinity` while it lasts. Policy clock. */
+  /**
+   * Callers that came until this time have the wait limit of an outage: `Infinity` while it lasts. It is a time of the
+   * policy clock.
+   */
   until = -Infinity
-  /** Of the connects since the last one that succeeded. */
+  /** The last failure since the last connect that succeeded. */
   lastFailure: Failure<E> | undefined = undefined
-  /** The last failure, if time does not heal it. */
+  /** The last failure, if it is permanent. */
   private permanent: Failure<E> | undefined = undefined
-  /** Where good connections serve, the log is the only place that tells of it. */
+  /** The log of the outage. As long as good connections serve the callers, the log alone shows the outage. */
   private readonly incidents: Incidents
-  /** Logins that were refused since the last delay began. */
+  /** The number of logins that were refused since the last delay began. */
   private refusedLogins = 0
   private retry: Running | undefined = undefined
   private delays: Delays | undefined = undefined
@@ -62,7 +65,10 @@ export class Outage<E> {
     this.io.outbox.post(() => this.retry = delays.next(cause, this.quiet, this.resume))
   }
 
-  /** So long nothing is tried, whatever the policy says: so many logins were refused since this was last asked. */
+  /**
+   * The time for which no connect is tried, whatever the policy says. It depends on the number of logins that were
+   * refused since the last call.
+   */
   private readonly quiet = (): number => {
     const millis = this.refusedLogins * perRefusedLogin
     this.refusedLogins = 0
@@ -71,7 +77,7 @@ export class Outage<E> {
 
   private readonly resume = (goesOn: boolean): void => {
     this.mayRetry = true
-    // A dial that was under way may have succeeded.
+    // A connect that was under way may have succeeded.
     if (goesOn || !this.active) this.pool.serve()
     else this.pool.supply.giveUp()
   }
@@ -83,17 +89,20 @@ export class Outage<E> {
     this.end(now)
   }
 
-  /** Why the last connect failed, if none has succeeded since. */
+  /** The reason why the last connect failed, if none has succeeded since. */
   get reason(): unknown {
     return this.lastFailure === undefined ? undefined : reasonOf(this.lastFailure)
   }
 
-  /** Why no caller needs to wait for a connect now: the last one was refused for good, a moment ago. */
+  /**
+   * The failure for which no caller needs to wait for a connect now: the last connect was refused permanently, a moment
+   * ago.
+   */
   get verdict(): Failure<E> | undefined {
     return this.mayRetry ? undefined : this.permanent
   }
 
-  /** The outage counts as over. */
+  /** Ends the outage. */
   end(now: number): void {
     if (!this.active) return
     this.active = false
@@ -102,7 +111,7 @@ export class Outage<E> {
     this.delays = undefined
   }
 
-  /** For the waiters, time has stood still. */
+  /** Adjusts `until` after a time that does not count for the waiters. */
   stoodStill(from: number, to: number): void {
     if (this.until < Infinity) this.until += to - Math.max(from, Math.min(this.until, to))
   }
@@ -113,7 +122,7 @@ export class Outage<E> {
   }
 }
 
-/** Why a connect failed, and what becomes of the next one (R18). */
+/** The reason why a connect failed, and the kind of failure, which decides on the next connect (R18). */
 interface ConnectFailure<E> {
   readonly failure: Failure<E>
   readonly kind: "transient" | "permanent" | "other"

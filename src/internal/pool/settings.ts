@@ -4,11 +4,7 @@ import type { WaitLimits } from "./limits.js"
 import type { Reach } from "./reach.js"
 import type { RetryPolicy, Runtime } from "./runtime.js"
 
-/**
- * The decoded options of the generic pool. Durations are in milliseconds, and `Infinity` is off.
- *
- * @internal
- */
+/** The decoded options of the generic pool. Durations are in milliseconds, and `Infinity` means off. @internal */
 export interface Settings {
   /** Changed by `resize`. */
   maxsize: number
@@ -32,24 +28,24 @@ export interface Settings {
   readonly suspendTimeout: number
   readonly warm: number
   readonly leakThreshold: number
-  /** How many borrowers may use one connection at the same time, of those who share. */
+  /** The number of borrowers that may use one connection at the same time, if they share. */
   readonly share: number
 }
 
-/** What the pool is given by the place where it is built. @internal */
+/** The values that the pool gets from the place where it is built. @internal */
 export interface Environment extends Runtime {
   readonly reach: Reach
 }
 
-/** What the pool must know of its resources. @internal */
+/** The properties of its resources that the pool must know. @internal */
 export interface Resource<A, E> extends Actions<A, E> {
   readonly canCheck: boolean
-  /** Whether it is known to work no more. Asked before it is lent, and again when its borrower gets it. */
+  /** Whether the resource is not known to be dead. Asked before it is lent, and again when its borrower gets it. */
   readonly isUsable: (a: A) => boolean
-  /** Whether one that others use has room for one more. */
+  /** Whether a resource in shared use has room for one more borrower. */
   readonly canShare: (a: A) => boolean
   readonly needsReset: (a: A) => boolean
-  /** Names one in the log. */
+  /** Names a resource in the log. */
   readonly describe: ((a: A) => string) | undefined
   readonly isTransient: (error: E) => boolean
   readonly isPermanent: (error: E) => boolean

@@ -9,14 +9,16 @@ import type { Settings } from "./settings.js"
 import type { Waiter, Waiters } from "./waiters.js"
 
 /**
- * Tells when waiters have waited for `maxwait`, and for as long as they may (R4). All have the same limits, so the
- * oldest is first, and one sleeping fiber serves all of them.
+ * Watches how long waiters have waited: for `maxwait`, and for the longest that they may (R4). All waiters have the
+ * same limits, so the oldest one is first, and one sleeping fiber serves all of them.
  *
  * @internal
  */
 export class Timekeeper<A, E> {
   private readonly alarm: Alarm
-  /** Before that no caller has waited for too long, unless the pool owes fewer connections than `owed` meanwhile. */
+  /**
+   * Before this time no caller has waited for too long, unless the pool owes fewer connections than `owed` meanwhile.
+   */
   private nextLateAt = Infinity
   private owed = 0
 
@@ -35,7 +37,8 @@ export class Timekeeper<A, E> {
   watch(waiter: Waiter<A, E | PoolError>): void {
     const { limits: { full, owed }, share } = this.settings
     const { alone, sharers } = this.waiters
-    // It is the last in the queue. This only saves a look at all before it, where 20,000 callers come at once.
+    // The new waiter is the last in the queue. This saves a look at all waiters before it when 20,000 callers come at
+    // once.
     const isOwed = this.pool.demand.owed * share >= alone * share + sharers
     const lateAt = waiter.since + (isOwed ? owed : full).limitMillis
     this.nextLateAt = Math.min(this.nextLateAt, lateAt)
@@ -51,7 +54,7 @@ export class Timekeeper<A, E> {
     this.nextLateAt = -Infinity
   }
 
-  /** Goes on at `now`, also for the callers that came meanwhile. */
+  /** Goes on at `now`, also with the callers that came meanwhile. */
   start(now: number): void {
     this.lookAgain()
     if (this.waiters.size > 0) this.alarm.arm(now)
@@ -64,7 +67,7 @@ export class Timekeeper<A, E> {
     return Math.min(this.nextLateAt, this.nextLook)
   }
 
-  /** When a waiter will be due, or may be. */
+  /** The time when a waiter will be due, or may be. */
   private get nextLook(): number {
     return this.waiters.patient === undefined
       ? Infinity
@@ -76,16 +79,18 @@ export class Timekeeper<A, E> {
     return patient === undefined ? Infinity : patient.since + this.waitPolicy.maxwait
   }
 
-  /** Refuses waiters that have waited for too long. Returns whether there were any: others may be served now. */
+  /**
+   * Refuses waiters that have waited for too long. Returns whether there were any, because others may be served now.
+   */
   refuseLate(now: number): boolean {
     const { limits: { full, outage, owed }, share } = this.settings
     const before = this.owed
     this.owed = this.pool.demand.owed
-    // A waiter that is served stood before all others, so they have no less time. But a sharer may have been owed a
-    // part of a connection only, and then leaves fewer connections to the others.
+    // A waiter that was served stood before all others, so the others have no less time than before. But if a sharer
+    // was owed only a part of a connection, it leaves fewer connections to the others when it is served.
     const haveLess = share > 1 && this.owed < before
     if (now < this.nextLateAt && !haveLess) return false
-    // Where an outage gives no waiter more time, there is no need to look for one that came during it.
+    // If an outage gives waiters no more time, there is no need to look for waiters that came during it.
     const outageUntil = outage.limitMillis > full.limitMillis ? this.outage.until : -Infinity
     let places = this.owed * share
     let next = Infinity
@@ -104,7 +109,7 @@ export class Timekeeper<A, E> {
       } else {
         next = Math.min(next, lateAt)
         if (wasOwed) places -= takes
-        // All behind it are younger and have no more time than this one.
+        // All waiters behind this one are younger and have no more time than it has.
         if (!wasOwed && (!sawOutage || this.outage.active)) break
       }
     }
