@@ -1,6 +1,6 @@
 /**
- * Each HTTP request in a transaction of its own: the `ATOMIC_REQUESTS` of Django. It needs a `SqlClient` and nothing
- * else of this package, so it works with any client.
+ * Runs each HTTP request in a transaction of its own, like `ATOMIC_REQUESTS` of Django. The module needs a `SqlClient`
+ * and nothing else of this package, so it works with any client.
  *
  * @since 0.1.0
  */
@@ -26,26 +26,28 @@ export interface Middleware {
 }
 
 /**
- * Runs what it is put round inside `sql.withTransaction`. COMMIT when that succeeds, and only then the response is
- * sent; ROLLBACK when it fails, dies, or the client goes away. Then the connection is given back, so it is held for one
- * request at most (Django's `CONN_MAX_AGE` 0).
+ * Runs the app, router or handler that it wraps inside `sql.withTransaction`. If the handler succeeds, the transaction
+ * is committed, and the response is sent only after COMMIT. If the handler fails or dies, or the client goes away, the
+ * transaction is rolled back. Then the connection is given back, so it is held for one request at most (Django's
+ * `CONN_MAX_AGE` 0).
  *
- * - Success commits whatever the status, as in Django, where only an exception rolls back: a refused login may want to
- *   count the attempt. To answer 409 and roll back, **fail** with it: with an error that is `Respondable`, or with the
- *   response itself. An error that is caught inside the middleware is no failure; one caught outside has rolled back.
- * - `SqlError` is added to the errors: no connection, or a COMMIT that failed. Unless you catch it, the client gets 503
- *   where the pool had no connection (`PgError.isUnavailable`), so that the handler has not begun, and else 500. After
- *   `CommitOutcomeUnknown` the work may be stored nevertheless (R22).
- * - A connection is taken before the handler runs, even if it sends no statement, and kept while it reads a body or
- *   calls another service. Leave such routes, web sockets and health checks out: `HttpRouter.use` applies to the routes
- *   added before it, and a path that no route has takes no connection.
+ * - Success commits, whatever the status. As in Django, only a failure rolls back: a refused login may want to count
+ *   the attempt. To answer 409 and roll back, **fail** with it: with an error that is `Respondable`, or with the
+ *   response itself. An error that is caught inside the middleware is no failure. An error that is caught outside has
+ *   rolled back.
+ * - `SqlError` is added to the errors: there was no connection, or COMMIT failed. Unless you catch it, the client gets
+ *   503 if the pool had no connection (`PgError.isUnavailable`), so that the handler has not begun; otherwise it gets
+ *   500. After `CommitOutcomeUnknown` the work may be stored nevertheless (R22).
+ * - A connection is taken before the handler runs, even if the handler sends no statement. The connection is kept while
+ *   the handler reads a body or calls another service. Leave such routes, web sockets and health checks out:
+ *   `HttpRouter.use` applies to the routes added before it, and a path that no route has takes no connection.
  * - A streamed body, and pre-response handlers, run after COMMIT and outside the transaction.
- * - `withTransaction` in a handler is a savepoint. A statement whose failure a handler means to survive needs one round
- *   it, else COMMIT fails.
+ * - `withTransaction` in a handler is a savepoint. If a handler wants to survive the failure of a statement, that
+ *   statement needs a savepoint around it. Otherwise COMMIT fails.
  *
- * It can't be given to `HttpServer.serve`, which runs its middleware round the sending of the response: every request
- * would be answered with 500, and the log says why. With `HttpApiBuilder.middleware` say what becomes of its
- * `SqlError`, for instance `(app) => Effect.orDie(AtomicRequests.middleware(app))`.
+ * The middleware can't be given to `HttpServer.serve`, which runs its middleware around the sending of the response:
+ * every request would be answered with 500, and the log says why. With `HttpApiBuilder.middleware`, decide how its
+ * `SqlError` is handled, for instance `(app) => Effect.orDie(AtomicRequests.middleware(app))`.
  *
  * @example
  * ```ts
@@ -80,7 +82,10 @@ export const middleware: Middleware = (httpApp) =>
       refuseResponses(Effect.interruptible(inTransaction(sql, restore(httpApp))))
     ))
 
-/** Where there is no connection the handler does not begin, and the client may ask again. */
+/**
+ * Runs the handler in a transaction. If no connection is available, the handler does not begin, and the client may ask
+ * again.
+ */
 const inTransaction = <E, R>(
   sql: SqlClient.SqlClient,
   handler: HttpApp.Default<E, R>
@@ -100,7 +105,7 @@ const unavailable: HttpServerRespondable.Respondable = {
   [HttpServerRespondable.symbol]: () => HttpServerResponse.empty({ status: 503 })
 }
 
-/** A response that is sent before COMMIT would promise what may not come true. */
+/** Refuses responses before COMMIT: such a response would promise a result that may not be stored. */
 const refuseResponses = <E, R>(transaction: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>
   Effect.suspend(() => {
     let isOver = false
@@ -122,8 +127,9 @@ const misplaced = "AtomicRequests can't be a middleware of HttpServer.serve, whi
   "apply it to the router or the app"
 
 /**
- * `middleware` if `ATOMIC_REQUESTS` is true in the environment (or whatever `ConfigProvider` is in force), else one
- * that changes nothing. Default: false, as in Django. Fails with `ConfigError` if the value is no boolean.
+ * Returns `middleware` if `ATOMIC_REQUESTS` is true in the environment (or in the `ConfigProvider` that is in force).
+ * Otherwise it returns a middleware that changes nothing. The default is false, as in Django. It fails with
+ * `ConfigError` if the value is no boolean.
  *
  * @example
  * ```ts

@@ -13,10 +13,10 @@ const counts = (stats: PoolStats): string =>
   `${stats.closing} closing, ${stats.waiting} waiting; maxsize ${stats.maxsize}, maxoverflow ${stats.maxoverflow}`
 
 /**
- * A caller waited as long as it may and there was no connection for it (R4, R18). `limit` says which option ended its
- * wait, and the message what would have helped.
+ * A caller waited for as long as it may, and no connection became free for it (R4, R18). `limit` says which option
+ * ended the wait, and the message says what would have helped.
  *
- * `cause` is the last connect failure, where connects have been failing. The message contains it.
+ * If connects have been failing, `cause` is the last connect failure. The message contains it.
  *
  * @since 0.1.0
  * @category errors
@@ -24,25 +24,29 @@ const counts = (stats: PoolStats): string =>
 export class PoolExhausted extends readable(Data.TaggedError("PoolExhausted"))<{
   /** The pool at the moment the caller was refused. */
   readonly stats: PoolStats
-  /** How long the caller had waited, in milliseconds; the time in which the pool was suspended is not counted. */
+  /** The time that the caller had waited, in milliseconds. Time in which the pool was suspended is not counted. */
   readonly waited: number
   /**
    * The option that ended the wait:
    *
    * - `acquireTimeout`: the longest that a caller waits in all.
-   * - `outageTimeout`: the longest while connects fail, where that is longer.
+   * - `outageTimeout`: the longest that a caller waits while connects fail, if that is longer.
    * - `maxwait`, only with `whenFull: "fail"`: the hard limit was reached when `maxwait` had passed.
-   * - `connectTimeout`, only with `whenFull: "fail"`: it was owed a connection, and had `connectTimeout` more for it.
+   * - `connectTimeout`, only with `whenFull: "fail"`: the pool owed the caller a connection, and the caller had waited
+   *   for `connectTimeout` beyond `maxwait`.
    * - `connectRetry`: the schedule has come to its end.
    * - `handOver`, which is no option: the caller was given one connection after the other, and each was lost before the
    *   caller could use it.
    */
   readonly limit: "acquireTimeout" | "outageTimeout" | "maxwait" | "connectTimeout" | "connectRetry" | "handOver"
-  /** How long that option lets a caller wait in all, in milliseconds. `undefined` with `connectRetry` and `handOver`. */
+  /**
+   * The longest time that this option lets a caller wait in all, in milliseconds. `undefined` with `connectRetry` and
+   * `handOver`.
+   */
   readonly limitMillis: number | undefined
   /**
-   * Whether the pool owed it a connection: nobody held all that are allowed, and there were enough for those before it.
-   * So what it lacked was time.
+   * Whether the pool owed the caller a connection: borrowers did not hold all connections that are allowed, and the
+   * rest was enough for this caller and all callers before it. So the caller lacked only time.
    */
   readonly wasOwed: boolean
   readonly cause?: unknown
@@ -62,7 +66,7 @@ const limits: { readonly [K in PoolExhausted["limit"]]: (millis: number | undefi
   handOver: () => "each one that was handed over was lost before its use"
 }
 
-/** What was the matter, and only what would have helped. */
+/** Says what the problem was, and gives only advice that would have helped. */
 const reason = ({ cause, limit, limitMillis, stats, wasOwed }: PoolExhausted): string => {
   const { busy, checking, closing, maxoverflow, maxsize, opening, size } = stats
   if (limit === "handOver") return ". Look in the server's log, or at a proxy, for what ends new connections"
@@ -117,7 +121,7 @@ export class PoolQueueFull extends readable(Data.TaggedError("PoolQueueFull"))<{
 }
 
 /**
- * The pool is closing or closed (R13), or it is being drained: newcomers get no connections any more.
+ * The pool is closing or closed (R13), or it is being drained: new callers get no connections any more.
  *
  * @since 0.1.0
  * @category errors
@@ -135,7 +139,7 @@ export class PoolClosed extends readable(Data.TaggedError("PoolClosed"))<{
 }
 
 /**
- * Everything that a pool itself can refuse a caller with.
+ * All errors with which a pool itself can refuse a caller.
  *
  * @since 0.1.0
  * @category errors
