@@ -50,9 +50,11 @@ const lostExit = Exit.failCause(lost)
 export const get = <A, E, B>(
   state: ElasticPoolState<A, E>,
   as: (a: A, loan: Loan<A>) => B,
-  attempts?: Attempts
+  before?: Attempts
 ): Effect.Effect<B, E | PoolError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) => {
+    // The effect may be run again and again: each run has attempts of its own.
+    let attempts = before
     const attempt = (): Effect.Effect<B, E | PoolError, Scope.Scope> =>
       Effect.flatMap(take(state, restore, attempts), (loan) => {
         const borrowed = as(loan.value, loan)

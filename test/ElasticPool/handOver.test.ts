@@ -41,6 +41,15 @@ describe("a connection that is lost between its hand-over and its use", () => {
         assert.deepInclude(yield* pool.stats, { idle: 1, size: 1, waiting: 0 })
       }))
 
+    it.scoped(`R13: ${name}: a later caller is refused by a drained pool, also where an earlier one had lost its connection`, () =>
+      Effect.gen(function*() {
+        const { borrower, loseOnHandOver, pool } = yield* two(ask)
+        yield* loseOnHandOver
+        yield* Fiber.join(borrower)
+        yield* pool.drain
+        assert.strictEqual((yield* Effect.flip(ask(pool)))._tag, "PoolClosed")
+      }))
+
     it.scoped(`R13: ${name}: also while the pool is drained, for the caller came before`, () =>
       Effect.gen(function*() {
         const { borrower, loseOnHandOver, pool } = yield* two(ask)
