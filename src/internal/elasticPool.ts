@@ -13,7 +13,7 @@ import { get, use } from "./borrow.js"
 import { callable } from "./callable.js"
 import { attempt, orDie } from "./decode.js"
 import { awaiting } from "./effects.js"
-import type { Lifecycle } from "./pool/lifecycle.js"
+import type { Lifecycle, Phase } from "./pool/lifecycle.js"
 import type { DecodedPool } from "./pool/options.js"
 import { decodeEvict, decodeLimits, decodePool, decodeWithin, reachOf } from "./pool/options.js"
 import { ElasticPoolState } from "./pool/pool.js"
@@ -140,20 +140,24 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
       )
     ),
   drain: makeDrain(state),
-  suspend: Effect.suspend(() =>
-    state.lifecycle.suspend() ? interruptibleWait(emptied(state.lifecycle)) : Effect.succeed(false)
-  ),
+  suspend: Effect.suspend(() => {
+    const phase = state.lifecycle.suspend()
+    return phase === undefined ? Effect.succeed(false) : interruptibleWait(emptied(phase))
+  }),
   resume: Effect.sync(() => state.lifecycle.resume()),
   stats: Effect.sync(() => state.stats())
 })
 
 /** Ends with `true` when this phase has no connection left, or with `false` if another phase began before that. */
-const emptied = (lifecycle: Lifecycle): Effect.Effect<boolean> =>
-  awaiting((resume) => lifecycle.onEmpty((isEmpty) => resume(Effect.succeed(isEmpty))))
+const emptied = (phase: Phase): Effect.Effect<boolean> =>
+  awaiting((resume) => phase.onEnd((wasEmptied) => resume(Effect.succeed(wasEmptied))))
 
 /** Ends when a pool that is drained or closed has no connection left. A pool may be closed while it is drained. */
 const ended = (lifecycle: Lifecycle): Effect.Effect<void> =>
-  Effect.flatMap(emptied(lifecycle), (isEmpty) => isEmpty ? Effect.void : ended(lifecycle))
+  Effect.flatMap(
+    Effect.suspend(() => emptied(lifecycle.phase)),
+    (wasEmptied) => wasEmptied ? Effect.void : ended(lifecycle)
+  )
 
 /**
  * The `drain` of a pool. `besides` is ended along with the pool. The first step begins all of it: a caller that is

@@ -180,7 +180,7 @@ describe("the state machine runs without fibers", () => {
     ask()
     const ends: Array<boolean> = []
     state.lifecycle.close()
-    state.lifecycle.onEmpty((isEmpty) => ends.push(isEmpty))
+    state.lifecycle.phase.onEnd((wasEmptied) => ends.push(wasEmptied))
     assert.isTrue(Exit.isFailure(outcomes[3]))
     assert.deepStrictEqual(ends, [])
     runtime.advance(99)

@@ -44,6 +44,12 @@ export class Alarm {
   private readonly rung = (): void => {
     // While it rings, `ring` returns the next time, whatever is armed meanwhile.
     this.at = -Infinity
-    this.at = this.ring()
+    let next = Infinity
+    try {
+      next = this.ring()
+    } finally {
+      // A `ring` that throws ends this fiber, but it must not end the alarm.
+      this.at = next
+    }
   }
 }

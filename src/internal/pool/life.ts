@@ -154,7 +154,8 @@ const follow = <A, E>(
     while (true) {
       const command = yield* nextCommand
       if (command === "retire") return
-      const work = yield* Effect.forkDaemon(actions[command](slot.value))
+      // What the user gave may throw instead of an effect.
+      const work = yield* Effect.forkDaemon(Effect.suspend(() => actions[command](slot.value)))
       const exit = yield* Effect.onError(
         awaitAtMost(work, reach.cleanupTimeout, ioClock),
         () => Fiber.interruptFork(work)

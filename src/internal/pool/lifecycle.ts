@@ -5,6 +5,32 @@ import type { Port } from "./port.js"
 import type { Environment, Settings } from "./settings.js"
 
 /**
+ * A part of the pool's life. It has come out well when no connection is left in it, and ill when another phase has begun
+ * before that.
+ *
+ * @internal
+ */
+export class Phase {
+  private wasEmptied: boolean | undefined = undefined
+  private watchers = new Set<(wasEmptied: boolean) => void>()
+
+  /** Only the first end counts. Gives what is to be told. */
+  end(wasEmptied: boolean): ReadonlyArray<() => void> {
+    this.wasEmptied ??= wasEmptied
+    const messages = Array.from(this.watchers, (watcher) => () => watcher(wasEmptied))
+    this.watchers = new Set()
+    return messages
+  }
+
+  /** Calls `end` once, when it has ended. The result calls that off. */
+  onEnd(end: (wasEmptied: boolean) => void): () => void {
+    if (this.wasEmptied !== undefined) end(this.wasEmptied)
+    else this.watchers.add(end)
+    return () => this.watchers.delete(end)
+  }
+}
+
+/**
  * Whether the pool serves, and how it comes to an end: open and suspended take turns, then it is drained or closed, for
  * good. Each phase but the first has an end that one can wait for: no connection is left.
  *
@@ -14,9 +40,7 @@ export class Lifecycle {
   state: PoolStats["state"] = "open"
   /** No waiter is served any more. The pool only waits for borrowers that still use a connection. */
   isClosing = false
-  /** Whether no connection is left in this phase, and what waits for that. */
-  private isEmpty = false
-  private watchers = new Set<(isEmpty: boolean) => void>()
+  phase = new Phase()
   private suspendedAt = 0
   private drainedAt = 0
   /** How many connections were closed under their borrowers. */
@@ -52,43 +76,30 @@ export class Lifecycle {
     if (size > 0 || (this.state === "draining" && waiting > 0)) return
     if (this.state === "draining") this.pool.operator.stop()
     this.deadline.stop()
-    this.isEmpty = true
-    this.tell(true)
+    this.endPhase(true)
   }
 
   private enter(state: PoolStats["state"]): void {
-    this.tell(false)
-    this.isEmpty = false
+    this.endPhase(false)
+    this.phase = new Phase()
     this.state = state
     this.alarm.stop()
   }
 
-  private tell(isEmpty: boolean): void {
-    for (const watcher of this.watchers) this.env.outbox.post(() => watcher(isEmpty))
-    this.watchers = new Set()
+  private endPhase(wasEmptied: boolean): void {
+    for (const message of this.phase.end(wasEmptied)) this.env.outbox.post(message)
   }
 
-  /**
-   * Calls `end` once: with `true` as soon as no connection is left in this phase, with `false` if another phase began
-   * before that. The result calls it off.
-   */
-  onEmpty(end: (isEmpty: boolean) => void): () => void {
-    const { watchers } = this
-    if (this.isEmpty) this.env.outbox.post(() => end(true))
-    else watchers.add(end)
-    return () => watchers.delete(end)
-  }
-
-  /** Gives whether the pool is suspended. */
-  suspend(): boolean {
+  /** Gives the phase in which the pool is suspended, unless it comes to its end. */
+  suspend(): Phase | undefined {
     return this.env.outbox.section(() => {
-      if (this.state !== "open") return this.state === "suspended"
+      if (this.state !== "open") return this.state === "suspended" ? this.phase : undefined
       this.enter("suspended")
       this.suspendedAt = this.env.now()
       this.alarm.arm(this.suspendedAt + this.settings.suspendTimeout)
       this.pool.operator.suspend()
       this.look()
-      return true
+      return this.phase
     })
   }
 

@@ -156,7 +156,10 @@ const repeated = ({ clock }: Time, delay: () => number, ring: () => void): Effec
     Schedule.delayed(() => Math.min(Math.max(0, Math.ceil(delay())), longestTimer)),
     Schedule.whileOutput(() => delay() < Infinity)
   )
-  return Effect.withClock(Effect.schedule(Effect.sync(ring), untilDue), clock)
+  return Effect.schedule(Effect.sync(ring), untilDue).pipe(
+    Effect.withClock(clock),
+    Effect.tapDefect((defect) => Effect.logError("A timer of the pool has died", defect))
+  )
 }
 
 class ScheduledDelays implements Delays {
