@@ -1,9 +1,10 @@
 import type { PgClient } from "@effect/sql-pg"
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Effect, Exit, Fiber, Option, Scope, Stream } from "effect"
+import { Chunk, Effect, Either, Exit, Fiber, Option, Scope, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
-import { causeTagOf, isSleeping, makePool, makeTable, promptly, serverUrl } from "../support/pgPool.js"
+import { PgError } from "effect-pgpool"
+import { causeTagOf, isSleeping, makePool, makeTable, promptly, serverUrl, watch } from "../support/pgPool.js"
 import * as Proxy from "../support/proxy.js"
 
 const one = { maxsize: 1, maxoverflow: 1, cleanupTimeout: "10 seconds" } as const
@@ -32,6 +33,42 @@ const assertEndsTyped = (end: Option.Option<unknown>) => {
   assert.instanceOf(error, SqlError)
   return error as SqlError
 }
+
+describe("R22: a stream whose session ends between two pulls", () => {
+  it.scopedLive("R22: the next pull fails with the server's words, on the pool and in a transaction", () =>
+    Effect.gen(function*() {
+      const server = yield* watch()
+      for (const place of ["on the pool", "in a transaction"]) {
+        const { pool, sql, until } = yield* makePool(one)
+        const pulls = Effect.gen(function*() {
+          const pull = yield* Stream.toPull(
+            sql<{ pid: number }>`SELECT pg_backend_pid() AS pid FROM generate_series(1, 3000)`.stream
+          )
+          const [{ pid }] = Chunk.toReadonlyArray(yield* pull)
+          yield* server.terminate(pid)
+          yield* until((sessions) => sessions.length === 0)
+          return assertEndsTyped((yield* promptly(drain(pull)))[1])
+        })
+        const told = yield* Effect.either(places[place](pool)(Effect.flatMap(Effect.scoped(pulls), Effect.fail)))
+        assert.isTrue(Either.isLeft(told) && PgError.isRetryable(told.left), `${place}: ${told}`)
+      }
+    }))
+
+  it.scopedLive("R16: a pull that was interrupted has lost its page: those that follow never end well", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* makePool(one)
+      const text = "SELECT n, pg_sleep(CASE WHEN n = 200 THEN 0.3 ELSE 0 END) FROM generate_series(1, 300) n"
+      yield* Effect.scoped(Effect.gen(function*() {
+        const pull = yield* Stream.toPull(sql.unsafe(text).stream)
+        yield* pull
+        assert.isTrue(Option.isNone(yield* Effect.timeoutOption(pull, 50)))
+        const [count, end] = yield* promptly(drain(pull))
+        assert.isBelow(count, 300 - 128)
+        assertEndsTyped(end)
+      }))
+      assert.deepStrictEqual<ReadonlyArray<unknown>>(yield* sql`SELECT 1 AS a`, [{ a: 1 }])
+    }))
+})
 
 describe("R16: a stream whose end the server has not told never succeeds", () => {
   const slow = (sql: PgClient.PgClient) =>

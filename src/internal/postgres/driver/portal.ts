@@ -41,6 +41,8 @@ export class Portal implements OwnQuery, Handlers {
   /** The request in flight has its Sync: a second one would end the request of the next borrower. */
   private isSynced = false
   private onPage: OnPage | undefined = undefined
+  /** An error that came while nothing read: the next read gives it. */
+  private untold: { readonly error: unknown } | undefined = undefined
   private rows: Array<unknown> = []
   private badRow: unknown = undefined
   private adopted: string | undefined = undefined
@@ -61,8 +63,9 @@ export class Portal implements OwnQuery, Handlers {
     return this.wire !== undefined
   }
 
-  /** No page can follow. */
+  /** Neither a page can follow nor an error. */
   get isOver(): boolean {
+    if (this.untold !== undefined) return false
     return this.isComplete || this.hasFailed || (this.pageEnd === "Flush" && this.isSynced)
   }
 
@@ -78,9 +81,19 @@ export class Portal implements OwnQuery, Handlers {
 
   /** Gives the next page of a portal with Flush. The first one is asked for by `submit`. */
   read(onPage: OnPage): void {
+    const { untold, wire } = this
+    if (untold !== undefined) {
+      this.untold = undefined
+      return onPage(untold.error)
+    }
     this.onPage = onPage
-    const { wire } = this
     if (wire !== undefined) inOnePiece(wire, () => this.request(wire))
+  }
+
+  /** The reader of a page was interrupted. That page is lost, so the stream can't end well any more. */
+  abandon(): void {
+    this.onPage = undefined
+    this.hasFailed = true
   }
 
   /** Tells the reader that the stream has ended. What the server still sends is ignored. */
@@ -152,7 +165,7 @@ export class Portal implements OwnQuery, Handlers {
 
   private complete(wire: Wire): void {
     this.isOpen = false
-    this.isComplete = !this.isLeft
+    this.isComplete = !this.isLeft && !this.hasFailed
     this.sync(wire)
   }
 
@@ -193,7 +206,8 @@ export class Portal implements OwnQuery, Handlers {
   private tell(error: unknown, rows?: ReadonlyArray<unknown>): void {
     const { onPage } = this
     this.onPage = undefined
-    onPage?.(error, rows)
+    if (onPage !== undefined) onPage(error, rows)
+    else if (error && this.pageEnd === "Flush") this.untold = { error }
   }
 }
 

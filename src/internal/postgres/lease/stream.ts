@@ -83,7 +83,10 @@ const nextPage = ({ sender, session }: Rows, portal: Portal): Page => {
       else resume(Effect.succeed(rows))
     })
     if (!portal.hasBegun) session.submit(portal, { onInterrupt: "cancel" }, (error) => portal.ended(error))
-    return () => session.interrupted()
+    return () => {
+      portal.abandon()
+      session.interrupted()
+    }
   })
   return whileOpen(portal, () => {
     if (portal.hasBegun) return read
@@ -101,8 +104,8 @@ const onePage = ({ sender, session }: Rows, portal: Portal): Page =>
 
 const whileOpen = (portal: Portal, page: () => Page): Page =>
   Effect.suspend(() => {
-    if (portal.isOver) return Effect.succeed([])
-    return portal.isLeft ? left : page()
+    if (portal.isLeft) return left
+    return portal.isOver ? Effect.succeed([]) : page()
   })
 
 /** Another fiber than the reader has closed its scope. */

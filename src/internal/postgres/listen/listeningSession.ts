@@ -143,10 +143,11 @@ export class ListeningSession {
   }
 
   private heard(name: string, listening: Set<string>): void {
-    const channel = this.channels.get(name)
-    if (channel === undefined || (channel.isReady && listening.has(name))) return
+    const isNew = !listening.has(name)
+    // Also where its last listener has gone meanwhile: UNLISTEN is to follow.
     listening.add(name)
-    channel.heard()
+    const channel = this.channels.get(name)
+    if (channel !== undefined && (isNew || !channel.isReady)) channel.heard()
   }
 
   /** The server's answer. A session whose socket says nothing for `cleanupTimeout` is given up. */
