@@ -6,12 +6,20 @@ import * as Fake from "../support/fakeServer.js"
 import { makePool, promptly } from "../support/pgPool.js"
 import { errorResponse, ready } from "../support/wire.js"
 
-/** A server that says FATAL in answer to what has `tok1` in it, and leaves the socket open. */
+/**
+ * A server that says FATAL in answer to what has `tok1` in it, and leaves the socket open. After that it says nothing,
+ * unless `more` follows its last words.
+ */
 const makeFatal = (options: PgPool.PgPoolOptions, ...more: ReadonlyArray<Buffer>) =>
   Effect.gen(function*() {
     const server = yield* Fake.start()
-    server.onSend = (messages, { request }) =>
-      request.includes("tok1") ? [errorResponse("57P01", "last words"), ...more] : messages
+    const silent = new WeakSet<object>()
+    server.onSend = (messages, { request, session }) => {
+      if (silent.has(session)) return []
+      if (!request.includes("tok1")) return messages
+      if (more.length === 0) silent.add(session)
+      return [errorResponse("57P01", "last words"), ...more]
+    }
     return yield* makePool({
       url: undefined,
       host: "127.0.0.1",
