@@ -22,12 +22,18 @@ interface Page {
 /** A block of code has neither headings nor links, and `code` in a line has no links. */
 const prose = (text: string): string => text.replace(/^```.*?^```/gms, "")
 
-/** As GitHub makes the anchor of a heading: a second one of the same words has a number. */
+/** As GitHub makes the anchor of a heading. */
+export const slugOf = (title: string): string =>
+  title.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "").trim().replace(
+    /\s/g,
+    "-"
+  )
+
+/** The anchor of a second heading of the same words has a number. */
 const headingsOf = (text: string): ReadonlyArray<Heading> => {
   const seen = new Map<string, number>()
   return [...prose(text).matchAll(/^(#+) (.*)$/gm)].map(([, marks, title]) => {
-    const words = title!.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase()
-    const slug = words.replace(/[^\p{L}\p{N}\s_-]/gu, "").trim().replace(/\s/g, "-")
+    const slug = slugOf(title!)
     const times = seen.get(slug) ?? 0
     seen.set(slug, times + 1)
     return { level: marks!.length, slug: times === 0 ? slug : `${slug}-${times}` }

@@ -10,6 +10,7 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { basename, dirname, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import ts from "typescript"
+import { slugOf } from "./links.js"
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..")
 
@@ -74,14 +75,10 @@ interface Rule {
   readonly shownBy: Set<string>
 }
 
-/** As GitHub makes them. */
-const anchorOf = (heading: string): string =>
-  heading.toLowerCase().replace(/[^\p{L}\p{N}\s-]/gu, "").replace(/\s/g, "-")
-
 const rules = new Map<string, Rule>()
 for (const page of pages) {
   for (const [, heading, rule, name] of read(page).matchAll(/^#{2,3} ((R\d+): (.*))$/gm)) {
-    rules.set(rule, { page, name, anchor: anchorOf(heading), shownBy: new Set() })
+    rules.set(rule, { page, name, anchor: slugOf(heading), shownBy: new Set() })
   }
   for (const [, rule] of read(page).matchAll(/^\| \*\*(I\d+)\*\* \|/gm)) {
     rules.set(rule, { page, name: "What never happens", anchor: "what-never-happens", shownBy: new Set() })
