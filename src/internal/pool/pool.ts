@@ -144,18 +144,19 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   private takeReady(now: number): Slot<A> | undefined {
     // R11: no newcomer passes a waiter.
     if (this.waiters.size > 0) return undefined
-    let last = this.idle.last
-    for (; last !== undefined && this.isOver(last, now); last = this.idle.last) this.retire(last, this.endOf(last))
-    // No other one was known to be well later.
-    return last === undefined || this.needsCheck(last, now) ? undefined : last
+    while (this.idle.last !== undefined) {
+      const { last } = this.idle
+      const over = this.over(last, now)
+      // No other one was known to be well later.
+      if (over === undefined) return this.needsCheck(last, now) ? undefined : last
+      this.retire(last, over)
+    }
   }
 
-  private isOver(slot: Slot<A>, now: number): boolean {
-    return slot.expiresAt <= now || !this.resource.isUsable(slot.value)
-  }
-
-  private endOf(slot: Slot<A>): CloseReason {
-    return this.resource.isUsable(slot.value) ? slot.expiry : "invalidated"
+  /** Why an idle connection goes instead of being lent or checked. */
+  private over(slot: Slot<A>, now: number): CloseReason | undefined {
+    if (!this.resource.isUsable(slot.value)) return "invalidated"
+    return slot.expiresAt <= now ? slot.expiry : undefined
   }
 
   private needsCheck(slot: Slot<A>, now: number): boolean {
@@ -237,8 +238,9 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   private check(now: number): void {
     while (this.waiters.needed > this.count.checking && this.idle.last !== undefined) {
       const { last } = this.idle
-      if (this.isOver(last, now)) this.retire(last, this.endOf(last))
-      else this.instruct(last, "check")
+      const over = this.over(last, now)
+      if (over === undefined) this.instruct(last, "check")
+      else this.retire(last, over)
     }
   }
 
