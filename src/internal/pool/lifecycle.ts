@@ -1,25 +1,26 @@
 /** @internal */
 import type { PoolStats } from "../../PoolStats.js"
 import { Alarm } from "./alarm.js"
+import type { Outbox } from "./outbox.js"
 import type { Port } from "./port.js"
 import type { Environment, Settings } from "./settings.js"
 
 /**
- * A part of the pool's life. It has come out well when no connection is left in it, and ill when another phase has begun
- * before that.
+ * A part of the pool's life. It ends when no connection is left in it, or when another phase begins before that.
  *
  * @internal
  */
 export class Phase {
   private wasEmptied: boolean | undefined = undefined
-  private watchers = new Set<(wasEmptied: boolean) => void>()
+  private readonly watchers = new Set<(wasEmptied: boolean) => void>()
 
-  /** Only the first end counts. Gives what is to be told. */
-  end(wasEmptied: boolean): ReadonlyArray<() => void> {
+  constructor(private readonly outbox: Outbox) {}
+
+  /** Only the first end counts. */
+  end(wasEmptied: boolean): void {
     this.wasEmptied ??= wasEmptied
-    const messages = Array.from(this.watchers, (watcher) => () => watcher(wasEmptied))
-    this.watchers = new Set()
-    return messages
+    for (const watcher of this.watchers) this.outbox.post(() => watcher(wasEmptied))
+    this.watchers.clear()
   }
 
   /** Calls `end` once, when it has ended. The result calls that off. */
@@ -40,7 +41,7 @@ export class Lifecycle {
   state: PoolStats["state"] = "open"
   /** No waiter is served any more. The pool only waits for borrowers that still use a connection. */
   isClosing = false
-  phase = new Phase()
+  phase: Phase
   private suspendedAt = 0
   private drainedAt = 0
   /** How many connections were closed under their borrowers. */
@@ -55,6 +56,7 @@ export class Lifecycle {
     private readonly env: Environment,
     private readonly pool: Port<any, any>
   ) {
+    this.phase = new Phase(env.outbox)
     this.alarm = new Alarm(env, () => (this.resume(), Infinity))
     this.deadline = new Alarm(env.io, () => (this.cutOff(), Infinity))
   }
@@ -76,18 +78,14 @@ export class Lifecycle {
     if (size > 0 || (this.state === "draining" && waiting > 0)) return
     if (this.state === "draining") this.pool.operator.stop()
     this.deadline.stop()
-    this.endPhase(true)
+    this.phase.end(true)
   }
 
   private enter(state: PoolStats["state"]): void {
-    this.endPhase(false)
-    this.phase = new Phase()
+    this.phase.end(false)
+    this.phase = new Phase(this.env.outbox)
     this.state = state
     this.alarm.stop()
-  }
-
-  private endPhase(wasEmptied: boolean): void {
-    for (const message of this.phase.end(wasEmptied)) this.env.outbox.post(message)
   }
 
   /** Gives the phase in which the pool is suspended, unless it comes to its end. */
