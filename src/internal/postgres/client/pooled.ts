@@ -37,7 +37,8 @@ class PooledStatement<A> {
   private leave = (): void => {}
   private callOffDeadline: (() => void) | undefined = undefined
   private isOver = false
-  private readonly attempts = new Attempts()
+  /** Made when a connection was lost: most statements need one only. */
+  private attempts: Attempts | undefined = undefined
   private readonly shares: boolean
   private readonly borrower: ReturnType<typeof borrowerOf>
 
@@ -68,7 +69,7 @@ class PooledStatement<A> {
   private send(loan: Loan<Session>): void {
     if (!loan.isUsable) {
       loan.end()
-      return this.attempts.next() ? this.take() : this.end(Exit.fail(asSqlError(this.pool.refusals.lostTooOften(loan))))
+      return this.triesAgain() ? this.take() : this.end(Exit.fail(asSqlError(this.pool.refusals.lostTooOften(loan))))
     }
     const session = loan.value
     const request = session.send<A>(
@@ -90,10 +91,15 @@ class PooledStatement<A> {
     if (queryTimeout < Infinity) this.callOffDeadline = after(io, queryTimeout, () => this.timedOut(queryTimeout))
   }
 
+  private triesAgain(): boolean {
+    this.attempts ??= new Attempts()
+    return this.attempts.next()
+  }
+
   private answered(answer: Exit.Exit<A, SqlError>): void {
     if (this.isOver) return
     // The statement has done nothing yet, so it may be sent on another session.
-    if (Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause)) && this.attempts.next()) {
+    if (Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause)) && this.triesAgain()) {
       this.callOffDeadline?.()
       return this.take()
     }
