@@ -75,7 +75,7 @@ const connectOnce = (state: SessionPool, { connectTimeout }: Target): Effect.Eff
   }
   return Effect.asVoid(Effect.scoped(reserve(state))).pipe(
     Effect.mapError(asSqlError),
-    (once) => within(Effect.interruptible(once), { millis: connectTimeout, clock: ioClock, onTimeout })
+    (once) => within(once, { millis: connectTimeout, clock: ioClock, onTimeout })
   )
 }
 

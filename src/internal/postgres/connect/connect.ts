@@ -37,7 +37,7 @@ export const connectInTime = (
   target: Target,
   onLost: (session: Session) => void
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
-  within(Effect.interruptible(connect(target, onLost)), {
+  within(connect(target, onLost), {
     millis: target.connectTimeout,
     clock: ioClock,
     onTimeout: () => connectError(new ConnectTimedOut(target.connectTimeout))

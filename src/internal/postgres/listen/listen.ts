@@ -73,7 +73,7 @@ export const makeListen = (
         (channel) => Effect.sync(() => session.channels.remove(name, channel, listener))
       ).pipe(
         Effect.flatMap(({ ready }) =>
-          within(Effect.interruptible(Deferred.await(ready)), {
+          within(Deferred.await(ready), {
             millis: settings.limits.outage.limitMillis,
             clock: target.clock,
             onTimeout: () => session.reason

@@ -62,7 +62,7 @@ export class Canceller {
   )
 
   private readonly run: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.session.flight.runsForNobody) return Effect.matchEffect(this.inTime(this.stop), this.next)
+    if (this.session.flight.runsForNobody) return Effect.matchEffect(this.withinCleanup(this.stop), this.next)
     this.isAtWork = false
     return Effect.sync(() => this.session.cancelled())
   })
@@ -95,7 +95,7 @@ export class Canceller {
 
   private readonly cutOff: Effect.Effect<void> = Effect.suspend(() => {
     this.session.ending.cut("nobody waits for its statements any more")
-    return Effect.catchAll(this.inTime(this.request), (why) => this.giveSessionUp(why))
+    return Effect.catchAll(this.withinCleanup(this.request), (why) => this.giveSessionUp(why))
   })
 
   /** If the server is there, it may well go on with what it was asked for. */
@@ -103,7 +103,7 @@ export class Canceller {
     return Effect.sync(() => this.session.ending.giveUp(why, this.hasReached))
   }
 
-  private inTime(work: Effect.Effect<void, string>): Effect.Effect<void, string> {
+  private withinCleanup(work: Effect.Effect<void, string>): Effect.Effect<void, string> {
     const { cleanupTimeout } = this.session.target.reach
     const late = `what ran was not cancelled within cleanupTimeout (${Math.round(cleanupTimeout)} ms)`
     return within(work, { millis: cleanupTimeout, clock: ioClock, onTimeout: () => Effect.fail(late) })
