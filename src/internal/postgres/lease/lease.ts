@@ -1,5 +1,4 @@
 /** @internal */
-import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -10,53 +9,15 @@ import { LeaseEnded, TransactionDoomed } from "../../../PgError.js"
 import type { PgConnection } from "../../../PgPool.js"
 import type { Query } from "../driver/query.js"
 import { sqlFailure } from "../errors/codes.js"
-import { statementError, transformedRows } from "../errors/errors.js"
+import { statementError } from "../errors/errors.js"
 import type { Sender } from "../session/request.js"
 import type { Session } from "../session/session.js"
 import { LeasedClient } from "./leasedClient.js"
+import type { Params, TransformRows } from "./statements.js"
+import { Statements } from "./statements.js"
 import * as SessionStream from "./stream.js"
 import type { Holder, Restore } from "./turn.js"
 import { Turn } from "./turn.js"
-
-type Params = ReadonlyArray<unknown>
-type Rows = ReadonlyArray<any>
-type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
-type OneOrMany = Pg.QueryResult | Array<Pg.QueryResult>
-
-/** Statements without parameters go by the simple protocol, and a text with several of them has several results. */
-const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((one) => one.rows) : result.rows
-
-const transformed = (result: Effect.Effect<OneOrMany, SqlError>, transformRows: TransformRows) => {
-  const rows = Effect.map(result, rowsOf)
-  return transformRows === undefined ? rows : Effect.flatMap(rows, (rows) => transformedRows(rows, transformRows))
-}
-
-/**
- * The statements of a `SqlConnection`, given a way to run one.
- *
- * @internal
- */
-export abstract class Statements implements Connection {
-  abstract run<A>(statement: Query): Effect.Effect<A, SqlError>
-
-  abstract executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError>
-
-  execute(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    return transformed(this.run({ text: sql, values: params }), transformRows)
-  }
-
-  executeRaw(sql: string, params: Params): Effect.Effect<unknown, SqlError> {
-    return this.run({ text: sql, values: params })
-  }
-
-  executeValues(sql: string, params: Params): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
-    return Effect.map(this.run<OneOrMany>({ text: sql, values: params, rowMode: "array" }), rowsOf)
-  }
-
-  executeUnprepared(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    return transformed(this.run({ text: sql, values: params, isUnprepared: true }), transformRows)
-  }
-}
 
 /**
  * The right to use one session, until the lease is ended: a reserved connection, or one transaction on it. Statements of

@@ -12,8 +12,7 @@ import { Portal } from "../driver/portal.js"
 import { statementError, transformedRows } from "../errors/errors.js"
 import type { Sender } from "../session/request.js"
 import type { Session } from "../session/session.js"
-
-type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
+import type { TransformRows } from "./statements.js"
 
 type Page = Effect.Effect<ReadonlyArray<any>, SqlError>
 
