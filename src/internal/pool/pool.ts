@@ -308,7 +308,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
 
   private keep(slot: Slot<A>, now: number): void {
     if (!this.resource.isUsable(slot.value)) this.retire(slot, "invalidated")
-    else if (this.waiters.head !== undefined) this.handTo(this.waiters.head, slot, now)
+    else if (this.waiters.first !== undefined) this.handTo(this.waiters.first, slot, now)
     else if (this.lifecycle.state === "draining") this.retire(slot, "closed")
     else if (this.keepsMore) this.rest(slot)
     else this.retire(slot, "surplus")

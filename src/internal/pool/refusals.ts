@@ -54,7 +54,7 @@ export class Refusals<A, E> {
   givenUp(now: number): void {
     const { lifecycle, waiters } = this.pool
     const why = { limit: "connectRetry", limitMillis: undefined, wasOwed: true } as const
-    while (lifecycle.serves && waiters.head?.due === true) this.exhausted(waiters.head, now, why)
+    while (lifecycle.serves && waiters.first?.due === true) this.exhausted(waiters.first, now, why)
   }
 
   private exhausted(waiter: Waiter<A, E | PoolError>, now: number, why: Refusal): void {

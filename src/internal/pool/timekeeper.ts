@@ -96,8 +96,8 @@ export class Timekeeper<A, E> {
     let next = Infinity
     let hasRefused = false
     let behind: Waiter<A, E | PoolError> | undefined
-    for (let waiter = this.waiters.head; waiter !== undefined; waiter = behind) {
-      behind = waiter.next
+    for (let waiter = this.waiters.first; waiter !== undefined; waiter = behind) {
+      behind = waiter.later
       const takes = waiter.shares ? 1 : share
       const wasOwed = places >= takes
       const sawOutage = waiter.since <= outageUntil

@@ -1,4 +1,6 @@
 /** @internal */
+import type { Linked } from "./linkedList.js"
+import { LinkedList } from "./linkedList.js"
 import type { Loan } from "./loan.js"
 import type { Outbox, Party } from "./outbox.js"
 import type { Borrower, Failure, Outcome } from "./runtime.js"
@@ -18,7 +20,7 @@ interface Told<A, E> {
  *
  * @internal
  */
-export class Waiter<A, E> implements Party {
+export class Waiter<A, E> implements Party, Linked<Waiter<A, E>> {
   /** The connection it was handed. An interrupted waiter still owns it and gives it back. */
   loan: Loan<A> | undefined = undefined
   /** The latest connect that was started because of it. */
@@ -30,8 +32,9 @@ export class Waiter<A, E> implements Party {
   isAhead = false
   /** How its wait has ended, as long as it has not been told. */
   outcome: Outcome<Loan<A>, E> | undefined = undefined
-  next: Waiter<A, E> | undefined = undefined
-  previous: Waiter<A, E> | undefined = undefined
+  /** Its neighbours in the queue. */
+  earlier: Waiter<A, E> | undefined = undefined
+  later: Waiter<A, E> | undefined = undefined
 
   constructor(
     /** When it began to wait, in milliseconds of the policy clock; later, if time has stood still since. */
@@ -62,11 +65,8 @@ export class Waiter<A, E> implements Party {
  *
  * @internal
  */
-export class Waiters<A, E> {
-  size = 0
+export class Waiters<A, E> extends LinkedList<Waiter<A, E>> {
   due = 0
-  head: Waiter<A, E> | undefined = undefined
-  private tail: Waiter<A, E> | undefined = undefined
   /** The oldest that is not due yet. */
   patient: Waiter<A, E> | undefined = undefined
   /** The oldest that shares, and how many of them there are. */
@@ -82,16 +82,14 @@ export class Waiters<A, E> {
     /** How many sharers one connection has room for. */
     private readonly share: number,
     private readonly outbox: Outbox
-  ) {}
+  ) {
+    super()
+  }
 
-  push(waiter: Waiter<A, E>): void {
+  override push(waiter: Waiter<A, E>): void {
+    super.push(waiter)
     waiter.queued = true
-    waiter.previous = this.tail
-    if (this.tail === undefined) this.head = waiter
-    else this.tail.next = waiter
-    this.tail = waiter
     this.patient ??= waiter
-    this.size++
     if (waiter.shares) {
       this.sharer ??= waiter
       this.sharers++
@@ -126,25 +124,20 @@ export class Waiters<A, E> {
   }
 
   failAll(failure: Failure<E>): void {
-    while (this.head !== undefined) this.fail(this.head, failure)
+    while (this.first !== undefined) this.fail(this.first, failure)
   }
 
   /** Takes a waiter out of the queue, wherever it stands. */
-  remove(waiter: Waiter<A, E>): void {
+  override remove(waiter: Waiter<A, E>): void {
     if (!waiter.queued) return
     waiter.queued = false
-    if (waiter.previous === undefined) this.head = waiter.next
-    else waiter.previous.next = waiter.next
-    if (waiter.next === undefined) this.tail = waiter.previous
-    else waiter.next.previous = waiter.previous
-    if (this.patient === waiter) this.patient = waiter.next
+    if (this.patient === waiter) this.patient = waiter.later
     if (waiter.due) this.due--
     this.uncovered.delete(waiter)
     if (waiter.isAhead) this.ahead--
-    this.size--
     if (waiter.shares) this.removeSharer(waiter)
-    // One that waited long is among the garbage collector's old objects, and would keep all that came after it.
-    waiter.next = waiter.previous = undefined
+    // One that waited long is among the garbage collector's old objects. With its neighbours it would keep all of them.
+    super.remove(waiter)
   }
 
   /** The next sharer is looked for from here on: never twice past the same waiter. */
@@ -152,8 +145,8 @@ export class Waiters<A, E> {
     this.sharers--
     if (waiter.due) this.dueSharers--
     if (this.sharer !== waiter) return
-    let next = waiter.next
-    for (; next !== undefined && !next.shares; next = next.next) this.moveAhead(next)
+    let next = waiter.later
+    for (; next !== undefined && !next.shares; next = next.later) this.moveAhead(next)
     this.sharer = next
   }
 
@@ -163,7 +156,7 @@ export class Waiters<A, E> {
     this.patient.due = true
     this.uncovered.add(this.patient)
     if (this.patient.shares) this.dueSharers++
-    this.patient = this.patient.next
+    this.patient = this.patient.later
     this.due++
   }
 
@@ -174,7 +167,7 @@ export class Waiters<A, E> {
 
   /** For the waiters, time has stood still. */
   stoodStill(from: number, to: number): void {
-    for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) {
+    for (let waiter = this.first; waiter !== undefined; waiter = waiter.later) {
       waiter.since += to - Math.max(waiter.since, from)
     }
   }
