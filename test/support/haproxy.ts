@@ -37,6 +37,8 @@ export const start = (
       "timeout connect 1s",
       "timeout client 1m",
       "timeout server 1m",
+      // Without it a check has its interval: on a busy machine, servers that answer would be taken for ones that are down.
+      "timeout check 5s",
       "listen postgres",
       `bind 127.0.0.1:${port}`,
       ...settings,

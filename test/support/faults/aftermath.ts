@@ -6,7 +6,7 @@ import { pauses, slack } from "./noise.js"
 import type { Stage } from "./stage.js"
 
 export interface Aftermath {
-  /** Connections that could be used at the same time within a second. */
+  /** Connections that could be used at the same time within a second, and what a busy machine is granted. */
   readonly usable: number
   /** Sessions that the server had when the pool had closed their sockets. */
   readonly surplus: number
@@ -14,7 +14,7 @@ export interface Aftermath {
 }
 
 /** How many sessions can be seen to sleep at the same time. */
-const usable = ({ admin, app, contender, size }: Stage): Effect.Effect<number> =>
+const usable = ({ admin, app, bare, contender, size }: Stage): Effect.Effect<number> =>
   Effect.gen(function*() {
     const sleepers = yield* Effect.forEach(
       Array.from({ length: size }),
@@ -25,7 +25,7 @@ const usable = ({ admin, app, contender, size }: Stage): Effect.Effect<number> =
       admin.sessions(app),
       (all) => all.filter(({ query, state }) => state === "active" && query.includes("AS permit"))
     )
-    const seen = yield* within(1000 + slack, asleep, ({ length }) => length === size)
+    const seen = yield* within(1000 + slack + bare, asleep, ({ length }) => length === size)
     // By the server, since not every pool ends them when they are interrupted.
     for (const { pid } of yield* asleep) yield* admin.query("SELECT pg_cancel_backend($1)", [pid])
     for (const sleeper of sleepers) sleeper.unsafeInterruptAsFork(sleeper.id())
