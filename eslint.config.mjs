@@ -22,6 +22,7 @@ const rooms = [
   "postgres/transaction/",
   "postgres/listen/",
   "borrow.ts",
+  "watch/",
   "elasticPool.ts",
   "postgres/client/",
   "pgPool.ts"
@@ -58,7 +59,7 @@ const roomRules = [
     restrict(filesOf(room), upwards, [importsOf(after(room))])
   ),
   restrict(filesOf(rooms.at(-1)), upwards, []),
-  ...["time/", "borrow.ts", "elasticPool.ts"].map((room) =>
+  ...["time/", "borrow.ts", "watch/", "elasticPool.ts"].map((room) =>
     restrict(filesOf(room), "The pool itself knows no SQL.", [importsOf(after(room)), sql])
   ),
   restrict(filesOf("pool/"), "The state machine knows no SQL.", [importsOf(after("pool/")), sql]),

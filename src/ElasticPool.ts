@@ -12,8 +12,11 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as internal from "./internal/elasticPool.js"
 import type { PoolError } from "./PoolError.js"
+import type { Dropped, Loan, PoolEvent } from "./PoolEvent.js"
+import type { Holder } from "./PoolHolder.js"
 import type { PoolStats } from "./PoolStats.js"
 
 /**
@@ -120,6 +123,21 @@ export interface ElasticPool<A, E = never> {
 
   /** The pool at this instant. */
   readonly stats: Effect.Effect<PoolStats>
+
+  /**
+   * Who holds the connections at this instant, the longest first: since when, and in which span. Each pool knows that;
+   * it costs nothing until somebody asks.
+   */
+  readonly holders: Effect.Effect<ReadonlyArray<Holder>>
+
+  /**
+   * What happens in the pool, from when the stream begins until the pool is closed. A listener never slows the pool:
+   * what it was too slow for is left out, and counted by `Dropped`.
+   */
+  readonly events: Stream.Stream<PoolEvent>
+
+  /** What becomes of each caller. It is told as `events` are. */
+  readonly loans: Stream.Stream<Loan | Dropped>
 }
 
 /**
@@ -175,6 +193,11 @@ export const isElasticPool: (u: unknown) => u is ElasticPool<unknown, unknown> =
  * @category models
  */
 export interface PoolOptions {
+  /**
+   * The pool's name: in its errors, its lines in the log, its metrics and on its page. At most 100 characters, on one
+   * line. Default: none; for `PgPool` it is `host:port/database`.
+   */
+  readonly name?: string | undefined
   /** Soft limit: connections kept, and opened without a wait. At least 1. Default: 10. */
   readonly maxsize?: number | undefined
   /**
@@ -246,8 +269,8 @@ export interface PoolOptions {
   /** Connections opened in the background when the pool is made. Not more than `maxsize`. Default: 0. */
   readonly warm?: number | undefined
   /**
-   * Logs a warning about a connection that is held for longer, with the span in which it was taken, and another line
-   * when it comes back later. There are ten such lines a minute at most, and one that counts the rest. They go to the
+   * Logs a warning about a connection that is held for longer, with the span in which it was taken and the one in which
+   * its fiber is now, and another line when it comes back later. There are ten such lines a minute at most, and one that counts the rest. They go to the
    * loggers of the fiber that took the connection. Default: off.
    */
   readonly leakThreshold?: Duration.DurationInput | undefined

@@ -20,6 +20,8 @@ import * as internal from "./internal/pgPool.js"
 import { fromPgClientConfig as fromConfig } from "./internal/postgres/config/fromPgClient.js"
 import type { PgConnection, PgPoolOptions, TransactionOptions } from "./PgPoolOptions.js"
 import type { PoolError } from "./PoolError.js"
+import type { Dropped, Loan, PoolEvent } from "./PoolEvent.js"
+import type { Holder } from "./PoolHolder.js"
 import type { PoolStats } from "./PoolStats.js"
 
 export type { PgConnection, PgPoolOptions, TransactionOptions, UseInstead } from "./PgPoolOptions.js"
@@ -107,6 +109,12 @@ export interface PgPool {
   readonly resume: Effect.Effect<void>
   /** The pool at this instant. */
   readonly stats: Effect.Effect<PoolStats>
+  /** Who holds the connections at this instant; see `ElasticPool.holders`. */
+  readonly holders: Effect.Effect<ReadonlyArray<Holder>>
+  /** What happens in the pool; see `ElasticPool.events`. */
+  readonly events: Stream.Stream<PoolEvent>
+  /** What becomes of each caller; see `ElasticPool.loans`. */
+  readonly loans: Stream.Stream<Loan | Dropped>
   /** `PgPool.transaction` of this pool. */
   readonly transaction: (
     options: TransactionOptions

@@ -5,12 +5,18 @@
  */
 import * as Data from "effect/Data"
 import { readable } from "./internal/readable.js"
-import { wordsOf } from "./internal/words.js"
+import { oneLine, wordsOf } from "./internal/words.js"
+import type { Holder } from "./PoolHolder.js"
+import * as PoolHolder from "./PoolHolder.js"
 import type { PoolStats } from "./PoolStats.js"
 
 const counts = (stats: PoolStats): string =>
-  `${stats.busy} busy, ${stats.idle} idle, ${stats.opening} opening, ${stats.checking} checking, ` +
+  `${
+    stats.name === "" ? "" : `${stats.name}: `
+  }${stats.busy} busy, ${stats.idle} idle, ${stats.opening} opening, ${stats.checking} checking, ` +
   `${stats.closing} closing, ${stats.waiting} waiting; maxsize ${stats.maxsize}, maxoverflow ${stats.maxoverflow}`
+
+const called = ({ name }: PoolStats): string => name === "" ? "" : ` ${name}`
 
 /**
  * A caller waited for as long as it may, and no connection became free for it (R4, R18). `limit` says which option
@@ -49,11 +55,14 @@ export class PoolExhausted extends readable(Data.TaggedError("PoolExhausted"))<{
    * rest was enough for this caller and all callers before it. So the caller lacked only time.
    */
   readonly wasOwed: boolean
+  /** Who held the connections at that moment, the longest first. */
+  readonly holders: ReadonlyArray<Holder>
   readonly cause?: unknown
 }> {
   override get message(): string {
+    const held = oneLine(PoolHolder.summary(this.holders))
     return `No connection after ${this.waited} ms (${limits[this.limit](this.limitMillis)})${reason(this)} ` +
-      `(${counts(this.stats)})`
+      `(${counts(this.stats)})${held === "" ? "" : `. Held: ${held}`}`
   }
 }
 
@@ -133,8 +142,10 @@ export class PoolClosed extends readable(Data.TaggedError("PoolClosed"))<{
 }> {
   override get message(): string {
     return this.stats.state === "draining"
-      ? "The pool is drained: it takes no new callers."
-      : "The pool is closed. Its scope (the layer that provides it) must outlive the effects that use it."
+      ? `The pool${called(this.stats)} is drained: it takes no new callers.`
+      : `The pool${
+        called(this.stats)
+      } is closed. Its scope (the layer that provides it) must outlive the effects that use it.`
   }
 }
 

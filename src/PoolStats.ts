@@ -34,6 +34,38 @@ export type CloseReason =
   | "failed"
 
 /**
+ * Why the pool has refused a caller: the limit of `PoolExhausted` that ended its wait, or that the queue was full
+ * (`PoolQueueFull`), or that the pool was closed (`PoolClosed`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RefusalReason =
+  | "acquireTimeout"
+  | "outageTimeout"
+  | "maxwait"
+  | "connectTimeout"
+  | "connectRetry"
+  | "handOver"
+  | "queueFull"
+  | "closed"
+
+/**
+ * What most of some times were, in milliseconds: half of them were not longer than `p50`, 99 of 100 not longer than
+ * `p99`. Each figure is at most a quarter more than the exact one. All are 0 where `count` is 0.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Percentiles {
+  /** How many times there were. */
+  readonly count: number
+  readonly p50: number
+  readonly p95: number
+  readonly p99: number
+}
+
+/**
  * A pool's state at one instant, and its counters since it was made.
  *
  * `size` is the number of permits in use: `opening + idle + busy + checking + closing`.
@@ -42,6 +74,8 @@ export type CloseReason =
  * @category models
  */
 export interface PoolStats {
+  /** The pool's name. */
+  readonly name: string
   /**
    * - `suspended`: callers wait until the pool is resumed.
    * - `draining`: waiting callers are served, and new ones are refused. The state stays the same when the drain has
@@ -67,10 +101,26 @@ export interface PoolStats {
   readonly closing: number
   /** Callers in the queue. */
   readonly waiting: number
+  /** How long the oldest caller in the queue has waited, in milliseconds; 0 if the queue is empty. */
+  readonly oldestWait: number
+  /** The most connections that were lent at the same time. */
+  readonly peakBusy: number
+  /** The most permits that were in use at the same time. */
+  readonly peakSize: number
   /** Leases given out. */
   readonly acquired: number
+  /** Those of them whose caller had to wait in the queue. */
+  readonly waited: number
+  /** How long all these callers have waited in all, in milliseconds. */
+  readonly waitedTotal: number
+  /** How long the leases that have ended lasted in all, in milliseconds. */
+  readonly heldTotal: number
   /** Connects that succeeded. */
   readonly opened: number
+  /** Connects that failed. */
+  readonly connectFailures: number
+  /** The reason why the last connect failed that has failed, also if others have succeeded since. */
+  readonly lastConnectError: unknown
   /** Connections closed, by reason. */
   readonly closed: { readonly [reason in CloseReason]: number }
   /**
@@ -78,4 +128,18 @@ export interface PoolStats {
    * "fail"`.
    */
   readonly timeouts: number
+  /** Callers that were refused, by reason. */
+  readonly refused: { readonly [reason in RefusalReason]: number }
+  /** Loans that lasted longer than `leakThreshold`. */
+  readonly leaked: number
+  /** Transactions that were rolled back. Only a pool of PostgreSQL sessions knows. */
+  readonly rolledBack: number
+  /** Statements that were cancelled because nobody waited for them any more. Only a pool of PostgreSQL sessions knows. */
+  readonly cancelled: number
+  /** How long callers waited for a connection that they got, during the last minute. Most wait for 0 ms. */
+  readonly waitTimes: Percentiles
+  /** How long leases lasted that ended during the last minute. */
+  readonly holdTimes: Percentiles
+  /** How long connects took that succeeded during the last minute. */
+  readonly connectTimes: Percentiles
 }

@@ -10,6 +10,8 @@ export * as ElasticPool from "./ElasticPool.js"
 export * as PgError from "./PgError.js"
 export * as PgPool from "./PgPool.js"
 export * as PoolError from "./PoolError.js"
+export * as PoolEvent from "./PoolEvent.js"
+export * as PoolHolder from "./PoolHolder.js"
 export * as PoolStats from "./PoolStats.js"
 
 /**

@@ -14,8 +14,8 @@ const messageOf = (
 ) => {
   const { busy, checking, closing, opening } = { ...none, ...counts }
   const size = busy + checking + closing + opening
-  const stats = { ...limits, busy, checking, closing, opening, size, idle: 0, waiting: 7 } as PoolStats
-  return new PoolError.PoolExhausted({ stats, waited: why.limitMillis ?? 1234, ...why }).message
+  const stats = { ...limits, busy, checking, closing, opening, size, idle: 0, waiting: 7, name: "" } as PoolStats
+  return new PoolError.PoolExhausted({ stats, waited: why.limitMillis ?? 1234, holders: [], ...why }).message
 }
 
 const counted =

@@ -11,11 +11,9 @@ import type { Loan } from "./pool/loan.js"
 import { Attempts } from "./pool/loan.js"
 import type { ElasticPoolState } from "./pool/pool.js"
 import type { Borrower } from "./pool/runtime.js"
-import type { Settings } from "./pool/settings.js"
 
-/** The fiber at work, where loans are watched: without `leakThreshold` nothing is paid for it. @internal */
-export const borrowerOf = ({ settings }: { readonly settings: Settings }): Borrower | undefined =>
-  settings.leakThreshold === Infinity ? undefined : Option.getOrUndefined(Fiber.getCurrentFiber())
+/** The fiber at work. @internal */
+export const currentBorrower = (): Borrower | undefined => Option.getOrUndefined(Fiber.getCurrentFiber())
 
 /**
  * Lends a connection, at once where one is ready (R2), else by a place in the queue. Must run uninterruptibly: only the
@@ -26,7 +24,7 @@ const take = <A, E>(
   restore: <B, E2>(effect: Effect.Effect<B, E2>) => Effect.Effect<B, E2>,
   attempts: Attempts | undefined
 ): Effect.Effect<Loan<A>, E | PoolError> => {
-  const borrower = borrowerOf(state)
+  const borrower = currentBorrower()
   const taken = state.take(borrower, attempts)
   if (taken !== undefined) return taken
   const outcome = new LeanDeferred<Loan<A>, E | PoolError>()

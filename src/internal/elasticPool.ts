@@ -19,10 +19,12 @@ import { decodeEvict, decodeLimits, decodePool, decodeWithin, reachOf } from "./
 import { ElasticPoolState } from "./pool/pool.js"
 import type { Reach } from "./pool/reach.js"
 import { makeRuntime } from "./pool/runtime.js"
+import type { Meter } from "./pool/tally.js"
 import { interruptibleWait } from "./time/deadline.js"
 import { ioClock } from "./time/ioClock.js"
 import { timeOf } from "./time/time.js"
 import { warnOfUnits } from "./units.js"
+import { heard } from "./watch/heard.js"
 
 /** @internal */
 export const TypeId: Api.TypeId = Symbol.for("effect-pgpool/ElasticPool") as Api.TypeId
@@ -51,8 +53,11 @@ export interface Shareable<A> {
   /** Waits until the other side has released a resource that was closed. */
   readonly released?: (a: A) => Effect.Effect<unknown>
   readonly reach?: Reach
-  /** Names a resource in the log. */
-  readonly describe?: (a: A) => string
+  /** Whether its borrower has it do something now. */
+  readonly isRunning?: (a: A) => boolean
+  /** The server's process behind it. */
+  readonly processId?: (a: A) => number | undefined
+  readonly meter?: Meter | undefined
 }
 
 /** @internal */
@@ -66,7 +71,10 @@ export const makeState = <A, E, R>(
 export const stateOf = <A, E, R>(
   options: Api.ResourceOptions<A, E, R>,
   decoded: DecodedPool,
-  { canShare, describe, isUsable, reach, released, share }: Shareable<A> = { share: 1, canShare: () => false }
+  { canShare, isRunning, isUsable, meter, processId, reach, released, share }: Shareable<A> = {
+    share: 1,
+    canShare: () => false
+  }
 ): Effect.Effect<ElasticPoolState<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
     // A resource can't have more borrowers at the same time than it may have in its whole life.
@@ -92,7 +100,8 @@ export const stateOf = <A, E, R>(
       canCheck: check !== undefined,
       canShare,
       isUsable: isUsable ?? (() => true),
-      describe,
+      isRunning,
+      processId,
       released: released ?? (() => Effect.void),
       needsReset: reset === undefined ? () => false : orInvalidate(needsReset ?? (() => true)),
       isTransient: isTransient ?? (() => false),
@@ -102,12 +111,17 @@ export const stateOf = <A, E, R>(
         timeOf(runtime, clock),
         timeOf(runtime, options.ioClock ?? (clock === liveClock ? ioClock : clock)),
         // If there is no random number, the pool merely has no jitter.
-        () => Exit.getOrElse(Runtime.runSyncExit(runtime)(random.next), () => 0)
+        () => Exit.getOrElse(Runtime.runSyncExit(runtime)(random.next), () => 0),
+        settings.name
       ),
-      reach: reach ?? reachOf(options, settings)
+      reach: reach ?? reachOf(options, settings),
+      meter
     })
     yield* Effect.addFinalizer(() =>
-      Effect.zipRight(Effect.sync(() => state.lifecycle.close()), ended(state.lifecycle))
+      Effect.sync(() => state.lifecycle.close()).pipe(
+        Effect.zipRight(ended(state.lifecycle)),
+        Effect.zipRight(Effect.sync(() => state.news.end()))
+      )
     )
     state.start()
     return state
@@ -145,7 +159,10 @@ export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<
     return phase === undefined ? Effect.succeed(false) : interruptibleWait(emptied(phase))
   }),
   resume: Effect.sync(() => state.lifecycle.resume()),
-  stats: Effect.sync(() => state.stats())
+  stats: Effect.sync(() => state.stats()),
+  holders: Effect.sync(() => state.holders.at(state.env.now())),
+  events: heard(state.news.events, state.env.date),
+  loans: heard(state.news.loans, state.env.date)
 })
 
 /** Ends with `true` when this phase has no connection left, or with `false` if another phase began before that. */

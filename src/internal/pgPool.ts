@@ -109,13 +109,14 @@ const open = (
         canShare: (session) => session.canShare,
         isUsable: (session) => session.isAlive,
         released: (session) => session.released(strays),
-        describe: ({ processId }) => `server process ${processId === 0 ? "unknown" : processId}`,
+        isRunning: (session) => !session.isSettled,
+        processId: ({ processId }) => processId === 0 ? undefined : processId,
         reach: target.reach
       }
     )
     const { closeListen, ...face } = yield* makeClient(state, target, options)
     if (options.eager === true) yield* connectOnce(state, target)
-    const { evict, resize, resume, stats, suspend } = fromState(state)
+    const { events, evict, holders, loans, resize, resume, stats, suspend } = fromState(state)
     const get = reserve(state)
     return {
       [TypeId]: TypeId,
@@ -131,6 +132,9 @@ const open = (
       drain: makeDrain(state, closeListen),
       suspend,
       resume,
-      stats
+      stats,
+      holders,
+      events,
+      loans
     }
   })

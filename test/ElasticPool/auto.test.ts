@@ -34,7 +34,7 @@ const inUse = (loan: number, options: ElasticPool.PoolOptions = {}, fake = new F
 class Sharers {
   now = 0
   readonly forecast = new Forecast({ maxoverflow: 2 } as Settings, { now: () => this.now } as Timers)
-  private readonly slot = new Slot<unknown>(undefined, 800, 0, 0)
+  private readonly slot = new Slot<unknown>(1, undefined, 800, 0, 0)
 
   constructor() {
     this.forecast.dialled(this.slot)
@@ -44,7 +44,7 @@ class Sharers {
 
   lend(): Loan<unknown> {
     const lender = { isUsable: () => true, release: (loan: Loan<unknown>) => this.forecast.returned(loan, this.now) }
-    const loan = new Loan(lender, this.slot, this.now)
+    const loan = new Loan(lender, this.slot, this.now, undefined, true, undefined)
     this.forecast.lent(loan)
     return loan
   }

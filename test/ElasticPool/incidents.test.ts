@@ -11,7 +11,8 @@ const words = { fails: "It fails", stillFails: "It still fails", worksAgain: "It
 const makeIncidents = Effect.gen(function*() {
   const clock = yield* WatchedClock.make
   const fork = Runtime.runFork(yield* Effect.runtime())
-  const time = { clock, fork, now: () => clock.unsafeCurrentTimeMillis() }
+  const now = () => clock.unsafeCurrentTimeMillis()
+  const time = { clock, fork, now, date: now }
   const { io, log } = makeRuntime(time, time, () => 0)
   const incidents = new Incidents(words, io, log)
   yield* Effect.addFinalizer(() => Effect.sync(() => incidents.stop()))

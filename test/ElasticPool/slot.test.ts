@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Logger, Option, TestClock } from "effect"
 import { fromState, makeState } from "../../src/internal/elasticPool.js"
+import { Loan } from "../../src/internal/pool/loan.js"
 import { PermitMissing } from "../../src/internal/pool/permits.js"
 import type { State } from "../../src/internal/pool/slot.js"
 import { Slot } from "../../src/internal/pool/slot.js"
@@ -18,7 +19,7 @@ const drawing: Record<State, { readonly way: ReadonlyArray<State>; readonly next
 }
 
 const slotThatIs = (state: State): Slot<string> => {
-  const slot = new Slot<string>(undefined, 800, 0, 0)
+  const slot = new Slot<string>(1, undefined, 800, 0, 0)
   for (const next of drawing[state].way) slot.enter(next)
   assert.strictEqual(slot.state, state)
   return slot
@@ -54,11 +55,13 @@ describe("I7: a connection changes its state only as its life allows", () => {
 
   it("R5: a borrower shares it until it enters another state, and the first one says whether it does", () => {
     const slot = slotThatIs("busy")
-    slot.lent(true)
-    slot.lent(false)
+    const lender = { isUsable: () => true, release: () => {} }
+    const [sharer, sole] = [true, false].map((shares) => new Loan(lender, slot, 0, undefined, shares, undefined))
+    slot.lent(sharer)
+    slot.lent(sole)
     assert.deepInclude({ shared: slot.isShared, borrowers: slot.borrowers }, { shared: true, borrowers: 2 })
-    slot.returned(1)
-    slot.returned(1)
+    slot.returned(sharer, 1)
+    slot.returned(sole, 1)
     slot.enter("idle")
     assert.deepInclude({ shared: slot.isShared, borrowers: slot.borrowers }, { shared: false, borrowers: 0 })
   })

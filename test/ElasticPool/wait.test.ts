@@ -2,6 +2,7 @@ import { assert, it } from "@effect/vitest"
 import { Effect, TestClock } from "effect"
 import { describe } from "vitest"
 import { Outbox } from "../../src/internal/pool/outbox.js"
+import { Tally } from "../../src/internal/pool/tally.js"
 import { Waiter, Waiters } from "../../src/internal/pool/waiters.js"
 import { Caller, fail, FakeResource, hang, slow } from "../support/fakeResource.js"
 import { fill, ids, makePool } from "../support/testPool.js"
@@ -190,7 +191,7 @@ describe("R4: at maxsize", () => {
         failure.message,
         /^No connection after 1000 ms \(acquireTimeout: 1000 ms\): the only one that maxoverflow/
       )
-      assert.match(failure.message, /\(1 busy, 0 idle.*maxsize 1, maxoverflow 1\)$/)
+      assert.match(failure.message, /\(1 busy, 0 idle.*maxsize 1, maxoverflow 1\)\. Held: 1 taken in no span, up to /)
       assert.isTrue(later.isWaiting)
       yield* TestClock.adjust("600 millis")
       assert.deepInclude(later.failure, { _tag: "PoolExhausted", waited: 1000 })
@@ -385,7 +386,7 @@ describe("R11: nobody barges", () => {
 })
 
 it("R12: who has left the queue keeps nobody else in memory", () => {
-  const queue = new Waiters<object, never>(1, new Outbox())
+  const queue = new Waiters<object, never>(1, new Outbox(), new Tally(undefined))
   const [first, second, third] = [1, 2, 3].map((since) => new Waiter<object, never>(since, false, () => {}))
   for (const waiter of [first, second, third]) queue.push(waiter)
   queue.remove(second)

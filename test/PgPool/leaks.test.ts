@@ -25,14 +25,20 @@ describe("R36: leakThreshold", () => {
     it.scopedLive(`names the server's process, and the caller's span: ${name}`, () =>
       withLogs((logs) =>
         Effect.gen(function*() {
-          const test = yield* makePool({ leakThreshold: 100 })
+          const test = yield* makePool({ name: "test", leakThreshold: 100 })
           // The connect and the statement are two different things: only what is held counts.
           const pid = yield* pidOf(test.sql)
           logs.length = 0
           yield* Effect.withSpan(way(test), name)
           yield* eventually(Effect.sync(() => logs), (logs) => logs.length === 2)
-          assert.match(logs[0], new RegExp(`^WARN A connection \\(server process ${pid}\\) has been held .* ${name} `))
-          assert.match(logs[1], new RegExp(`^INFO A connection \\(server process ${pid}\\) .* came back .* ${name} `))
+          assert.match(
+            logs[0],
+            new RegExp(`^WARN test: A connection \\(server process ${pid}\\) has been held .* ${name} `)
+          )
+          assert.match(
+            logs[1],
+            new RegExp(`^INFO test: A connection \\(server process ${pid}\\) .* came back .* ${name} `)
+          )
         })
       ))
   }

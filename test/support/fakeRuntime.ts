@@ -36,7 +36,7 @@ export class FakeRuntime {
   /** `quick`: a connect has succeeded when its fiber has begun. */
   constructor(options: ElasticPool.PoolOptions, private readonly quick = false) {
     const settings = { ...decodePool({ expiresJitter: 0, ...options }), share: 1 }
-    const io = { ...this.clock(), clock: undefined as never, fork: this.fork as never }
+    const io = { ...this.clock(), clock: undefined as never, fork: this.fork as never, date: () => this.now }
     const log = { info: () => {}, warn: () => {}, error: () => {} }
     const reach = new Reach({ millis: 500, isSet: true })
     this.state = new ElasticPoolState<object, string>(settings, {
@@ -48,10 +48,11 @@ export class FakeRuntime {
       canShare: () => false,
       isUsable: () => true,
       needsReset: () => false,
-      describe: undefined,
+      isRunning: undefined,
+      processId: undefined,
       isTransient: () => true,
       isPermanent: () => false
-    }, { ...io, io, log, reach, chance: () => 0 })
+    }, { ...io, io, log, reach, chance: () => 0, date: () => this.now, meter: undefined })
     this.watchMethods()
   }
 

@@ -18,10 +18,13 @@ export class Connections<A> {
   private readonly stillborn = new WeakSet<object>()
   /** Of the last connect that succeeded. Milliseconds by the clock of I/O. */
   private success = { dialledAt: -Infinity, took: Infinity }
+  /** How many have been begun. */
+  begun = 0
   /** How often all have become suspect. */
   private suspicions = 0
 
   begin(slot: Slot<A>): void {
+    this.begun++
     this.all.add(slot)
     this.opening.add(slot)
   }

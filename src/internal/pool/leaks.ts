@@ -1,11 +1,12 @@
 /** @internal */
-import { oneLine } from "../words.js"
+import * as PoolHolder from "../../PoolHolder.js"
+import { formatMillis, oneLine } from "../words.js"
 import { Alarm } from "./alarm.js"
 import { LineLimit } from "./lineLimit.js"
 import { LinkedList } from "./linkedList.js"
 import type { Loan } from "./loan.js"
-import type { Borrower, Log, Span, Timers } from "./runtime.js"
-import { nameOf, spanOf } from "./runtime.js"
+import type { Port } from "./port.js"
+import type { Log, Timers } from "./runtime.js"
 
 /** The limit of lines about single loans. One more line counts the loans that got no line. */
 const linesPerMinute = 10
@@ -18,12 +19,8 @@ export class LeakWatch<A> {
   isLate = false
   /** Whether the log says that the loan is late. */
   isTold = false
-  /** The span in which the loan began: its borrower may be in another one when the loan is late. */
-  readonly span: Span
 
-  constructor(readonly loan: Loan<A>, readonly borrower: Borrower) {
-    this.span = spanOf(borrower)
-  }
+  constructor(readonly loan: Loan<A>) {}
 }
 
 /**
@@ -49,16 +46,15 @@ export class Leaks<A> {
     private readonly threshold: number,
     private readonly timers: Timers,
     private readonly log: Log,
-    /** Returns a name by which a user can find a resource. */
-    private readonly describe: ((value: A) => string) | undefined
+    private readonly pool: Port<A, any>
   ) {
     this.alarm = new Alarm(timers, () => this.ring())
   }
 
   /** Watches a loan that begins. */
-  watch(loan: Loan<A>, borrower: Borrower): void {
-    if (this.hasStopped) return
-    const watch = loan.leakWatch = new LeakWatch(loan, borrower)
+  watch(loan: Loan<A>): void {
+    if (this.threshold === Infinity || this.hasStopped) return
+    const watch = loan.leakWatch = new LeakWatch(loan)
     this.watches.push(watch)
     this.alarm.arm(loan.since + this.threshold)
   }
@@ -66,11 +62,12 @@ export class Leaks<A> {
   /** Ends the watch of a loan that ends. */
   end(watch: LeakWatch<A>): void {
     if (!watch.isLate) return this.watches.remove(watch)
+    this.pool.news.cameBack(watch.loan)
     if (this.hasStopped) return
     const now = this.timers.now()
     if (!watch.isTold || !this.limit.take(now)) return this.leaveOut("back", now)
-    const line = `that was held for more than ${this.threshold} ms came back after ${now - watch.loan.since} ms`
-    this.log.info(`${this.nameOf(watch)} ${line}. ${origin(watch)}`, watch.borrower)
+    const after = formatMillis(now - watch.loan.since)
+    this.say("info", watch, now, `that was held for more than ${this.limitText} came back after ${after}`)
   }
 
   /** Stops when the pool closes. A connection that is still held then is closed while its borrower uses it. */
@@ -94,14 +91,22 @@ export class Leaks<A> {
   private isLate(watch: LeakWatch<A>, now: number): void {
     this.watches.remove(watch)
     watch.isLate = true
+    this.pool.tally.leaked++
+    this.pool.news.leaked(watch.loan)
     watch.isTold = this.limit.take(now)
     if (!watch.isTold) return this.leaveOut("late", now)
-    const line = `has been held for more than ${this.threshold} ms`
-    this.log.warn(`${this.nameOf(watch)} ${line}. ${origin(watch)}`, watch.borrower)
+    this.say("warn", watch, now, `has been held for more than ${this.limitText}`)
   }
 
-  private nameOf({ loan: { value } }: LeakWatch<A>): string {
-    return this.describe === undefined ? "A connection" : `A connection (${this.describe(value)})`
+  private say(level: "info" | "warn", { loan }: LeakWatch<A>, now: number, what: string): void {
+    const holder = this.pool.holders.of(loan, now)
+    const { processId } = holder
+    const connection = processId === undefined ? "A connection" : `A connection (server process ${processId})`
+    this.log[level](`${connection} ${what}: ${oneLine(PoolHolder.describe(holder))}`, loan.borrower)
+  }
+
+  private get limitText(): string {
+    return formatMillis(this.threshold)
   }
 
   private leaveOut(what: "back" | "late", now: number): void {
@@ -116,15 +121,10 @@ export class Leaks<A> {
     this.late = this.back = 0
     this.countDueAt = Infinity
     const counts = [
-      ...late > 0 ? [`${late} more connections were held for more than ${this.threshold} ms`] : [],
+      ...late > 0 ? [`${late} more connections were held for more than ${this.limitText}`] : [],
       ...back > 0 ? [`${back} that had been held for so long came back`] : []
     ]
     const line = `Beyond ${linesPerMinute} lines a minute: ${counts.join(", ")}.`
     this.log[late > 0 ? "warn" : "info"](line)
   }
-}
-
-const origin = <A>({ borrower, span }: LeakWatch<A>): string => {
-  const place = span?._tag === "Span" ? `in span ${oneLine(span.name)} (${span.spanId})` : "outside any span"
-  return `It was taken ${place} by fiber ${nameOf(borrower)}.`
 }

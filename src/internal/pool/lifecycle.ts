@@ -74,14 +74,15 @@ export class Lifecycle {
   /** A permit came back, or a waiter has left. */
   look(): void {
     if (this.state === "open") return
-    const { size, waiting } = this.pool.stats()
-    if (size > 0 || (this.state === "draining" && waiting > 0)) return
+    const { tally, waiters } = this.pool
+    if (tally.size > 0 || (this.state === "draining" && waiters.size > 0)) return
     if (this.state === "draining") this.pool.operator.stop()
     this.deadline.stop()
     this.phase.end(true)
   }
 
   private enter(state: PoolStats["state"]): void {
+    if (state !== this.state) this.pool.news.stateChanged(this.state, state)
     this.phase.end(false)
     this.phase = new Phase(this.env.outbox)
     this.state = state
@@ -135,7 +136,7 @@ export class Lifecycle {
 
   /** Connections still in use have had their time. */
   private cutOff(): void {
-    const { busy, waiting } = this.pool.stats()
+    const { tally: { in: { busy } }, waiters: { size: waiting } } = this.pool
     if (!this.isClosing && busy + waiting > 0) this.report(busy, waiting)
     this.end()
     this.cutOffs += busy

@@ -1,5 +1,7 @@
 /** @internal */
 import type { LeakWatch } from "./leaks.js"
+import type { Borrower, Span } from "./runtime.js"
+import { spanOf } from "./runtime.js"
 import type { Slot } from "./slot.js"
 
 /** What a loan asks of the pool. @internal */
@@ -22,14 +24,23 @@ export class Loan<A> {
   isExpected = false
   earlier: Loan<A> | undefined = undefined
   later: Loan<A> | undefined = undefined
+  /** The span in which it began: its borrower may be in another one later. */
+  readonly span: Span
   private isOver = false
 
   constructor(
     private readonly lender: Lender<A>,
     readonly slot: Slot<A>,
     /** When it began, by the policy clock. */
-    readonly since: number
-  ) {}
+    readonly since: number,
+    readonly borrower: Borrower | undefined,
+    /** Whether it is one of several of the same connection. */
+    readonly shares: boolean,
+    /** How long its borrower had waited in the queue, in milliseconds. `undefined`: it had not. */
+    readonly waited: number | undefined
+  ) {
+    this.span = borrower === undefined ? undefined : spanOf(borrower)
+  }
 
   get value(): A {
     return this.slot.value

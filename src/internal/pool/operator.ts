@@ -16,6 +16,8 @@ export class Operator<A, E> {
     outbox.section(() => {
       settings.maxsize = maxsize
       settings.maxoverflow = maxoverflow
+      this.pool.tally.meter?.limited(maxsize, maxoverflow)
+      this.pool.news.resized(maxsize, maxoverflow)
       // A connection that is to begin has its permit before that, and one that this makes room for has it after that.
       outbox.post(() => permits.resize(maxsize, maxoverflow))
       while (idle.first !== undefined && (idle.size > maxsize || demand.surplus > 0)) {
@@ -56,7 +58,7 @@ export class Operator<A, E> {
 
   /** Refuses all waiters, and closes the connections that no borrower uses. */
   close(): void {
-    this.pool.waiters.failAll(this.pool.refusals.closed())
+    this.pool.refusals.closeAll()
     for (const slot of this.pool.connections.all) {
       if (slot.state === "idle") this.pool.retire(slot, "closed")
       else if (slot.state !== "busy") this.pool.interrupt(slot)

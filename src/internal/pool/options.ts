@@ -38,6 +38,7 @@ export const decodePool = (options: PoolOptions): DecodedPool => {
   const connectTimeout = millis("connectTimeout", 5000, positive)
   const acquireTimeout = millis("acquireTimeout", 30_000)
   return {
+    name: options.name === undefined ? "" : nameOf(options.name),
     maxsize,
     maxoverflow,
     maxwait,
@@ -65,6 +66,11 @@ export const decodePool = (options: PoolOptions): DecodedPool => {
     warm: integer("warm", 0, upToMaxsize),
     leakThreshold: millis("leakThreshold", Infinity, positive)
   }
+}
+
+const nameOf = (name: unknown): string => {
+  if (typeof name === "string" && name.length <= 100 && /^(?=.*\S)\P{Cc}+$/u.test(name)) return name
+  throw new BadOption("name", name, "a text of 1 to 100 characters on one line")
 }
 
 /** A `cleanupTimeout` that was set is used as it is; the default grows with the distance. @internal */

@@ -25,6 +25,8 @@ const inTheLog = {
 export class Outage<E> {
   /** Whether the last connect failed in such a way that the next one has to wait. */
   active = false
+  /** When it began, by the clock of I/O. */
+  since = -Infinity
   /** Whether a connect may be tried again: no delay of `connectRetry` is running. */
   mayRetry = true
   /**
@@ -55,7 +57,7 @@ export class Outage<E> {
   /** A connect failed: the next one is tried after a delay. */
   begin(cause: Failure<E>, isPermanent: boolean): void {
     this.incidents.failed(wordsOf(reasonOf(cause)))
-    this.active = true
+    if (!this.active) this.starts(cause)
     this.until = Infinity
     this.permanent = isPermanent ? cause : undefined
     if (isPermanent) this.refusedLogins++
@@ -63,6 +65,12 @@ export class Outage<E> {
     this.mayRetry = false
     const delays = this.delays ??= this.io.delays(this.connectRetry)
     this.io.outbox.post(() => this.retry = delays.next(cause, this.quiet, this.resume))
+  }
+
+  private starts(cause: Failure<E>): void {
+    this.active = true
+    this.since = this.io.now()
+    this.pool.news.outageBegan(reasonOf(cause))
   }
 
   /**
@@ -106,6 +114,7 @@ export class Outage<E> {
   end(now: number): void {
     if (!this.active) return
     this.active = false
+    this.pool.news.outageEnded(this.io.now() - this.since)
     this.until = now
     this.permanent = undefined
     this.delays = undefined

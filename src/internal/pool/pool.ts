@@ -7,10 +7,12 @@ import { Demand } from "./demand.js"
 import { Evictor } from "./evictor.js"
 import type { WaitPolicy } from "./forecast.js"
 import { makeWaitPolicy } from "./forecast.js"
+import { Holders } from "./holders.js"
 import { Leaks } from "./leaks.js"
 import { Lifecycle } from "./lifecycle.js"
 import type { Attempts, Lender } from "./loan.js"
 import { Loan } from "./loan.js"
+import { News } from "./news.js"
 import { Operator } from "./operator.js"
 import { Outage } from "./outage.js"
 import type { Outbox } from "./outbox.js"
@@ -43,8 +45,8 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   private readonly idle = this.connections.idle
   readonly waiters: Waiters<A, E | PoolError>
   private readonly sharing: Sharing<A, E | PoolError>
-  readonly tally = new Tally()
-  private readonly count = this.tally.in
+  readonly tally: Tally
+  private readonly count: Tally["in"]
   readonly permits: Permits
   readonly demand: Demand<A, E | PoolError>
   readonly waitPolicy: WaitPolicy
@@ -59,6 +61,8 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   readonly sweeper: Sweeper<A>
   readonly connectWatch: ConnectWatch<A>
   readonly leaks: Leaks<A>
+  readonly holders: Holders<A> = new Holders(this)
+  readonly news: News<A>
   readonly operator: Operator<A, E> = new Operator(this)
   readonly lifecycle: Lifecycle
 
@@ -68,7 +72,9 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     readonly env: Environment
   ) {
     this.outbox = env.outbox
-    this.waiters = new Waiters(settings.share, this.outbox)
+    this.tally = new Tally(env.meter)
+    this.count = this.tally.in
+    this.waiters = new Waiters(settings.share, this.outbox, this.tally)
     this.sharing = new Sharing(settings, this.waiters, this)
     this.permits = new Permits(settings.maxsize, settings.maxoverflow)
     this.outage = new Outage(settings.connectRetry, env.io, env.log, this)
@@ -78,7 +84,8 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     this.evictor = new Evictor(env, this.connections, this)
     this.sweeper = new Sweeper(settings, this.waitPolicy, env, this.connections, this.evictor, this)
     this.connectWatch = new ConnectWatch(settings.connectTimeout, env.io, this.connections.opening, this)
-    this.leaks = new Leaks(settings.leakThreshold, env, env.log, resource.describe)
+    this.leaks = new Leaks(settings.leakThreshold, env, env.log, this)
+    this.news = new News(this)
     this.lifecycle = new Lifecycle(settings, env, this)
   }
 
@@ -89,7 +96,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     return this.outbox.section(() => {
       const loan = this.takeNow(this.env.now(), false, borrower, attempts)
       if (loan !== undefined) return succeeded(loan)
-      const refusal = this.refusals.of(attempts)
+      const refusal = this.refusals.of(attempts, borrower)
       return refusal === undefined ? undefined : failed(refusal)
     })
   }
@@ -114,7 +121,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
       // It is told at once, so it needs no way to leave.
       if (loan !== undefined && isAtRest) return loan
       const waiter = new Waiter(now, shares, end, borrower)
-      const refusal = loan === undefined ? this.refusals.of(attempts) : undefined
+      const refusal = loan === undefined ? this.refusals.of(attempts, borrower) : undefined
       if (loan !== undefined) this.waiters.serve(waiter, loan)
       else if (refusal !== undefined) this.waiters.fail(waiter, refusal)
       else this.enqueue(waiter, now)
@@ -137,7 +144,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     // one.
     const mayJoin = shares && this.waiters.sharer === undefined
     const ready = (mayJoin ? this.sharing.find(now) : undefined) ?? this.takeReady(now)
-    return ready === undefined ? undefined : this.lend(ready, now, shares, borrower)
+    return ready === undefined ? undefined : this.lend(ready, now, shares, borrower, undefined)
   }
 
   /** The idle connection that was used last and needs no check. Expired and dead ones met on the way are retired. */
@@ -164,14 +171,21 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
       (this.connections.isSuspect(slot) || now - slot.provenAt > this.settings.validateAfterIdle)
   }
 
-  private lend(slot: Slot<A>, now: number, shares: boolean, borrower: Borrower | undefined): Loan<A> {
+  private lend(
+    slot: Slot<A>,
+    now: number,
+    shares: boolean,
+    borrower: Borrower | undefined,
+    waited: number | undefined
+  ): Loan<A> {
     if (slot.borrowers === 0) this.enter(slot, "busy")
-    slot.lent(shares)
-    this.tally.lent()
+    const loan = new Loan(this, slot, now, borrower, shares, waited)
+    slot.lent(loan)
+    this.tally.lent(waited, now)
+    this.holders.changed()
     if (shares) this.sharing.changed(slot)
-    const loan = new Loan(this, slot, now)
     this.waitPolicy.lent(loan)
-    if (borrower !== undefined) this.leaks.watch(loan, borrower)
+    this.leaks.watch(loan)
     return loan
   }
 
@@ -201,6 +215,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   /** Ends a wait that was interrupted or failed. A connection that it was handed meanwhile goes back (R12). */
   leave(waiter: Waiter<A, E | PoolError>): void {
     this.outbox.section(() => {
+      if (waiter.queued) this.refusals.left(waiter)
       this.waiters.leave(waiter)
       waiter.loan?.end()
       this.serve()
@@ -245,7 +260,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   }
 
   private connectDue(now: number): void {
-    if (this.outage.verdict !== undefined && this.tally.open === 0) this.waiters.failAll(this.outage.verdict)
+    if (this.outage.verdict !== undefined && this.tally.open === 0) this.refusals.allFailed(this.outage.verdict)
     const { checking } = this.count
     const waiting = this.waiters.size - checking * this.settings.share
     this.waiters.makeDue(this.waitPolicy.due(waiting, checking, now))
@@ -261,7 +276,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   }
 
   private handTo(waiter: Waiter<A, E | PoolError>, slot: Slot<A>, now: number): void {
-    this.waiters.serve(waiter, this.lend(slot, now, waiter.shares, waiter.borrower))
+    this.waiters.serve(waiter, this.lend(slot, now, waiter.shares, waiter.borrower, now - waiter.since))
   }
 
   // --- release ---------------------------------------------------------------------------------------------------
@@ -269,19 +284,23 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   /** R7; first match wins. Called by the loan, once. */
   release(loan: Loan<A>): void {
     this.outbox.section(() => {
-      if (loan.leakWatch !== undefined) this.leaks.end(loan.leakWatch)
-      // It was closed under its borrower (R13).
-      if (loan.slot.state !== "busy") return
       const now = this.env.now()
+      if (loan.leakWatch !== undefined) this.leaks.end(loan.leakWatch)
+      this.tally.returned(now - loan.since, now)
+      this.holders.changed()
+      const { slot } = loan
+      this.news.loanEnded(loan, slot.state === "busy" ? "returned" : "cutOff", now)
+      slot.returned(loan, now)
+      // It was closed under its borrower (R13).
+      if (slot.state !== "busy") return
       const isAwaited = this.waiters.size > 0
       this.waitPolicy.returned(loan, now)
-      this.giveBack(loan.slot, now)
+      this.giveBack(slot, now)
       if (isAwaited) this.serve(now)
     })
   }
 
   private giveBack(slot: Slot<A>, now: number): void {
-    slot.returned(now)
     if (slot.borrowers > 0) return this.sharing.changed(slot)
     const unfit = this.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
@@ -383,7 +402,10 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   }
 
   stats(): PoolStats {
-    const { maxoverflow, maxsize } = this.settings
-    return { state: this.lifecycle.state, maxsize, maxoverflow, waiting: this.waiters.size, ...this.tally.stats() }
+    const { maxoverflow, maxsize, name } = this.settings
+    const { waiters: { first, size: waiting }, lifecycle: { state } } = this
+    const now = this.env.now()
+    const oldestWait = first === undefined ? 0 : now - first.since
+    return { name, state, maxsize, maxoverflow, waiting, oldestWait, ...this.tally.stats(now) }
   }
 }

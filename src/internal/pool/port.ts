@@ -6,8 +6,10 @@ import type { ConnectWatch } from "./connectWatch.js"
 import type { Demand } from "./demand.js"
 import type { Evictor } from "./evictor.js"
 import type { WaitPolicy } from "./forecast.js"
+import type { Holders } from "./holders.js"
 import type { Leaks } from "./leaks.js"
 import type { Lifecycle } from "./lifecycle.js"
+import type { News } from "./news.js"
 import type { Operator } from "./operator.js"
 import type { Outage } from "./outage.js"
 import type { Permits } from "./permits.js"
@@ -46,6 +48,8 @@ export interface Port<A, E> {
   readonly sweeper: Sweeper<A>
   readonly connectWatch: ConnectWatch<A>
   readonly leaks: Leaks<A>
+  readonly holders: Holders<A>
+  readonly news: News<A>
   readonly operator: Operator<A, E>
   readonly lifecycle: Lifecycle
 

@@ -63,6 +63,12 @@ export type Span = Borrower["currentSpan"]
 export const spanOf = (borrower: Borrower): Span => borrower.currentSpan
 
 /** @internal */
+export const spanNameOf = (span: Span): string | undefined => span?._tag === "Span" ? span.name : undefined
+
+/** @internal */
+export const hasEnded = (borrower: Borrower): boolean => borrower.unsafePoll() !== null
+
+/** @internal */
 export const nameOf = (borrower: Borrower): string => FiberId.threadName(borrower.id())
 
 /** The lines that the pool writes into the log of its owner, or of a borrower. @internal */
@@ -117,25 +123,28 @@ export const makeRuntime = (
   policy: Time,
   io: Time,
   chance: () => number,
+  name = "",
   outbox = new Outbox()
 ): Runtime => ({
   ...policy,
   ...timersOf(policy, outbox),
   io: { ...io, ...timersOf(io, outbox) },
-  log: logOf(policy.fork, outbox),
+  log: logOf(policy.fork, outbox, name),
   chance
 })
 
-const logOf = (fork: Fork, outbox: Outbox): Log => {
+/** The lines of a pool that has a name begin with it. */
+const logOf = (fork: Fork, outbox: Outbox, name: string): Log => {
+  const named = (line: string) => name === "" ? line : `${name}: ${line}`
   const say = (line: Effect.Effect<void>, borrower: Borrower | undefined) =>
     outbox.post(() => {
       // With the loggers, the level and the annotations of the borrower.
       fork(borrower === undefined ? line : Effect.zipRight(Effect.setFiberRefs(borrower.getFiberRefs()), line))
     })
   return {
-    info: (line, borrower) => say(Effect.logInfo(line), borrower),
-    warn: (line, borrower) => say(Effect.logWarning(line), borrower),
-    error: (line) => say(Effect.logError(line), undefined)
+    info: (line, borrower) => say(Effect.logInfo(named(line)), borrower),
+    warn: (line, borrower) => say(Effect.logWarning(named(line)), borrower),
+    error: (line) => say(Effect.logError(named(line)), undefined)
   }
 }
 

@@ -3,9 +3,11 @@ import type { Actions } from "./life.js"
 import type { WaitLimits } from "./limits.js"
 import type { Reach } from "./reach.js"
 import type { RetryPolicy, Runtime } from "./runtime.js"
+import type { Meter } from "./tally.js"
 
 /** The decoded options of the generic pool. Durations are in milliseconds, and `Infinity` means off. @internal */
 export interface Settings {
+  readonly name: string
   /** Changed by `resize`. */
   maxsize: number
   /** Changed by `resize`. */
@@ -35,6 +37,7 @@ export interface Settings {
 /** The values that the pool gets from the place where it is built. @internal */
 export interface Environment extends Runtime {
   readonly reach: Reach
+  readonly meter: Meter | undefined
 }
 
 /** The properties of its resources that the pool must know. @internal */
@@ -45,8 +48,10 @@ export interface Resource<A, E> extends Actions<A, E> {
   /** Whether a resource in shared use has room for one more borrower. */
   readonly canShare: (a: A) => boolean
   readonly needsReset: (a: A) => boolean
-  /** Names a resource in the log. */
-  readonly describe: ((a: A) => string) | undefined
+  /** Whether its borrower has it do something now. */
+  readonly isRunning: ((a: A) => boolean) | undefined
+  /** The server's process behind it. */
+  readonly processId: ((a: A) => number | undefined) | undefined
   readonly isTransient: (error: E) => boolean
   readonly isPermanent: (error: E) => boolean
 }

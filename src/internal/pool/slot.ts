@@ -1,5 +1,6 @@
 /** @internal */
 import type { CloseReason } from "../../PoolStats.js"
+import type { Loan } from "./loan.js"
 import type { Running } from "./runtime.js"
 import type { Waiter } from "./waiters.js"
 
@@ -65,8 +66,13 @@ export class Slot<A> extends Notes<A> {
   #renewAt = Infinity
   #lastUsedAt = 0
   #provenAt = 0
+  #openedAt: number | undefined = undefined
   #uses = 0
   #borrowers = 0
+  /** The loan of a borrower that has it for itself. */
+  #loan: Loan<A> | undefined = undefined
+  /** The loans of those that share it. */
+  #shares: Set<Loan<A>> | undefined = undefined
   #suspicions = 0
   #isShared = false
   #invalid = false
@@ -76,6 +82,8 @@ export class Slot<A> extends Notes<A> {
   #obey: ((command: Command) => void) | undefined = undefined
 
   constructor(
+    /** Connections are numbered from 1, in the order in which their connects began. */
+    readonly number: number,
     /** The connection that this one was opened to renew. */
     readonly successorOf: Slot<A> | undefined,
     /** A caller relies on its connect for so long (R6), in milliseconds. */
@@ -163,7 +171,7 @@ export class Slot<A> extends Notes<A> {
   opened(value: A, now: number, lifetime: number): void {
     this.#value = value
     this.#cause = undefined
-    this.#provenAt = this.#lastUsedAt = now
+    this.#openedAt = this.#provenAt = this.#lastUsedAt = now
     this.#livesFor(now, lifetime)
   }
 
@@ -171,18 +179,37 @@ export class Slot<A> extends Notes<A> {
     return this.#value
   }
 
+  /** How long it has been open, in milliseconds; 0 if it never was. */
+  age(now: number): number {
+    return this.#openedAt === undefined ? 0 : now - this.#openedAt
+  }
+
   // --- its loans -------------------------------------------------------------------------------------------------
 
   /** One that `shares` leaves room for others that do. */
-  lent(shares: boolean): void {
-    if (this.#borrowers === 0) this.#isShared = shares
+  lent(loan: Loan<A>): void {
+    if (this.#borrowers === 0) this.#isShared = loan.shares
+    if (loan.shares) (this.#shares ??= new Set()).add(loan)
+    else this.#loan = loan
     this.#borrowers++
     this.#uses++
   }
 
-  returned(now: number): void {
+  returned(loan: Loan<A>, now: number): void {
+    if (loan.shares) this.#shares?.delete(loan)
+    else this.#loan = undefined
     this.#borrowers--
     this.#provenAt = this.#lastUsedAt = now
+  }
+
+  /** The loans that have not ended. */
+  get loans(): Iterable<Loan<A>> {
+    return this.#loan === undefined ? this.#shares ?? [] : [this.#loan]
+  }
+
+  /** How often it was lent. */
+  get uses(): number {
+    return this.#uses
   }
 
   /** How many use it now: more than one only where they share it. */

@@ -28,12 +28,14 @@ export class Supply<A, E> {
 
   /** Opens a connection: for a waiter, or in the place of an old one. */
   connect(successorOf?: Slot<A>): void {
-    const { connections, connectWatch, demand, env, evictor, permits, resource, tally, waiters, waitPolicy } = this.pool
+    const { connections, connectWatch, demand, env, evictor, news, permits, resource, tally, waiters, waitPolicy } =
+      this.pool
     const { io, outbox, reach } = env
-    const slot = new Slot<A>(successorOf, reach.youngFor, io.now(), evictor.generation)
+    const slot = new Slot<A>(connections.begun + 1, successorOf, reach.youngFor, io.now(), evictor.generation)
     connections.begin(slot)
     if (successorOf === undefined) waiters.cover(slot)
     tally.added(slot)
+    news.opening(slot)
     connectWatch.watch(slot)
     demand.dialled()
     waitPolicy.dialled(slot)
@@ -47,7 +49,7 @@ export class Supply<A, E> {
   }
 
   opened(slot: Slot<A>, value: A): void {
-    const { connections, demand, env, outage, settings, sweeper, tally, waitPolicy } = this.pool
+    const { connections, demand, env, news, outage, settings, sweeper, tally, waitPolicy } = this.pool
     const now = env.now()
     const lifetime = settings.expires * (1 - settings.expiresJitter * env.chance())
     const took = env.io.now() - slot.dialledAt
@@ -55,7 +57,8 @@ export class Supply<A, E> {
     slot.opened(value, now, lifetime)
     connections.opened(slot, took)
     env.reach.connected(took)
-    tally.opened++
+    tally.connected(took, now)
+    news.opened(slot, took)
     outage.healed(now)
     waitPolicy.opened(slot, now)
     sweeper.opened(slot)
@@ -64,14 +67,16 @@ export class Supply<A, E> {
   }
 
   openFailed(slot: Slot<A>, cause: Failure<E>): void {
-    const { demand, lifecycle, outage, resource, sweeper, waiters } = this.pool
+    const { demand, lifecycle, news, outage, refusals, resource, sweeper, tally } = this.pool
     demand.uncover(slot)
     if (slot.state === "closing" || lifecycle.isClosing) return
     const { failure, kind } = classify(cause, resource)
     outage.lastFailure = failure
+    tally.connectFailed(outage.reason)
+    news.connectFailed(slot, outage.reason, kind)
     if (kind !== "transient") demand.stopWarming()
     const waiter = kind === "other" ? slot.causer : undefined
-    if (waiter !== undefined) waiters.fail(waiter, failure)
+    if (waiter !== undefined) refusals.failed(waiter, failure)
     const { successorOf: old } = slot
     const isToBeRenewed = old !== undefined && sweeper.triesAgain(old)
     if (old !== undefined) sweeper.failed(old)
@@ -119,6 +124,7 @@ export class Supply<A, E> {
     this.closing(slot)
     this.pool.connections.all.delete(slot)
     this.pool.tally.removed(slot)
+    this.pool.news.closed(slot)
     this.pool.serve()
   }
 

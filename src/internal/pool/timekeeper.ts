@@ -105,7 +105,7 @@ export class Timekeeper<A, E> {
       const lateAt = waiter.since + limit.limitMillis
       if (lateAt <= now) {
         hasRefused = true
-        this.pool.refusals.timedOut(waiter, now, { ...limit, wasOwed })
+        this.pool.refusals.exhausted(waiter, now, { ...limit, wasOwed })
       } else {
         next = Math.min(next, lateAt)
         if (wasOwed) places -= takes

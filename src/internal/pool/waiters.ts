@@ -6,6 +6,7 @@ import type { Outbox, Party } from "./outbox.js"
 import type { Borrower, Failure, Outcome } from "./runtime.js"
 import { failed, succeeded } from "./runtime.js"
 import type { Slot } from "./slot.js"
+import type { Tally } from "./tally.js"
 
 /** Tells a caller how its wait has ended. It may call the pool at once. @internal */
 export type End<A, E> = Told<A, E>["end"]
@@ -42,7 +43,6 @@ export class Waiter<A, E> implements Party, Linked<Waiter<A, E>> {
     /** Whether it will do with a part of a connection. */
     readonly shares: boolean,
     private readonly end: End<A, E>,
-    /** Only with `leakThreshold`. */
     readonly borrower: Borrower | undefined = undefined
   ) {}
 
@@ -81,13 +81,15 @@ export class Waiters<A, E> extends LinkedList<Waiter<A, E>> {
   constructor(
     /** How many sharers one connection has room for. */
     private readonly share: number,
-    private readonly outbox: Outbox
+    private readonly outbox: Outbox,
+    private readonly tally: Tally
   ) {
     super()
   }
 
   override push(waiter: Waiter<A, E>): void {
     super.push(waiter)
+    this.tally.meter?.queued(1)
     waiter.queued = true
     this.patient ??= waiter
     if (waiter.shares) {
@@ -123,13 +125,10 @@ export class Waiters<A, E> extends LinkedList<Waiter<A, E>> {
     this.end(waiter, failed(failure))
   }
 
-  failAll(failure: Failure<E>): void {
-    while (this.first !== undefined) this.fail(this.first, failure)
-  }
-
   /** Takes a waiter out of the queue, wherever it stands. */
   override remove(waiter: Waiter<A, E>): void {
     if (!waiter.queued) return
+    this.tally.meter?.queued(-1)
     waiter.queued = false
     if (this.patient === waiter) this.patient = waiter.later
     if (waiter.due) this.due--

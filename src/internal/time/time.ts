@@ -15,6 +15,8 @@ export interface Time {
   readonly clock: Clock.Clock
   /** The time of `clock` in milliseconds. It never goes back. */
   readonly now: () => number
+  /** The time of day, in milliseconds since 1970, as the clock that was given says it. */
+  readonly date: () => number
   readonly fork: Fork
 }
 
@@ -30,6 +32,7 @@ export const timeOf = <R>(runtime: Runtime.Runtime<R>, clock: Clock.Clock): Time
   return {
     clock: steady,
     now: () => steady.unsafeCurrentTimeMillis(),
+    date: () => clock.unsafeCurrentTimeMillis(),
     fork: (effect) => runFork(Effect.interruptible(effect))
   }
 }

@@ -5,7 +5,7 @@ import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type { AsyncResource } from "node:async_hooks"
-import { borrowerOf } from "../../borrow.js"
+import { currentBorrower } from "../../borrow.js"
 import { awaiting } from "../../effects.js"
 import type { Loan } from "../../pool/loan.js"
 import { Attempts } from "../../pool/loan.js"
@@ -40,7 +40,7 @@ class PooledStatement<A> {
   /** Made when a connection was lost: most statements need one only. */
   private attempts: Attempts | undefined = undefined
   private readonly shares: boolean
-  private readonly borrower: ReturnType<typeof borrowerOf>
+  private readonly borrower: ReturnType<typeof currentBorrower>
 
   constructor(
     private readonly pool: SessionPool,
@@ -50,7 +50,7 @@ class PooledStatement<A> {
     private readonly context: AsyncResource
   ) {
     this.shares = pool.settings.share > 1 && isShareable(query)
-    this.borrower = borrowerOf(pool)
+    this.borrower = currentBorrower()
   }
 
   take(): void {

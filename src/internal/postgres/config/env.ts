@@ -33,6 +33,7 @@ const numberOrBoolean = (key: string): Config.Config<number | boolean> =>
 
 /** The options of the pool that can be set from outside the program. */
 const poolOptions = {
+  name: Config.string,
   maxsize: number,
   maxwait: duration,
   maxoverflow: number,

@@ -32,6 +32,7 @@ const optionNames: { readonly [K in Exclude<keyof PgPoolOptions, keyof typeof re
   suspendTimeout: true,
   warm: true,
   leakThreshold: true,
+  name: true,
   url: true,
   host: true,
   port: true,

@@ -125,9 +125,11 @@ const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
   const settings = url.options || process.env["PGOPTIONS"] || defaults.options
   const replication = url.replication || process.env["PGREPLICATION"]
   sendable({ username, database, applicationName, options: settings, replication })
-  const pool = decodePool(
-    options.connectTimeout === undefined ? { ...options, connectTimeout: timeoutOf("connect_timeout", url) } : options
-  )
+  const pool = decodePool({
+    ...options,
+    name: options.name === undefined ? placeOf(hosts, database ?? username) : options.name,
+    connectTimeout: options.connectTimeout === undefined ? timeoutOf("connect_timeout", url) : options.connectTimeout
+  })
   const hint = unsaidPlace(options, { host: hosts.list[0], database, username }, origin)
   // All settings of the driver but the password.
   const client = defined({
@@ -215,6 +217,13 @@ const safeTypes = (types: Pg.CustomTypesConfig): Pg.CustomTypesConfig => {
     }
   }
   return { ...types, getTypeParser: getTypeParser as Pg.CustomTypesConfig["getTypeParser"] }
+}
+
+/** Where the pool leads, such as `localhost:5432/app`. */
+const placeOf = ({ list }: Hosts, database: string | undefined): string => {
+  const hosts = list.map(({ name, port }) => `${name}:${port}`).join(",")
+  const place = database === undefined ? hosts : `${hosts}/${database}`
+  return place.length > 100 ? `${place.slice(0, 97)}...` : place
 }
 
 /** A socket's folder, or the socket itself: `/run/postgresql` or `/run/postgresql/.s.PGSQL.5432`. */

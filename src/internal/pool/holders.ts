@@ -1,0 +1,93 @@
+/** @internal */
+import type { Holder, SpanFrame } from "../../PoolHolder.js"
+import { framesOf } from "../spans.js"
+import type { Loan } from "./loan.js"
+import type { Port } from "./port.js"
+import type { Borrower, Span } from "./runtime.js"
+import { hasEnded, nameOf, spanOf } from "./runtime.js"
+
+/** Asked by `console.log`. */
+const inspect = Symbol.for("nodejs.util.inspect.custom")
+
+/**
+ * A borrower as it was at one instant. Its spans are looked up only when somebody reads them: a refusal at full speed
+ * must not cost that.
+ */
+class Held implements Holder {
+  readonly heldFor: number
+  readonly isRunning: boolean | undefined
+  readonly processId: number | undefined
+  readonly #borrower: Borrower | undefined
+  readonly #taken: Span
+  readonly #now: Span
+
+  constructor(
+    { borrower, since, span }: Loan<unknown>,
+    now: number,
+    { isRunning, processId }: Pick<Holder, "isRunning" | "processId">
+  ) {
+    this.heldFor = now - since
+    this.isRunning = isRunning
+    this.processId = processId
+    this.#borrower = borrower
+    this.#taken = span
+    this.#now = borrower === undefined || hasEnded(borrower) ? undefined : spanOf(borrower)
+  }
+
+  get fiber(): string {
+    return this.#borrower === undefined ? "" : nameOf(this.#borrower)
+  }
+
+  get takenIn(): ReadonlyArray<SpanFrame> {
+    return framesOf(this.#taken)
+  }
+
+  get nowIn(): ReadonlyArray<SpanFrame> {
+    return framesOf(this.#now)
+  }
+
+  toJSON(): Holder {
+    const { fiber, heldFor, isRunning, nowIn, processId, takenIn } = this
+    return { fiber, heldFor, takenIn, nowIn, isRunning, processId }
+  }
+
+  [inspect](): Holder {
+    return this.toJSON()
+  }
+}
+
+/**
+ * Who holds the connections.
+ *
+ * @internal
+ */
+export class Holders<A> {
+  private latest: ReadonlyArray<Holder> = []
+  private takenAt = -Infinity
+
+  constructor(private readonly pool: Port<A, any>) {}
+
+  /** A loan has begun or ended. */
+  changed(): void {
+    this.takenAt = -Infinity
+  }
+
+  /** The one that has held its connection longest is the first. Callers that are refused together share the list. */
+  at(now: number): ReadonlyArray<Holder> {
+    if (this.takenAt === now) return this.latest
+    this.takenAt = now
+    return this.latest = [...this.loans()].sort((a, b) => a.since - b.since).map((loan) => this.of(loan, now))
+  }
+
+  of(loan: Loan<A>, now: number): Holder {
+    const { resource } = this.pool
+    return new Held(loan, now, {
+      isRunning: resource.isRunning?.(loan.value),
+      processId: resource.processId?.(loan.value)
+    })
+  }
+
+  private *loans(): Iterable<Loan<A>> {
+    for (const slot of this.pool.connections.all) yield* slot.loans
+  }
+}

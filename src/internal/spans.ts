@@ -1,0 +1,53 @@
+/** @internal */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import type * as Tracer from "effect/Tracer"
+import type { SpanFrame } from "../PoolHolder.js"
+import { oneLine } from "./words.js"
+
+/** Fails with nothing to say, so that only the spans are left of what is printed. */
+const nothing = Effect.fail(Object.assign(new Error(""), { stack: "" }))
+
+const runSyncExit = Runtime.runSyncExit(Runtime.defaultRuntime)
+
+/**
+ * A span and those around it, the innermost first, with the places where the program began them. Effect knows the places
+ * and shows them only where it prints a failure, so a failure is printed.
+ *
+ * @internal
+ */
+export const framesOf = (innermost: Tracer.AnySpan | undefined): ReadonlyArray<SpanFrame> => {
+  if (innermost === undefined) return []
+  const exit = runSyncExit(Effect.withParentSpan(nothing, innermost))
+  const printed = Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""
+  let at = 0
+  return names(innermost).map((name) => {
+    // A name may have any characters, also those that end a line.
+    const line = `    at ${name}`
+    const found = printed.indexOf(line, at)
+    if (found >= 0) at = found + line.length
+    const location = found < 0 ? undefined : /^ \(([^()\n]*:\d+:\d+)\)$/m.exec(printed.slice(at).split("\n", 1)[0])?.[1]
+    return { name: oneLine(name), location: location === undefined ? undefined : short(location) }
+  })
+}
+
+const names = (innermost: Tracer.AnySpan): ReadonlyArray<string> => {
+  const found: Array<string> = []
+  let span: Tracer.AnySpan | undefined = innermost
+  while (span?._tag === "Span" && found.length < mostSpans) {
+    found.push(span.name)
+    span = Option.getOrUndefined(span.parent)
+  }
+  return found
+}
+
+const mostSpans = 10
+
+const short = (location: string): string => {
+  const path = location.replace(/^file:\/\//, "")
+  const folder = `${process.cwd()}/`
+  return path.startsWith(folder) ? path.slice(folder.length) : path
+}
