@@ -6,9 +6,9 @@
 import type { Holder } from "./PoolHolder.js"
 import type { CloseReason, PoolStats, RefusalReason } from "./PoolStats.js"
 
-/** The time of day by the pool's clock, in milliseconds since 1970. */
 interface Event<Tag extends string> {
   readonly _tag: Tag
+  /** The time of day by the pool's clock, in milliseconds since 1970. */
   readonly at: number
 }
 
@@ -57,14 +57,15 @@ export interface ConnectFailed extends ConnectionEvent<"ConnectFailed"> {
  */
 export interface Closed extends ConnectionEvent<"Closed"> {
   readonly reason: CloseReason
-  /** For how long it was open, in milliseconds; 0 if it never was. */
+  /** How long ago it was opened, in milliseconds; 0 if it never was. */
   readonly age: number
   /** How often it was lent. */
   readonly uses: number
 }
 
 /**
- * A connect has begun for a connection beyond `maxsize`: the pool has `size` of them now.
+ * The connect that has just begun is for a connection beyond `maxsize`: the pool has `size` of them now, those that are
+ * being opened or closed included.
  *
  * @since 0.1.0
  * @category models
@@ -74,7 +75,8 @@ export interface Overflow extends ConnectionEvent<"Overflow"> {
 }
 
 /**
- * A caller has failed with `PoolExhausted`.
+ * A caller has failed with `PoolExhausted`. Each such caller has an event of its own, and those that fail together share
+ * the list of holders.
  *
  * @since 0.1.0
  * @category models
@@ -98,7 +100,7 @@ export interface Refused extends Event<"Refused"> {
 }
 
 /**
- * A loan has lasted for longer than `leakThreshold`.
+ * A loan has lasted for longer than `leakThreshold`. Each is told once, also those for which the log has no line left.
  *
  * @since 0.1.0
  * @category models
@@ -149,7 +151,7 @@ export interface StateChanged extends Event<"StateChanged"> {
 }
 
 /**
- * The limits were changed.
+ * `resize` has changed a limit.
  *
  * @since 0.1.0
  * @category models
@@ -160,7 +162,8 @@ export interface Resized extends Event<"Resized"> {
 }
 
 /**
- * The listener was too slow for so many events, the oldest of those that it had not read.
+ * The listener was too slow for so many events. They came before the next event that it reads. `at` is when it reads
+ * this.
  *
  * @since 0.1.0
  * @category models
@@ -192,8 +195,13 @@ export type PoolEvent =
   | Dropped
 
 /**
- * What became of a caller: it got a connection and gave it back (`returned`), or the connection was closed while it had
- * it (`cutOff`); or it was refused, or interrupted while it waited, or its connect failed for good (`failed`).
+ * What became of a caller:
+ *
+ * - `returned`: it got a connection and gave it back
+ * - `cutOff`: it got one, and the pool closed the connection before it was given back (R13)
+ * - a `RefusalReason`: it was refused
+ * - `interrupted`: it was interrupted while it waited
+ * - `failed`: the connect that it waited for failed for good
  *
  * @since 0.1.0
  * @category models
@@ -201,7 +209,8 @@ export type PoolEvent =
 export type LoanOutcome = "returned" | "cutOff" | RefusalReason | "interrupted" | "failed"
 
 /**
- * One caller of a pool, told when it has done with it.
+ * One caller of a pool, told when it has done with it. A caller that was handed a lost connection and then another one
+ * is told of once.
  *
  * @since 0.1.0
  * @category models
@@ -209,7 +218,7 @@ export type LoanOutcome = "returned" | "cutOff" | RefusalReason | "interrupted" 
 export interface Loan extends Event<"Loan"> {
   /** When it asked for a connection, in milliseconds since 1970 by the pool's clock. */
   readonly asked: number
-  /** How long it waited, in milliseconds. */
+  /** How long it waited, in milliseconds. A suspension of the pool that has ended meanwhile does not count. */
   readonly waited: number
   /** How long it held the connection, in milliseconds. 0 if it got none. */
   readonly held: number

@@ -58,7 +58,7 @@ export const get = <A, E, B>(
         const borrowed = as(loan.value, loan)
         return Effect.flatMap(Effect.addFinalizer(() => Effect.sync(() => loan.end())), () => {
           if (loan.isUsable) return Effect.succeed(borrowed)
-          loan.end()
+          loan.endInVain()
           attempts ??= new Attempts()
           return attempts.next() ? attempt() : Effect.fail(state.refusals.lostTooOften(loan))
         })
@@ -90,13 +90,17 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
     const lend = (loan: Loan<A>): Effect.Effect<B, E2 | E3, R> =>
       Effect.matchCauseEffect(restore(Effect.suspend(() => loan.isUsable ? f(loan.value, loan) : lostExit)), {
         onFailure: (cause) => {
-          loan.end()
-          if (cause !== lost && isUnused?.(cause) !== true) return Effect.failCause(cause)
-          attempts ??= new Attempts()
-          if (attempts.next()) return attempt()
-          return cause === lost
-            ? Effect.flatMap(refused(Effect.fail(state.refusals.lostTooOften(loan))), lend)
-            : Effect.failCause(cause)
+          const isLost = cause === lost || isUnused?.(cause) === true
+          if (isLost) attempts ??= new Attempts()
+          const triesAgain = isLost && attempts?.next() === true
+          if (!triesAgain && cause !== lost) {
+            loan.end()
+            return Effect.failCause(cause)
+          }
+          loan.endInVain()
+          return triesAgain
+            ? attempt()
+            : Effect.flatMap(refused(Effect.fail(state.refusals.lostTooOften(loan))), lend)
         },
         onSuccess: (b) => {
           loan.end()

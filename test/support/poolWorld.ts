@@ -5,6 +5,7 @@ import type { PoolStats } from "effect-pgpool/PoolStats"
 import { fromState, makeState } from "../../src/internal/elasticPool.js"
 import { Simulation } from "./simulation.js"
 import { Books } from "./world/books.js"
+import { Chronicle } from "./world/chronicle.js"
 import { Ending } from "./world/ending.js"
 import { EveryInstant } from "./world/everyInstant.js"
 import { Loans } from "./world/loans.js"
@@ -30,6 +31,7 @@ export class PoolWorld {
   readonly seen: Seen
   closeFiber: Fiber.RuntimeFiber<void> | undefined = undefined
   drainFiber: Fiber.RuntimeFiber<void> | undefined = undefined
+  readonly chronicle: Chronicle
   private readonly books: Books
   private readonly resources: Resources
   private readonly loans: Loans
@@ -52,6 +54,7 @@ export class PoolWorld {
     this.pool = fromState(this.state)
     this.requests = new Requests(this.books, this.loans)
     this.books.begin(this.state)
+    this.chronicle = new Chronicle(this.books)
     this.seen.begun()
     this.settle()
   }
@@ -260,5 +263,7 @@ export class PoolWorld {
   /** R13, I5: closes, and nothing is left of the pool; nor of its users' resources, in the end. */
   closes(): void {
     this.ending.closes()
+    this.books.expect(this.chronicle.wrong === undefined, "R39", () => this.chronicle.wrong!)
+    this.books.throwWrongs()
   }
 }

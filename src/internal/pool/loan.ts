@@ -26,6 +26,8 @@ export class Loan<A> {
   later: Loan<A> | undefined = undefined
   /** The span in which it began: its borrower may be in another one later. */
   readonly span: Span
+  /** Whether it was of no use: its borrower asks for another connection. */
+  isVain = false
   private isOver = false
 
   constructor(
@@ -37,7 +39,9 @@ export class Loan<A> {
     /** Whether it is one of several of the same connection. */
     readonly shares: boolean,
     /** How long its borrower had waited in the queue, in milliseconds. `undefined`: it had not. */
-    readonly waited: number | undefined
+    readonly waited: number | undefined,
+    /** When its borrower asked for it, by the policy clock. */
+    readonly asked = since
   ) {
     this.span = borrower === undefined ? undefined : spanOf(borrower)
   }
@@ -60,6 +64,12 @@ export class Loan<A> {
     this.isOver = true
     this.onEnd?.()
     this.lender.release(this)
+  }
+
+  /** The connection was lost before its use. */
+  endInVain(): void {
+    this.isVain = true
+    this.end()
   }
 }
 

@@ -86,25 +86,28 @@ export class News<A> {
     this.tell(() => ({ _tag: "Resized", maxsize, maxoverflow }))
   }
 
-  /** A borrower has given its connection back, or had lost it before. */
+  /** A borrower has given its connection back, or it is closed while the borrower has it. */
   loanEnded(loan: Loan<A>, outcome: "returned" | "cutOff", now: number): void {
-    const { since, waited = 0 } = loan
-    if (this.loans.isHeard) this.record(loan.span, { waited, held: now - since, outcome })
+    if (!this.loans.isHeard) return
+    const { asked, since, waited = 0 } = loan
+    this.record(loan.span, now - asked, { waited, held: now - since, outcome })
   }
 
-  /** A caller got no connection. */
-  callerLeft(borrower: Borrower | undefined, waited: number, outcome: LoanOutcome): void {
-    if (this.loans.isHeard) {
-      this.record(borrower === undefined ? undefined : spanOf(borrower), { waited, held: 0, outcome })
-    }
-  }
-
-  private record(
-    span: Loan<A>["span"],
-    what: Pick<LoanRecord, "waited" | "held" | "outcome">
+  /** A caller got no connection. `since` leaves out what did not count for it. */
+  callerLeft(
+    borrower: Borrower | undefined,
+    outcome: LoanOutcome,
+    now: number,
+    { asked, since } = { asked: now, since: now }
   ): void {
+    if (!this.loans.isHeard) return
+    const span = borrower === undefined ? undefined : spanOf(borrower)
+    this.record(span, now - asked, { waited: now - since, held: 0, outcome })
+  }
+
+  private record(span: Loan<A>["span"], ago: number, what: Pick<LoanRecord, "waited" | "held" | "outcome">): void {
     const at = this.pool.env.date()
-    this.loans.tell(() => ({ _tag: "Loan", at, asked: at - what.waited - what.held, ...what, span: spanNameOf(span) }))
+    this.loans.tell(() => ({ _tag: "Loan", at, asked: at - ago, ...what, span: spanNameOf(span) }))
   }
 
   /** The pool has closed. */

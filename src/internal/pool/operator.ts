@@ -14,10 +14,12 @@ export class Operator<A, E> {
   resize(maxsize: number, maxoverflow: number): void {
     const { connections: { idle }, demand, env: { outbox }, permits, settings, timekeeper } = this.pool
     outbox.section(() => {
+      if (maxsize !== settings.maxsize || maxoverflow !== settings.maxoverflow) {
+        this.pool.news.resized(maxsize, maxoverflow)
+      }
       settings.maxsize = maxsize
       settings.maxoverflow = maxoverflow
       this.pool.tally.meter?.limited(maxsize, maxoverflow)
-      this.pool.news.resized(maxsize, maxoverflow)
       // A connection that is to begin has its permit before that, and one that this makes room for has it after that.
       outbox.post(() => permits.resize(maxsize, maxoverflow))
       while (idle.first !== undefined && (idle.size > maxsize || demand.surplus > 0)) {

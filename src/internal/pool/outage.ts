@@ -131,8 +131,8 @@ export class Outage<E> {
   }
 }
 
-/** The reason why a connect failed, and the kind of failure, which decides on the next connect (R18). */
-interface ConnectFailure<E> {
+/** The reason why a connect failed, and the kind of failure, which decides on the next connect (R18). @internal */
+export interface ConnectFailure<E> {
   readonly failure: Failure<E>
   readonly kind: "transient" | "permanent" | "other"
 }

@@ -144,7 +144,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     // one.
     const mayJoin = shares && this.waiters.sharer === undefined
     const ready = (mayJoin ? this.sharing.find(now) : undefined) ?? this.takeReady(now)
-    return ready === undefined ? undefined : this.lend(ready, now, shares, borrower, undefined)
+    return ready === undefined ? undefined : this.lend(ready, now, shares, borrower)
   }
 
   /** The idle connection that was used last and needs no check. Expired and dead ones met on the way are retired. */
@@ -176,10 +176,11 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     now: number,
     shares: boolean,
     borrower: Borrower | undefined,
-    waited: number | undefined
+    waiter?: Waiter<A, E | PoolError>
   ): Loan<A> {
     if (slot.borrowers === 0) this.enter(slot, "busy")
-    const loan = new Loan(this, slot, now, borrower, shares, waited)
+    const waited = waiter === undefined ? undefined : now - waiter.since
+    const loan = new Loan(this, slot, now, borrower, shares, waited, waiter?.asked)
     slot.lent(loan)
     this.tally.lent(waited, now)
     this.holders.changed()
@@ -215,9 +216,11 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   /** Ends a wait that was interrupted or failed. A connection that it was handed meanwhile goes back (R12). */
   leave(waiter: Waiter<A, E | PoolError>): void {
     this.outbox.section(() => {
+      // One that was handed a connection has counted as served, but it never had it.
       if (waiter.queued) this.refusals.left(waiter)
+      else if (waiter.loan !== undefined) this.news.callerLeft(waiter.borrower, "interrupted", this.env.now(), waiter)
       this.waiters.leave(waiter)
-      waiter.loan?.end()
+      waiter.loan?.endInVain()
       this.serve()
     })
   }
@@ -276,7 +279,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   }
 
   private handTo(waiter: Waiter<A, E | PoolError>, slot: Slot<A>, now: number): void {
-    this.waiters.serve(waiter, this.lend(slot, now, waiter.shares, waiter.borrower, now - waiter.since))
+    this.waiters.serve(waiter, this.lend(slot, now, waiter.shares, waiter.borrower, waiter))
   }
 
   // --- release ---------------------------------------------------------------------------------------------------
@@ -289,7 +292,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
       this.tally.returned(now - loan.since, now)
       this.holders.changed()
       const { slot } = loan
-      this.news.loanEnded(loan, slot.state === "busy" ? "returned" : "cutOff", now)
+      if (slot.state === "busy" && !loan.isVain) this.news.loanEnded(loan, "returned", now)
       slot.returned(loan, now)
       // It was closed under its borrower (R13).
       if (slot.state !== "busy") return
@@ -397,8 +400,15 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     else if (wasShared) this.sharing.remove(slot)
     else if (was === "opening") this.connections.opening.delete(slot)
     this.tally.moved(was, next)
+    if (was === "busy" && next === "closing") this.cutOff(slot)
     if (!wasOpen && slot.isOpen) this.sweeper.joins(slot)
     else if (wasOpen && !slot.isOpen) this.sweeper.leaves(slot)
+  }
+
+  /** It is closed under its borrowers, if it has any (R13). */
+  private cutOff(slot: Slot<A>): void {
+    const now = this.env.now()
+    for (const loan of slot.loans) this.news.loanEnded(loan, "cutOff", now)
   }
 
   stats(): PoolStats {

@@ -8,6 +8,9 @@ import type { Borrower, Failure } from "./runtime.js"
 import { failure } from "./runtime.js"
 import type { Waiter } from "./waiters.js"
 
+/** When a caller asked, and since when it waited, by the policy clock. */
+type Asked = Pick<Waiter<unknown, unknown>, "asked" | "since">
+
 /**
  * Which callers are let in, and the errors of those that get no connection.
  *
@@ -28,9 +31,9 @@ export class Refusals<A, E> {
   /** Why a caller for which nothing is ready may not wait. */
   of(attempts: Attempts | undefined, borrower: Borrower | undefined): Failure<PoolError> | undefined {
     const { demand, settings: { maxsize, maxWaiting } } = this.pool
-    if (!this.admits(attempts)) return this.refuse("closed", borrower, 0, this.closed)
+    if (!this.admits(attempts)) return this.refuse("closed", borrower, this.closed)
     if (attempts?.hasFailed === true || demand.unserved(demand.room(maxsize)) < maxWaiting) return undefined
-    return this.refuse("queueFull", borrower, 0, failure(new PoolQueueFull({ stats: this.pool.stats(), maxWaiting })))
+    return this.refuse("queueFull", borrower, failure(new PoolQueueFull({ stats: this.pool.stats(), maxWaiting })))
   }
 
   /** For callers of a pool that is closed, or comes to its end. */
@@ -40,10 +43,10 @@ export class Refusals<A, E> {
 
   /** The pool serves no waiter any more. */
   closeAll(): void {
-    const { env, waiters } = this.pool
+    const { waiters } = this.pool
     const { closed } = this
     for (let waiter = waiters.first; waiter !== undefined; waiter = waiters.first) {
-      waiters.fail(waiter, this.refuse("closed", waiter.borrower, env.now() - waiter.since, closed))
+      waiters.fail(waiter, this.refuse("closed", waiter.borrower, closed, waiter))
     }
   }
 
@@ -56,13 +59,13 @@ export class Refusals<A, E> {
   private refuse<F>(
     reason: "queueFull" | "closed",
     borrower: Borrower | undefined,
-    waited: number,
-    failure: Failure<F>
+    failure: Failure<F>,
+    waiter?: Asked
   ): Failure<F> {
-    const { news, tally } = this.pool
+    const { env, news, tally } = this.pool
     tally.ended(reason)
     news.refused(reason)
-    news.callerLeft(borrower, waited, reason)
+    news.callerLeft(borrower, reason, env.now(), waiter)
     return failure
   }
 
@@ -77,7 +80,7 @@ export class Refusals<A, E> {
   exhausted(waiter: Waiter<A, E | PoolError>, now: number, why: Refusal): void {
     const waited = now - waiter.since
     const error = this.errorOf(waited, why)
-    this.pool.news.callerLeft(waiter.borrower, waited, why.limit)
+    this.pool.news.callerLeft(waiter.borrower, why.limit, now, waiter)
     this.pool.waiters.fail(waiter, failure(error))
   }
 
@@ -92,7 +95,7 @@ export class Refusals<A, E> {
   /** The connect of this waiter has failed for good. */
   failed(waiter: Waiter<A, E | PoolError>, why: Failure<E>): void {
     this.pool.tally.ended("failed")
-    this.pool.news.callerLeft(waiter.borrower, this.pool.env.now() - waiter.since, "failed")
+    this.pool.news.callerLeft(waiter.borrower, "failed", this.pool.env.now(), waiter)
     this.pool.waiters.fail(waiter, why)
   }
 
@@ -103,13 +106,15 @@ export class Refusals<A, E> {
   }
 
   /** A waiter was interrupted. */
-  left({ borrower, since }: Waiter<A, E | PoolError>): void {
+  left(waiter: Waiter<A, E | PoolError>): void {
     this.pool.tally.ended("interrupted")
-    this.pool.news.callerLeft(borrower, this.pool.env.now() - since, "interrupted")
+    this.pool.news.callerLeft(waiter.borrower, "interrupted", this.pool.env.now(), waiter)
   }
 
   /** For a borrower that was handed one dead connection after the other. */
-  lostTooOften({ since }: Loan<A>): PoolExhausted {
-    return this.errorOf(this.pool.env.now() - since, { limit: "handOver", limitMillis: undefined, wasOwed: true })
+  lostTooOften(loan: Loan<A>): PoolExhausted {
+    const now = this.pool.env.now()
+    this.pool.news.callerLeft(loan.borrower, "handOver", now, loan)
+    return this.errorOf(now - loan.since, { limit: "handOver", limitMillis: undefined, wasOwed: true })
   }
 }

@@ -2,6 +2,7 @@
 import { wordsOf } from "../words.js"
 import type { Owner } from "./life.js"
 import { connectBrokenOff, life } from "./life.js"
+import type { ConnectFailure } from "./outage.js"
 import { classify } from "./outage.js"
 import { PermitMissing } from "./permits.js"
 import type { Port } from "./port.js"
@@ -67,13 +68,11 @@ export class Supply<A, E> {
   }
 
   openFailed(slot: Slot<A>, cause: Failure<E>): void {
-    const { demand, lifecycle, news, outage, refusals, resource, sweeper, tally } = this.pool
+    const { demand, lifecycle, outage, refusals, resource, sweeper } = this.pool
     demand.uncover(slot)
     if (slot.state === "closing" || lifecycle.isClosing) return
     const { failure, kind } = classify(cause, resource)
-    outage.lastFailure = failure
-    tally.connectFailed(outage.reason)
-    news.connectFailed(slot, outage.reason, kind)
+    this.failed(slot, failure, kind)
     if (kind !== "transient") demand.stopWarming()
     const waiter = kind === "other" ? slot.causer : undefined
     if (waiter !== undefined) refusals.failed(waiter, failure)
@@ -83,6 +82,13 @@ export class Supply<A, E> {
     if (kind !== "other" || isToBeRenewed) outage.begin(failure, kind === "permanent")
     this.pool.enter(slot, "closing")
     this.pool.serve()
+  }
+
+  private failed(slot: Slot<A>, failure: Failure<E>, kind: ConnectFailure<E>["kind"]): void {
+    const { news, outage, tally } = this.pool
+    outage.lastFailure = failure
+    tally.connectFailed(outage.reason)
+    news.connectFailed(slot, outage.reason, kind)
   }
 
   /** A connect that hangs must not be in the way of the next one (R18): its permit is wanted. */
@@ -112,7 +118,10 @@ export class Supply<A, E> {
     if (slot.state === "closing") return
     const { isClosing } = lifecycle
     // No waiter fails for that, but the next connect is not to follow at once.
-    if (slot.state === "opening" && !isClosing) outage.begin(outage.lastFailure = connectBrokenOff, false)
+    if (slot.state === "opening" && !isClosing) {
+      this.failed(slot, connectBrokenOff, "transient")
+      outage.begin(connectBrokenOff, false)
+    }
     this.pool.enter(slot, "closing", isClosing ? "closed" : slot.state === "checking" ? "dirty" : "failed")
     this.pool.serve()
   }

@@ -36,15 +36,19 @@ export class Waiter<A, E> implements Party, Linked<Waiter<A, E>> {
   /** Its neighbours in the queue. */
   earlier: Waiter<A, E> | undefined = undefined
   later: Waiter<A, E> | undefined = undefined
+  /** When it began to wait, by the policy clock. */
+  readonly asked: number
 
   constructor(
-    /** When it began to wait, in milliseconds of the policy clock; later, if time has stood still since. */
+    /** The same; later, if time has stood still since. */
     public since: number,
     /** Whether it will do with a part of a connection. */
     readonly shares: boolean,
     private readonly end: End<A, E>,
     readonly borrower: Borrower | undefined = undefined
-  ) {}
+  ) {
+    this.asked = since
+  }
 
   /** Whether it may still leave: its wait has not ended, or it has not been told so. */
   get isUntold(): boolean {

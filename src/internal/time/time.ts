@@ -29,10 +29,18 @@ export interface Time {
 export const timeOf = <R>(runtime: Runtime.Runtime<R>, clock: Clock.Clock): Time => {
   const steady = monotonic(clock)
   const runFork = Runtime.runFork(runtime)
+  let latest = 0
   return {
     clock: steady,
     now: () => steady.unsafeCurrentTimeMillis(),
-    date: () => clock.unsafeCurrentTimeMillis(),
+    date: () => {
+      try {
+        latest = clock.unsafeCurrentTimeMillis()
+      } catch {
+        // The next reading may be better. It is asked within a section, where nothing may throw.
+      }
+      return latest
+    },
     fork: (effect) => runFork(Effect.interruptible(effect))
   }
 }

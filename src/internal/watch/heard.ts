@@ -3,38 +3,46 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Mailbox from "effect/Mailbox"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Dropped } from "../../PoolEvent.js"
 import type { Hub } from "../pool/hub.js"
 
-/** How many events a listener may be behind. */
-const capacity = 1024
+/** How many events a listener may be behind. @internal */
+export const capacity = 1024
+
+/** An event, counted from 1: what is missing shows by a gap in the numbers. */
+interface Numbered<Event> {
+  readonly number: number
+  readonly event: Event
+}
 
 /**
- * What a hub tells, as a stream. Each run listens by itself, from its first step on.
+ * What a hub tells, as a stream. Each run listens by itself, from its first step on. A full mailbox drops its oldest event
+ * without a word, also while the listener is about to read, so the gap is found by the listener.
  *
  * @internal
  */
 export const heard = <Event>(hub: Hub<Event>, date: () => number): Stream.Stream<Event | Dropped> =>
   Stream.unwrapScoped(Effect.gen(function*() {
-    const mailbox = yield* Mailbox.make<Event>({ capacity, strategy: "sliding" })
-    let dropped = 0
-    const hear = (event: Event) => {
-      // The mailbox drops its oldest one without a word.
-      if (Option.contains(mailbox.unsafeSize(), capacity)) dropped++
-      mailbox.unsafeOffer(event)
-    }
+    const mailbox = yield* Mailbox.make<Numbered<Event>>({ capacity, strategy: "sliding" })
+    let told = 0
     yield* Effect.acquireRelease(
-      Effect.sync(() => hub.listen({ hear, end: () => void mailbox.unsafeDone(endOfStream) })),
+      Effect.sync(() =>
+        hub.listen({
+          hear: (event) => void mailbox.unsafeOffer({ number: ++told, event }),
+          end: () => void mailbox.unsafeDone(Exit.void)
+        })
+      ),
       (leave) => Effect.sync(leave)
     )
-    return Stream.mapChunks(Mailbox.toStream(mailbox), (events) => {
-      if (dropped === 0) return events
-      const count = dropped
-      dropped = 0
-      return Chunk.prepend<Event | Dropped, Dropped>(events, { _tag: "Dropped", at: date(), count })
+    let next = 1
+    // Of what is read together nothing is missing in between, and it is never empty.
+    return Stream.mapChunks(Mailbox.toStream(mailbox), (read) => {
+      const count = Chunk.unsafeHead(read).number - next
+      next += count + read.length
+      const events = Chunk.map(read, ({ event }) => event)
+      return count === 0
+        ? events
+        : Chunk.prepend<Event | Dropped, Dropped>(events, { _tag: "Dropped", at: date(), count })
     })
   }))
-
-const endOfStream = Exit.void

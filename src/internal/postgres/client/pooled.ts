@@ -68,17 +68,14 @@ class PooledStatement<A> {
 
   private send(loan: Loan<Session>): void {
     if (!loan.isUsable) {
-      loan.end()
+      loan.endInVain()
       return this.triesAgain() ? this.take() : this.end(Exit.fail(asSqlError(this.pool.refusals.lostTooOften(loan))))
     }
     const session = loan.value
     const request = session.send<A>(
       session.prepared(this.query),
       { onInterrupt: "cancel", isShared: this.shares, isWrite: this.shares && !reads.test(this.query.text) },
-      (answer) => {
-        loan.end()
-        this.answered(answer)
-      }
+      (answer) => this.answered(answer, loan)
     )
     this.leave = () => {
       request.abandon()
@@ -96,13 +93,15 @@ class PooledStatement<A> {
     return this.attempts.next()
   }
 
-  private answered(answer: Exit.Exit<A, SqlError>): void {
-    if (this.isOver) return
+  private answered(answer: Exit.Exit<A, SqlError>, loan: Loan<Session>): void {
     // The statement has done nothing yet, so it may be sent on another session.
-    if (Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause)) && this.triesAgain()) {
+    const isLost = Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause))
+    if (isLost && !this.isOver && this.triesAgain()) {
+      loan.endInVain()
       this.callOffDeadline?.()
       return this.take()
     }
+    loan.end()
     this.end(answer)
   }
 
