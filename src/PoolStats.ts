@@ -51,7 +51,7 @@ export type RefusalReason =
   | "closed"
 
 /**
- * What most of some times were, in milliseconds: half of them were not longer than `p50`, 99 of 100 not longer than
+ * How long something took, in milliseconds: half of the times were not longer than `p50`, and 99 of 100 not longer than
  * `p99`. Each figure is at most a quarter more than the exact one. All are 0 where `count` is 0.
  *
  * @since 0.1.0
@@ -132,9 +132,16 @@ export interface PoolStats {
   readonly refused: { readonly [reason in RefusalReason]: number }
   /** Loans that lasted longer than `leakThreshold`. */
   readonly leaked: number
-  /** Transactions that were rolled back. Only a pool of PostgreSQL sessions knows. */
+  /**
+   * Transactions that the server has rolled back: their effect failed or was interrupted, or the server would not commit
+   * them, or their connection came back without their end. Nested ones are not counted. Only a pool of PostgreSQL
+   * sessions knows.
+   */
   readonly rolledBack: number
-  /** Statements that were cancelled because nobody waited for them any more. Only a pool of PostgreSQL sessions knows. */
+  /**
+   * Statements that the server was asked to cancel, because their caller was interrupted or `queryTimeout` had passed.
+   * Only a pool of PostgreSQL sessions knows.
+   */
   readonly cancelled: number
   /** How long callers waited for a connection that they got, during the last minute. Most wait for 0 ms. */
   readonly waitTimes: Percentiles

@@ -138,13 +138,14 @@ describe("R32: an error", () => {
       const patience = { acquireTimeout: 300, outageTimeout: 300 }
       const { sql } = yield* makePool({
         ...patience,
+        name: "test",
         onConnect: () =>
           Effect.suspend(() => {
             throw new Error("a bug")
           })
       })
       const [headline, ...frames] = printed(yield* failureOf(sql`SELECT 1`))
-      assert.match(headline, /Failed to connect: onConnect: a bug \(0 busy,/)
+      assert.match(headline, /Failed to connect: onConnect: a bug \(test: 0 busy,/)
       assert.isAtLeast(frames.length, 1)
       for (const frame of frames) assert.notMatch(frame, /node_modules|\/src\/|node:/)
 

@@ -131,7 +131,7 @@ export const stateOf = <A, E, R>(
 export const make = <A, E, R>(
   options: Api.ResourceOptions<A, E, R>
 ): Effect.Effect<Api.ElasticPool<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
-  Effect.zipLeft(Effect.map(makeState(options), fromState), warnOfUnits(options))
+  Effect.zipLeft(Effect.map(makeState(options), fromState), warnOfUnits(options.name ?? "", options))
 
 /** @internal */
 export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<A, E> => ({

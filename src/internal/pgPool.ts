@@ -31,6 +31,7 @@ import { within } from "./time/deadline.js"
 import { ioClock } from "./time/ioClock.js"
 import { timeOf } from "./time/time.js"
 import { warnOfUnits } from "./units.js"
+import { named } from "./words.js"
 
 /** @internal */
 export const TypeId: Api.TypeId = Symbol.for("effect-pgpool/PgPool") as Api.TypeId
@@ -88,13 +89,16 @@ const open = (
     const strays = new Strays(() => state.settings.maxoverflow, (session) => stillRuns(target, session))
     const io = timeOf(yield* Effect.runtime<never>(), ioClock)
     const target: Target = { ...decoded, clock: yield* Effect.clock, io }
-    yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(warning), { discard: true })
-    yield* warnOfUnits(options, nameOf)
+    const { name } = target.pool
+    yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(named(name, warning)), { discard: true })
+    yield* warnOfUnits(name, options, nameOf)
     const state: SessionPool = yield* stateOf<Session, SqlError, never>(
       {
         acquire: Effect.tap(connect(target, (session) => state.lost(session)), (session) =>
           Effect.sync(() => {
             session.onShareable = () => state.shareable(session)
+            session.onCancel = () => void state.tally.cancelled++
+            session.onRollback = () => void state.tally.rolledBack++
           })),
         check: (session) => session.ping,
         reset: (session) => reset(target, session),

@@ -1,5 +1,6 @@
 /** @internal */
 import * as Effect from "effect/Effect"
+import { named } from "./words.js"
 
 /**
  * A bare number below these is probably meant as seconds, as in other pools, and not as milliseconds. `maxwait` and
@@ -28,6 +29,7 @@ const least = {
  * @internal
  */
 export const warnOfUnits = (
+  pool: string,
   options: { readonly [K in keyof typeof least]?: unknown },
   nameOf: (option: string) => string = (option) => option
 ): Effect.Effect<void> => {
@@ -38,8 +40,7 @@ export const warnOfUnits = (
   if (suspects.length === 0) return Effect.void
   const times = suspects.map(({ name, value }) => `${name} is ${value} ms`).join(", ")
   const [{ value }] = suspects
-  return Effect.logWarning(
-    `Is this meant? ${times}. A bare number is milliseconds: write "${value} seconds" if it is seconds, ` +
-      `and "${value} millis" if it is meant.`
-  )
+  const line = `Is this meant? ${times}. A bare number is milliseconds: write "${value} seconds" if it is seconds, ` +
+    `and "${value} millis" if it is meant.`
+  return Effect.logWarning(named(pool, line))
 }

@@ -76,5 +76,8 @@ const mostParts = 10
 export const oneLine = (words: string): string =>
   words.split("\n").map((line) => line.trim()).filter((line) => line !== "").join(" ")
 
+/** A line of the log: that of a pool with a name begins with it. @internal */
+export const named = (pool: string, line: string): string => pool === "" ? line : `${pool}: ${line}`
+
 /** @internal */
 export const formatMillis = (millis: number): string => Duration.format(Duration.millis(millis))

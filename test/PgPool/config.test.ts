@@ -10,6 +10,7 @@ type Options = PgPool.PgPoolOptions
 
 /** Bad values of each option, and words of what is allowed. */
 const bad: { readonly [K in keyof Options]: readonly [values: Array<unknown>, allowed: RegExp] } = {
+  name: [["", " ", "x".repeat(101), 5, null], /a text of 1 to 100 characters on one line/],
   maxsize: [[0, -1, 1.5, NaN, "3"], /whole number of at least 1/],
   maxwait: [
     [-1, 0.2, "200 micros", Infinity, NaN, "soon", "-1 seconds", "automatic"],

@@ -133,7 +133,7 @@ describe("R18: a connect failure that is not known to be permanent is waited out
         messages((logs) =>
           Effect.gen(function*() {
             const way = yield* make
-            const { pool, sql } = yield* makePool({ ...way.options, maxsize: 4, maxoverflow: 4, warm: 2 })
+            const { pool, sql } = yield* makePool({ ...way.options, name: "test", maxsize: 4, maxoverflow: 4, warm: 2 })
             yield* eventually(pool.stats, ({ idle }) => idle === 2)
             way.fail(code)
             const [before, started] = [way.dials, Date.now()]
@@ -143,7 +143,7 @@ describe("R18: a connect failure that is not known to be permanent is waited out
             assert.strictEqual((yield* pool.stats).opened, 2)
             const warnings = logs.filter((line) => line.startsWith("WARN"))
             assert.strictEqual(warnings.length, 1)
-            assert.match(warnings[0], /^WARN Connects fail, and another one is tried.*: Failed to connect: /)
+            assert.match(warnings[0], /^WARN test: Connects fail, and another one is tried.*: Failed to connect: /)
             way.heal()
             const callers = yield* Effect.fork(
               Effect.all(Effect.replicate(Effect.forever(use), 4), { concurrency: "unbounded" })
@@ -185,7 +185,7 @@ describe("R18: a connect failure that is not known to be permanent is waited out
           const way = yield* make
           const code = codes[name].known[0]
           way.fail(code)
-          const { pool, server } = yield* makePool(way.options)
+          const { pool, server } = yield* makePool({ ...way.options, name: "test" })
           const channel = uniqueName()
           const heard: Array<string> = []
           yield* Effect.forkScoped(
@@ -198,7 +198,7 @@ describe("R18: a connect failure that is not known to be permanent is waited out
             )
           yield* eventually(Effect.sync(() => way.dials), (dials) => dials >= 3)
           assert.strictEqual(logs.length, 1)
-          assert.match(logs[0], /^WARN LISTEN fails, and is tried again: Failed to connect: /)
+          assert.match(logs[0], /^WARN test: LISTEN fails, and is tried again: Failed to connect: /)
           way.heal()
           yield* untilHeard("Notification")
           way.fail(code)
@@ -211,7 +211,7 @@ describe("R18: a connect failure that is not known to be permanent is waited out
           yield* untilHeard("Reconnected")
           // What works for no more than a moment is no end of it.
           yield* eventually(Effect.sync(() => logs), (logs) => logs.length === 2)
-          assert.match(logs[1], /^INFO LISTEN works again: \d+ had failed in /)
+          assert.match(logs[1], /^INFO test: LISTEN works again: \d+ had failed in /)
         })
       ))
   }
@@ -250,6 +250,7 @@ describe("R18: a connect failure that is not known to be permanent is waited out
           return []
         }
         const { sql } = yield* makePool({
+          name: "test",
           url: undefined,
           host: "127.0.0.1",
           port: server.port,
@@ -262,7 +263,7 @@ describe("R18: a connect failure that is not known to be permanent is waited out
         assert.strictEqual(causeTagOf(error), "PoolExhausted")
         assert.include(error.message, "The last connect failed: Failed to connect: no servers")
         isBounded(logins, Date.now() - started, 1)
-        assert.match(logs[0], /^WARN Connects fail, .*no servers/)
+        assert.match(logs[0], /^WARN test: Connects fail, .*no servers/)
         const listener = yield* promptly(Effect.flip(Stream.runDrain(sql.listen("channel"))))
         assert.include(listener.message, "no servers")
       })

@@ -76,7 +76,7 @@ describe("R19: suspicion", () => {
 describe("R36: drain", () => {
   it.scopedLive("the queue is served, newcomers fail with PoolClosed, listeners end, and no session is left", () =>
     Effect.gen(function*() {
-      const { pool, sessions, sql, until } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
+      const { pool, sessions, sql, until } = yield* makePool({ name: "test", maxsize: 1, maxoverflow: 1 })
       const listener = yield* Effect.fork(Effect.flip(Stream.runDrain(pool.listen(uniqueName()))))
       yield* until((sessions) => sessions.some(({ query }) => query.startsWith("LISTEN")))
       const queue = yield* Effect.fork(
@@ -91,7 +91,7 @@ describe("R36: drain", () => {
       }
       const { cause } = yield* promptly(Fiber.join(listener))
       assert.instanceOf(cause, PoolError.PoolClosed)
-      assert.strictEqual(cause.message, "The pool is drained: it takes no new callers.")
+      assert.strictEqual(cause.message, "The pool test is drained: it takes no new callers.")
       assert.strictEqual((yield* Fiber.join(queue)).length, 4)
       yield* Fiber.join(drain)
       yield* until((sessions) => sessions.length === 0)

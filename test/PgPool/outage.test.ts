@@ -36,6 +36,7 @@ describe("R18: the server is away", () => {
         const server = yield* Postgres.start()
         let password = "wrong"
         const { pool, sql } = yield* makePool({
+          name: "test",
           url: Redacted.make(server.url),
           password: Effect.sync(() => Redacted.make(password))
         })
@@ -49,8 +50,8 @@ describe("R18: the server is away", () => {
         yield* server.start
         assert.deepStrictEqual(yield* Fiber.join(caller), [{ one: 1 }])
         yield* eventually(Effect.sync(() => logs), (logs) => logs.at(-1)!.startsWith("INFO"))
-        assert.match(logs[0], /^WARN Connects fail, .*: Failed to connect: password authentication failed/)
-        assert.match(logs.at(-1)!, /^INFO Connects succeed again: \d+ had failed in /)
+        assert.match(logs[0], /^WARN test: Connects fail, .*: Failed to connect: password authentication failed/)
+        assert.match(logs.at(-1)!, /^INFO test: Connects succeed again: \d+ had failed in /)
         assert.isTrue(areAll(logs, (line) => !line.includes("\n")))
       })
     ))

@@ -56,14 +56,16 @@ describe("R27: who has not said where the server is", () => {
 
   it.effect("PgPoolLayer logs at once, and once, where it looks for it", () =>
     Effect.gen(function*() {
-      const line = "WARN Neither DATABASE_URL nor PGHOST is set: the pool looks for the server at localhost:5432, "
+      const line = (user: string) =>
+        `WARN localhost:5432/${user}: Neither DATABASE_URL nor PGHOST is set: ` +
+        `the pool looks for the server at localhost:5432, database ${user}, user ${user}`
       // As a compose file leaves them out.
       for (const entries of [{}, { DATABASE_URL: "", PGHOST: "" }]) {
         const lines = yield* linesOf(PgPoolLayer, { PGUSER: "ada", ...entries })
-        assert.deepStrictEqual(lines, [`${line}database ada, user ada`])
+        assert.deepStrictEqual(lines, [line("ada")])
       }
       vi.stubEnv("PGUSER", "grace")
-      assert.deepStrictEqual(yield* linesOf(PgPoolLayer), [`${line}database grace, user grace`])
+      assert.deepStrictEqual(yield* linesOf(PgPoolLayer), [line("grace")])
     }))
 
   it.effect("PgPool.layer and layerConfig too, by their own names for it", () =>
@@ -72,7 +74,7 @@ describe("R27: who has not said where the server is", () => {
         const layer of [PgPool.layer({ username: "ada" }), PgPool.layerConfig({ username: Config.succeed("ada") })]
       ) {
         const [line, ...more] = yield* linesOf(layer)
-        assert.match(line, /^WARN Neither url nor host is given.*DATABASE_URL is read by PgPoolLayer.* user ada$/)
+        assert.match(line, /^WARN localhost:5432\/ada: Neither url nor host is given.*DATABASE_URL is read by PgPoolLayer.* user ada$/)
         assert.deepStrictEqual(more, [])
       }
     }))
@@ -192,8 +194,8 @@ describe("R27: what there is not", () => {
 
   it.effect("options that no compiler has seen are named in one warning, and the pool is made", () =>
     Effect.gen(function*() {
-      const options = { url: serverUrl, maxSize: 2, idleTimeoutMillis: 10, zebra: 1, nothing: undefined }
-      const warning = "WARN Options that there are not, and that have no effect: maxSize (did you mean maxsize?), " +
+      const options = { url: serverUrl, name: "shop", maxSize: 2, idleTimeoutMillis: 10, zebra: 1, nothing: undefined }
+      const warning = "WARN shop: Options that there are not, and that have no effect: maxSize (did you mean maxsize?), " +
         "idleTimeoutMillis (did you mean idleTimeout?), zebra"
       assert.deepStrictEqual(yield* linesOf(untyped(options)), [warning])
       assert.deepStrictEqual(yield* linesOf(PgPool.layerConfig(Config.succeed(options))), [warning])
@@ -232,8 +234,8 @@ describe("R27: an option beside a URL that says something else", () => {
   for (const [options, named] of differing) {
     it.effect(`${named}: one warning, without the values; the option wins`, () =>
       Effect.gen(function*() {
-        assert.deepStrictEqual(yield* linesOf(PgPool.layer({ url, ...options })), [
-          `WARN The URL says something else than ${named} beside it: here the options win, with PgClient.layer the URL does`
+        assert.deepStrictEqual(yield* linesOf(PgPool.layer({ name: "shop", url, ...options })), [
+          `WARN shop: The URL says something else than ${named} beside it: here the options win, with PgClient.layer the URL does`
         ])
         const { config } = Either.getOrThrow(decodeTarget({ url, ...options }))
         for (const [option, value] of Object.entries(options)) {

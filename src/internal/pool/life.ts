@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { awaitAtMost, leaveAfter } from "../time/deadline.js"
 import type { Reach } from "./reach.js"
+import type { Log } from "./runtime.js"
 import type { Command, Slot } from "./slot.js"
 
 /**
@@ -47,6 +48,7 @@ export interface Owner<A, E> {
 /** The parts of the pool that the life of a connection needs. @internal */
 export interface Surroundings {
   readonly ioClock: Clock.Clock
+  readonly log: Log
   readonly reach: Reach
 }
 
@@ -104,7 +106,7 @@ const close = <A, E>(
   scope: Scope.CloseableScope,
   connect: Fiber.RuntimeFiber<A, E> | undefined,
   actions: Actions<A, E>,
-  { ioClock, reach: { cleanupTimeout } }: Surroundings
+  { ioClock, log, reach: { cleanupTimeout } }: Surroundings
 ): Effect.Effect<void> =>
   Effect.gen(function*() {
     const close = Scope.close(scope, Exit.void)
@@ -114,14 +116,10 @@ const close = <A, E>(
     // A step of `acquire` that hangs may have opened something before: that goes, whatever becomes of the step.
     if (exit === null) yield* leaveAfter(close, cleanupTimeout, ioClock)
     else if (exit?._tag === "Success") yield* Effect.exit(actions.released(exit.value))
-    if (Option.isNone(closed)) yield* leftBehind(slot, cleanupTimeout)
+    if (Option.isSome(closed)) return
+    const limit = `cleanupTimeout (${Math.round(cleanupTimeout)} ms)`
+    log.warn(`A connection (${slot.closeReason}) could not be closed within ${limit} and was left behind`)
   })
-
-const leftBehind = <A>({ closeReason }: Slot<A>, cleanupTimeout: number): Effect.Effect<void> =>
-  Effect.logWarning(
-    `A connection (${closeReason}) could not be closed within cleanupTimeout (${Math.round(cleanupTimeout)} ms) ` +
-      "and was left behind"
-  )
 
 /** How the connect ended, or that it took too long. Then it goes on until `close`. */
 const awaitConnect = <A, E>(slot: Slot<A>, connect: Fiber.RuntimeFiber<A, E>): Effect.Effect<Exit.Exit<A, E>> =>

@@ -60,6 +60,7 @@ export class Recent {
     const { before, latest } = this
     this.latest = before.fill(0)
     this.before = isNext ? latest : latest.fill(0)
-    this.turnEndsAt = now + turn
+    // In a quiet time a turn that began late would keep the one before it for too long.
+    this.turnEndsAt = isNext ? this.turnEndsAt + turn : now + turn
   }
 }

@@ -7,6 +7,7 @@ import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { Fork, Time } from "../time/time.js"
+import { named } from "../words.js"
 import { Outbox } from "./outbox.js"
 
 /*
@@ -133,18 +134,16 @@ export const makeRuntime = (
   chance
 })
 
-/** The lines of a pool that has a name begin with it. */
 const logOf = (fork: Fork, outbox: Outbox, name: string): Log => {
-  const named = (line: string) => name === "" ? line : `${name}: ${line}`
   const say = (line: Effect.Effect<void>, borrower: Borrower | undefined) =>
     outbox.post(() => {
       // With the loggers, the level and the annotations of the borrower.
       fork(borrower === undefined ? line : Effect.zipRight(Effect.setFiberRefs(borrower.getFiberRefs()), line))
     })
   return {
-    info: (line, borrower) => say(Effect.logInfo(named(line)), borrower),
-    warn: (line, borrower) => say(Effect.logWarning(named(line)), borrower),
-    error: (line) => say(Effect.logError(named(line)), undefined)
+    info: (line, borrower) => say(Effect.logInfo(named(name, line)), borrower),
+    warn: (line, borrower) => say(Effect.logWarning(named(name, line)), borrower),
+    error: (line) => say(Effect.logError(named(name, line)), undefined)
   }
 }
 

@@ -31,7 +31,7 @@ export class Supply<A, E> {
   connect(successorOf?: Slot<A>): void {
     const { connections, connectWatch, demand, env, evictor, news, permits, resource, tally, waiters, waitPolicy } =
       this.pool
-    const { io, outbox, reach } = env
+    const { io, log, outbox, reach } = env
     const slot = new Slot<A>(connections.begun + 1, successorOf, reach.youngFor, io.now(), evictor.generation)
     connections.begin(slot)
     if (successorOf === undefined) waiters.cover(slot)
@@ -40,7 +40,7 @@ export class Supply<A, E> {
     connectWatch.watch(slot)
     demand.dialled()
     waitPolicy.dialled(slot)
-    const connection = life(slot, resource, { ioClock: io.clock, reach }, this.owner)
+    const connection = life(slot, resource, { ioClock: io.clock, log, reach }, this.owner)
     const held = permits.hold(
       connection,
       () => new PermitMissing(tally.size, this.pool.settings.maxoverflow),

@@ -53,7 +53,7 @@ export const makeClient = (
       withLevel: router.withLevel,
       current: router.current,
       enter: router.enter,
-      report: (event) => void state.env.fork(event),
+      log: state.env.log,
       reach: target.reach
     }
     const members = {

@@ -3,9 +3,9 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import { isDeepStrictEqual } from "node:util"
 import type { PgPoolOptions } from "../../../PgPool.js"
-import type { Host } from "./hosts.js"
 import { labelOf } from "./hosts.js"
 import { defaults } from "./pgDefaults.js"
+import type { Place } from "./place.js"
 import type { FromUrl } from "./url.js"
 
 /** Where the options come from, for remarks about them. @internal */
@@ -28,12 +28,6 @@ export const fromEnvironment = (given: PgPoolOptions): Origin => ({
   isMeantToWin: (option) => given.url === undefined && given[option as keyof PgPoolOptions] !== undefined
 })
 
-interface Place {
-  readonly host: Host
-  readonly database: string | undefined
-  readonly username: string | undefined
-}
-
 /**
  * Says where the pool looks for the server, if no setting names one. Mostly a variable was forgotten then, and the only
  * symptom would be an outage.
@@ -42,16 +36,15 @@ interface Place {
  */
 export const unsaidPlace = (
   options: PgPoolOptions,
-  { database, host, username }: Place,
+  { database = "none", hosts: [host], user = "none" }: Place,
   { unsaid }: Origin
 ): string | undefined => {
   const isSaid = (["url", "host", "hosts", "port", "path", "stream", "database"] as const)
     .some((option) => Boolean(options[option]))
   const isSet = ["PGHOST", "PGPORT", "PGDATABASE"].some((key) => Boolean(process.env[key]))
   if (isSaid || isSet || defaults.host !== "localhost") return undefined
-  const user = username || process.env["PGUSER"] || defaults.user || "none"
-  const name = database || defaults.database || user
-  return `${unsaid}: the pool looks for the server at ${labelOf(host.name, host.port)}, database ${name}, user ${user}`
+  const server = labelOf(host.name, host.port)
+  return `${unsaid}: the pool looks for the server at ${server}, database ${database}, user ${user}`
 }
 
 /**

@@ -17,6 +17,7 @@ import { renamed, unknownOptions } from "./optionNames.js"
 import type { Password } from "./password.js"
 import { decodePassword } from "./password.js"
 import { defaults } from "./pgDefaults.js"
+import { nameOf, placeOf } from "./place.js"
 import type { Origin } from "./remarks.js"
 import { besideUrl, fromProgram, unsaidPlace } from "./remarks.js"
 import type { Requirement } from "./requireAuth.js"
@@ -125,12 +126,13 @@ const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
   const settings = url.options || process.env["PGOPTIONS"] || defaults.options
   const replication = url.replication || process.env["PGREPLICATION"]
   sendable({ username, database, applicationName, options: settings, replication })
+  const place = placeOf(hosts, database, username)
   const pool = decodePool({
     ...options,
-    name: options.name === undefined ? placeOf(hosts, database ?? username) : options.name,
+    name: options.name === undefined ? nameOf(place) : options.name,
     connectTimeout: options.connectTimeout === undefined ? timeoutOf("connect_timeout", url) : options.connectTimeout
   })
-  const hint = unsaidPlace(options, { host: hosts.list[0], database, username }, origin)
+  const hint = unsaidPlace(options, place, origin)
   // All settings of the driver but the password.
   const client = defined({
     host,
@@ -217,13 +219,6 @@ const safeTypes = (types: Pg.CustomTypesConfig): Pg.CustomTypesConfig => {
     }
   }
   return { ...types, getTypeParser: getTypeParser as Pg.CustomTypesConfig["getTypeParser"] }
-}
-
-/** Where the pool leads, such as `localhost:5432/app`. */
-const placeOf = ({ list }: Hosts, database: string | undefined): string => {
-  const hosts = list.map(({ name, port }) => `${name}:${port}`).join(",")
-  const place = database === undefined ? hosts : `${hosts}/${database}`
-  return place.length > 100 ? `${place.slice(0, 97)}...` : place
 }
 
 /** A socket's folder, or the socket itself: `/run/postgresql` or `/run/postgresql/.s.PGSQL.5432`. */

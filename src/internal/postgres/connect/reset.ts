@@ -19,6 +19,7 @@ export const reset = (target: Target, session: Session): Effect.Effect<void, Sql
     if (session.isInTransaction) {
       if (target.reset === "none") return yield* connectError(new Error("a transaction was left open"))
       yield* session.query<unknown>("ROLLBACK", "leave")
+      session.onRollback()
     }
     if (target.reset === "session") {
       yield* session.query<unknown>("DISCARD ALL", "leave")

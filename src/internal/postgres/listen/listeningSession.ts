@@ -175,7 +175,7 @@ export class ListeningSession {
   private readonly warn = Effect.suspend(() => {
     if (this.hasWarned) return Effect.void
     this.hasWarned = true
-    return warning("LISTEN")
+    return warning(this.target, "LISTEN")
   })
 }
 

@@ -16,6 +16,8 @@ interface Session {
   readonly target: Target
   readonly flight: Flight
   readonly ending: Ending
+  /** Told of each statement that the server is asked to cancel. */
+  readonly onCancel: () => void
   /** Nothing is left to cancel. */
   cancelled(): void
 }
@@ -62,10 +64,18 @@ export class Canceller {
   )
 
   private readonly run: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.session.flight.runsForNobody) return Effect.matchEffect(this.withinCleanup(this.stop), this.next)
+    if (this.session.flight.runsForNobody) {
+      this.count()
+      return Effect.matchEffect(this.withinCleanup(this.stop), this.next)
+    }
     this.isAtWork = false
     return Effect.sync(() => this.session.cancelled())
   })
+
+  /** A server that gave no key is asked for nothing. */
+  private count(): void {
+    if (this.session.cancellable.processID !== null) this.session.onCancel()
+  }
 
   private readonly next = {
     onFailure: (why: string) => this.giveSessionUp(why),
@@ -94,6 +104,7 @@ export class Canceller {
   })
 
   private readonly cutOff: Effect.Effect<void> = Effect.suspend(() => {
+    this.count()
     this.session.ending.cut("nobody waits for its statements any more")
     return Effect.catchAll(this.withinCleanup(this.request), (why) => this.giveSessionUp(why))
   })

@@ -1,6 +1,7 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import { named } from "../../words.js"
 import type { Target } from "../config/target.js"
 import { ask } from "./ask.js"
 import type { Session } from "./session.js"
@@ -50,18 +51,19 @@ export const warnOfPooler = (target: Target, session: Session): Effect.Effect<vo
     if (options.length === 0 || checked.has(target)) return Effect.void
     checked.add(target)
     return servingProcess(session).pipe(
-      Effect.flatMap((process) => process === session.processId ? Effect.void : warning(options.join(", "))),
+      Effect.flatMap((process) => process === session.processId ? Effect.void : warning(target, options.join(", "))),
       // A server that is not PostgreSQL may not know that function.
       Effect.catchIf(() => session.isAlive, () => Effect.void)
     )
   })
 
 /** What may break behind a pooler, in words for the log. @internal */
-export const warning = (what: string): Effect.Effect<void> =>
-  Effect.logWarning(
+export const warning = ({ pool: { name } }: Target, what: string): Effect.Effect<void> => {
+  const line =
     `There is a pooler between this pool and the server. Its mode can't be seen from here: ${what} needs one that ` +
-      `gives each client a session of the server for itself (PgBouncer: pool_mode = session).`
-  )
+    `gives each client a session of the server for itself (PgBouncer: pool_mode = session).`
+  return Effect.logWarning(named(name, line))
+}
 
 /** The given options that are about the session, and not about one transaction. */
 const sessionOptions = ({ onConnect, prepare, reset, setupSql }: Target): ReadonlyArray<string> => [

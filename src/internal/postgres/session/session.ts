@@ -42,6 +42,10 @@ import type { Strays } from "./strays.js"
 export class Session {
   /** Told when `canShare` may be true again without an answer having come. */
   onShareable: () => void = () => {}
+  /** Told of each statement that the server is asked to cancel. */
+  onCancel: () => void = () => {}
+  /** Told when the server has rolled a transaction back. */
+  onRollback: () => void = () => {}
   readonly flight: Flight
   readonly ending: Ending
   readonly handOver: HandOver

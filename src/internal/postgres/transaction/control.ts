@@ -2,6 +2,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Effect from "effect/Effect"
 import type { Sender } from "../session/request.js"
+import type { Session } from "../session/session.js"
 import type { TransactionLevel } from "./level.js"
 
 /**
@@ -31,9 +32,12 @@ export class ControlStatement implements Sender {
     if (this.dooms) this.level.onCutOff()
   }
 
+  get session(): Session {
+    return this.level.session
+  }
+
   /** Sends it, and waits for the answer within `queryTimeout`. */
   send(text: string): Effect.Effect<unknown, SqlError> {
-    const { session } = this.level
-    return session.inTime(session.query(text, "leave", this))
+    return this.session.inTime(this.session.query(text, "leave", this))
   }
 }

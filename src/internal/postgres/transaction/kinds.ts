@@ -4,36 +4,38 @@ import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { TransactionOptions } from "../../../PgPool.js"
+import type { Log } from "../../pool/runtime.js"
 import type { ControlStatement } from "./control.js"
 import type { TransactionLevel } from "./level.js"
 import { beginOf } from "./options.js"
-import { commitOutcome, lateCommit, notCommitted } from "./outcome.js"
+import { commitOutcome, lateCommit, notCommitted, wasUndone } from "./outcome.js"
 
 /** How a transaction of one kind begins and ends. @internal */
 export interface Kind {
   readonly begin: string
   readonly rollback: string
-  readonly event: "commit" | "savepoint"
+  readonly isNested: boolean
   /** What its caller is told of a failure. */
   readonly told: <E>(level: TransactionLevel, cause: Cause.Cause<E>) => Cause.Cause<E | SqlError>
-  /** `report` runs what the log is to say of it once its caller has gone. */
-  readonly commit: (
-    statement: ControlStatement,
-    report: (event: Effect.Effect<void>) => void
-  ) => Effect.Effect<void, SqlError>
+  /** The log is told what became of it once its caller has gone. */
+  readonly commit: (statement: ControlStatement, log: Log) => Effect.Effect<void, SqlError>
 }
 
 /** @internal */
 export const transaction = (options: TransactionOptions): Kind => ({
   begin: beginOf(options),
   rollback: "ROLLBACK",
-  event: "commit",
+  isNested: false,
   told: notCommitted,
-  commit: (statement, report) => {
-    statement.onLateAnswer = (answer) => report(lateCommit(commitOutcome(answer)))
+  commit: (statement, log) => {
+    const outcomeOf = (answer: Exit.Exit<unknown, SqlError>) => {
+      if (wasUndone(answer)) statement.session.onRollback()
+      return commitOutcome(answer)
+    }
+    statement.onLateAnswer = (answer) => lateCommit(log, outcomeOf(answer))
     return Effect.matchCauseEffect(statement.send("COMMIT"), {
-      onFailure: (cause) => commitOutcome(Exit.failCause(cause)),
-      onSuccess: (answer) => commitOutcome(Exit.succeed(answer))
+      onFailure: (cause) => outcomeOf(Exit.failCause(cause)),
+      onSuccess: (answer) => outcomeOf(Exit.succeed(answer))
     })
   }
 })
@@ -44,7 +46,7 @@ export const savepoint = (outer: TransactionLevel): Kind => {
   return {
     begin: `SAVEPOINT ${name}`,
     rollback: `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`,
-    event: "savepoint",
+    isNested: true,
     told: (_, cause) => cause,
     commit: (statement) => {
       // The transaction around it must not keep the work of a nested one that was said to be interrupted.

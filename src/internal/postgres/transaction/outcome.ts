@@ -1,8 +1,8 @@
 /** @internal */
 import { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Pg from "pg"
 import {
@@ -13,6 +13,7 @@ import {
   NotCommitted,
   OutcomeUnknown
 } from "../../../PgError.js"
+import type { Log } from "../../pool/runtime.js"
 import { causes } from "../../words.js"
 import { isServerError, isSessionLost, sqlFailure } from "../errors/codes.js"
 import { failure, headline } from "../errors/errors.js"
@@ -21,9 +22,19 @@ import { failure, headline } from "../errors/errors.js"
 export const commitOutcome = (answer: Exit.Exit<unknown, SqlError>): Exit.Exit<void, SqlError> =>
   Exit.isFailure(answer)
     ? Exit.failCause(Cause.map(answer.cause, commitFailure))
-    : (answer.value as Pg.QueryResult).command === "ROLLBACK"
+    : isRollback(answer.value)
     ? Exit.fail(rolledBack())
     : Exit.void
+
+/** Whether the server has answered a COMMIT by undoing the transaction. @internal */
+export const wasUndone = (answer: Exit.Exit<unknown, SqlError>): boolean =>
+  Exit.match(answer, {
+    onFailure: (failure) =>
+      Option.exists(Cause.failureOption(failure), ({ cause }) => isServerError(cause) && !isSessionLost(cause)),
+    onSuccess: isRollback
+  })
+
+const isRollback = (result: unknown): boolean => (result as Pg.QueryResult).command === "ROLLBACK"
 
 const commitFailure = (error: SqlError): SqlError => {
   const { cause } = error
@@ -47,16 +58,17 @@ const rolledBack = (): SqlError =>
   )
 
 /** What the log says of a COMMIT whose caller has gone. @internal */
-export const lateCommit = (outcome: Exit.Exit<void, SqlError>): Effect.Effect<void> =>
-  Effect.matchEffect(outcome, {
-    onSuccess: () => Effect.logInfo("A transaction was committed whose caller had been interrupted during COMMIT"),
-    onFailure: ({ cause, message }) =>
-      Effect.logWarning(
-        Predicate.isTagged(cause, "CommitOutcomeUnknown")
-          ? `It is not known what became of a transaction whose caller had been interrupted during COMMIT: ${message}`
-          : `A transaction whose caller had been interrupted during COMMIT has failed: ${message}`
-      )
-  })
+export const lateCommit = (log: Log, outcome: Exit.Exit<void, SqlError>): void => {
+  if (Exit.isSuccess(outcome)) {
+    return log.info("A transaction was committed whose caller had been interrupted during COMMIT")
+  }
+  const { cause, message } = Cause.squash(outcome.cause) as SqlError
+  log.warn(
+    Predicate.isTagged(cause, "CommitOutcomeUnknown")
+      ? `It is not known what became of a transaction whose caller had been interrupted during COMMIT: ${message}`
+      : `A transaction whose caller had been interrupted during COMMIT has failed: ${message}`
+  )
+}
 
 /** Whether a statement has failed with the reason that its connection was lost. @internal */
 export const isLoss = (reason: unknown): reason is object =>

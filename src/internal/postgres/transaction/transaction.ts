@@ -11,6 +11,7 @@ import type { TransactionOptions } from "../../../PgPool.js"
 import { orDie } from "../../decode.js"
 import { failHere } from "../../effects.js"
 import type { Reach } from "../../pool/reach.js"
+import type { Log } from "../../pool/runtime.js"
 import { isNotSent } from "../errors/errors.js"
 import type { Holder, Restore } from "../lease/turn.js"
 import { ControlStatement } from "./control.js"
@@ -33,9 +34,8 @@ export interface Transactions {
   /** The level in force, and a context with another one. */
   readonly current: (context: Context.Context<never>) => TransactionLevel | undefined
   readonly enter: <R>(level: TransactionLevel, context: Context.Context<R>) => Context.Context<R>
-  /** Runs what the log is to say of a transaction whose caller has gone. */
-  readonly report: (event: Effect.Effect<void>) => void
   readonly reach: Reach
+  readonly log: Log
 }
 
 type Mark = (event: "commit" | "rollback" | "savepoint") => void
@@ -143,7 +143,7 @@ const transact = <A, E, R>(
   const inner = outer.below()
   const begin = new ControlStatement(outer)
   const commit = new ControlStatement(outer, inner)
-  const undone = () => undo(self, outer, kind.rollback)
+  const undone = () => undo(self, outer, kind)
   const released = () => Effect.sync(() => outer.release())
   const failAfter = <E1>(first: Effect.Effect<unknown>, cause: Cause.Cause<E1>) =>
     Effect.zipRight(first, failHere(kind.told(inner, cause)))
@@ -158,8 +158,8 @@ const transact = <A, E, R>(
     return failAfter(Cause.isInterruptedOnly(cause) ? undone() : Effect.flatMap(undone(), wait), cause)
   }
   const succeeded = (a: A) => {
-    mark(kind.event)
-    return Effect.matchCauseEffect(restore(kind.commit(commit, self.report)), {
+    mark(kind.isNested ? "savepoint" : "commit")
+    return Effect.matchCauseEffect(restore(kind.commit(commit, self.log)), {
       onSuccess: () => (outer.release(), Effect.succeed(a)),
       onFailure: (cause) => {
         inner.failed(cause)

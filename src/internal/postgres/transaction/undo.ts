@@ -5,16 +5,18 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { Reach } from "../../pool/reach.js"
+import type { Log } from "../../pool/runtime.js"
 import { leaveAfter } from "../../time/deadline.js"
 import { ioClock } from "../../time/ioClock.js"
 import { codeOf } from "../errors/codes.js"
 import { ControlStatement } from "./control.js"
+import type { Kind } from "./kinds.js"
 import type { TransactionLevel } from "./level.js"
 
 /** What clean-up after a transaction needs of the client. */
 interface Surroundings {
   readonly reach: Reach
-  readonly report: (event: Effect.Effect<void>) => void
+  readonly log: Log
 }
 
 /**
@@ -26,13 +28,16 @@ interface Surroundings {
 export const undo = (
   surroundings: Surroundings,
   level: TransactionLevel,
-  rollback: string
+  { isNested, rollback }: Kind
 ): Effect.Effect<Fiber.Fiber<void>> => {
   const { session } = level
+  const rolledBack = () => isNested ? undefined : session.onRollback()
   const rollBack = Effect.zipRight(
     session.settled,
     Effect.suspend(() =>
-      session.isInTransaction ? session.query(rollback, "leave", new ControlStatement(level)) : Effect.void
+      session.isInTransaction
+        ? Effect.map(session.query(rollback, "leave", new ControlStatement(level)), rolledBack)
+        : Effect.void
     )
   ).pipe(
     // There is no such savepoint: the transaction around it had failed before.
@@ -40,7 +45,7 @@ export const undo = (
   )
   return leaveBehind(surroundings, level, rollBack, (late) => {
     session.destroy(`its ROLLBACK failed or ${late}`)
-    surroundings.report(Effect.logWarning(`A ROLLBACK failed or ${late}: its connection is closed`))
+    surroundings.log.warn(`A ROLLBACK failed or ${late}: its connection is closed`)
   })
 }
 
