@@ -21,6 +21,7 @@ import { fromPgClientConfig as fromConfig } from "./internal/postgres/config/fro
 import type { PgConnection, PgPoolOptions, TransactionOptions } from "./PgPoolOptions.js"
 import type { PoolError } from "./PoolError.js"
 import type { Dropped, Loan, PoolEvent } from "./PoolEvent.js"
+import type { Health } from "./PoolHealth.js"
 import type { Holder } from "./PoolHolder.js"
 import type { PoolStats } from "./PoolStats.js"
 
@@ -109,6 +110,27 @@ export interface PgPool {
   readonly resume: Effect.Effect<void>
   /** The pool at this instant. */
   readonly stats: Effect.Effect<PoolStats>
+  /**
+   * Whether the pool can serve its callers: an answer within a second, whatever the server does, and never an error. It
+   * takes no place in the queue. An answer of the server that is younger than 5 seconds is trusted. Without one, an idle
+   * connection is pinged, and if that does not work, a connection beside the pool is opened and closed at once: one for
+   * all who ask, and none for 5 seconds after one has failed.
+   *
+   * Not for a liveness probe: a database that is down would restart all instances at once.
+   *
+   * @example
+   * ```ts
+   * import { Effect } from "effect"
+   * import { PgPool } from "effect-pgpool"
+   *
+   * const isReady = Effect.gen(function*() {
+   *   const pool = yield* PgPool.PgPool
+   *   const { _tag } = yield* pool.health
+   *   return _tag !== "Draining"
+   * })
+   * ```
+   */
+  readonly health: Effect.Effect<Health>
   /** Who holds the connections at this instant; see `ElasticPool.holders`. */
   readonly holders: Effect.Effect<ReadonlyArray<Holder>>
   /** What happens in the pool; see `ElasticPool.events`. */

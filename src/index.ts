@@ -11,6 +11,7 @@ export * as PgError from "./PgError.js"
 export * as PgPool from "./PgPool.js"
 export * as PoolError from "./PoolError.js"
 export * as PoolEvent from "./PoolEvent.js"
+export * as PoolHealth from "./PoolHealth.js"
 export * as PoolHolder from "./PoolHolder.js"
 export * as PoolStats from "./PoolStats.js"
 

@@ -19,11 +19,12 @@ import type { Origin } from "./postgres/config/remarks.js"
 import { fromEnvironment } from "./postgres/config/remarks.js"
 import type { DecodedTarget, Target } from "./postgres/config/target.js"
 import { decodeTarget } from "./postgres/config/target.js"
-import { connect } from "./postgres/connect/connect.js"
+import { connect, connectInTime } from "./postgres/connect/connect.js"
 import { reset } from "./postgres/connect/reset.js"
 import { stillRuns } from "./postgres/connect/stillRuns.js"
 import { asSqlError, connectError } from "./postgres/errors/errors.js"
 import { isPermanent } from "./postgres/errors/permanent.js"
+import { isServerFull } from "./postgres/errors/predicates.js"
 import { Lease } from "./postgres/lease/lease.js"
 import type { Session } from "./postgres/session/session.js"
 import { Strays } from "./postgres/session/strays.js"
@@ -31,6 +32,7 @@ import { within } from "./time/deadline.js"
 import { ioClock } from "./time/ioClock.js"
 import { timeOf } from "./time/time.js"
 import { warnOfUnits } from "./units.js"
+import { HealthCheck } from "./watch/health.js"
 import { named } from "./words.js"
 
 /** @internal */
@@ -80,6 +82,14 @@ const connectOnce = (state: SessionPool, { connectTimeout }: Target): Effect.Eff
   )
 }
 
+/** A server that has no room for one more session, while the pool has some, is well. */
+const connectBeside = (state: SessionPool, target: Target): Effect.Effect<unknown, SqlError, Scope.Scope> =>
+  Effect.catchIf(
+    connectInTime(target, () => {}),
+    (error) => isServerFull(error) && state.tally.open > 0,
+    () => Effect.void
+  )
+
 const open = (
   options: Api.PgPoolOptions,
   decoded: DecodedTarget,
@@ -118,6 +128,8 @@ const open = (
         reach: target.reach
       }
     )
+    const check = new HealthCheck(state, connectBeside(state, target))
+    yield* Effect.addFinalizer(() => check.stop)
     const { closeListen, ...face } = yield* makeClient(state, target, options)
     if (options.eager === true) yield* connectOnce(state, target)
     const { events, evict, holders, loans, resize, resume, stats, suspend } = fromState(state)
@@ -137,6 +149,7 @@ const open = (
       suspend,
       resume,
       stats,
+      health: check.health,
       holders,
       events,
       loans

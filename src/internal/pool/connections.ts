@@ -22,6 +22,8 @@ export class Connections<A> {
   begun = 0
   /** How often all have become suspect. */
   private suspicions = 0
+  /** When a connect, a check or a reset has succeeded last. */
+  provenAt = -Infinity
 
   begin(slot: Slot<A>): void {
     this.begun++
@@ -83,6 +85,7 @@ export class Connections<A> {
 
   /** It is known to be well at `now`. */
   proven(slot: Slot<A>, now: number): void {
+    this.provenAt = now
     slot.proven(now, this.suspicions)
   }
 }

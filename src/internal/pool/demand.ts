@@ -73,6 +73,11 @@ export class Demand<A, E> {
     return this.tally.size < this.settings.maxoverflow
   }
 
+  /** Whether the hard limit is reached, and a waiter has to wait for another borrower. */
+  get isExceeded(): boolean {
+    return !this.hasPermit && this.unserved(this.room(this.settings.maxoverflow)) > 0
+  }
+
   /** After a shrink: so many more connections are in service than the hard limit allows. */
   get surplus(): number {
     return Math.max(0, this.tally.size - this.tally.in.closing - this.settings.maxoverflow)

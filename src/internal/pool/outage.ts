@@ -27,6 +27,8 @@ export class Outage<E> {
   active = false
   /** When it began, by the clock of I/O. */
   since = -Infinity
+  /** When a connect has failed last, by the policy clock. */
+  failedAt = -Infinity
   /** Whether a connect may be tried again: no delay of `connectRetry` is running. */
   mayRetry = true
   /**
@@ -58,6 +60,7 @@ export class Outage<E> {
   begin(cause: Failure<E>, isPermanent: boolean): void {
     this.incidents.failed(wordsOf(reasonOf(cause)))
     if (!this.active) this.starts(cause)
+    this.failedAt = this.pool.env.now()
     this.until = Infinity
     this.permanent = isPermanent ? cause : undefined
     if (isPermanent) this.refusedLogins++

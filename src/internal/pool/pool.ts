@@ -18,6 +18,7 @@ import { Outage } from "./outage.js"
 import type { Outbox } from "./outbox.js"
 import { Permits } from "./permits.js"
 import type { Port } from "./port.js"
+import { Proof } from "./proof.js"
 import { Refusals } from "./refusals.js"
 import type { Borrower, Outcome } from "./runtime.js"
 import { failed, succeeded } from "./runtime.js"
@@ -63,6 +64,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   readonly leaks: Leaks<A>
   readonly holders: Holders<A> = new Holders(this)
   readonly news: News<A>
+  readonly proof: Proof<A> = new Proof(this)
   readonly operator: Operator<A, E> = new Operator(this)
   readonly lifecycle: Lifecycle
 
@@ -254,12 +256,21 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
 
   /** Checks idle connections: those that need no check are never idle while a caller waits. */
   private check(now: number): void {
-    while (this.waiters.needed > this.count.checking && this.idle.last !== undefined) {
+    while (this.waiters.needed > this.count.checking && this.checkLast(now));
+  }
+
+  /** Has the idle connection that was used last checked. Returns whether there is one. */
+  checkLast(now: number): boolean {
+    while (this.idle.last !== undefined) {
       const { last } = this.idle
       const over = this.over(last, now)
-      if (over === undefined) this.instruct(last, "check")
-      else this.retire(last, over)
+      if (over === undefined) {
+        this.instruct(last, "check")
+        return true
+      }
+      this.retire(last, over)
     }
+    return false
   }
 
   private connectDue(now: number): void {
@@ -399,6 +410,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     if (was === "idle") this.idle.remove(slot)
     else if (wasShared) this.sharing.remove(slot)
     else if (was === "opening") this.connections.opening.delete(slot)
+    else if (was === "checking") this.proof.checked()
     this.tally.moved(was, next)
     if (was === "busy" && next === "closing") this.cutOff(slot)
     if (!wasOpen && slot.isOpen) this.sweeper.joins(slot)

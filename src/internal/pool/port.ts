@@ -13,6 +13,7 @@ import type { News } from "./news.js"
 import type { Operator } from "./operator.js"
 import type { Outage } from "./outage.js"
 import type { Permits } from "./permits.js"
+import type { Proof } from "./proof.js"
 import type { Refusals } from "./refusals.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import type { Slot, State } from "./slot.js"
@@ -50,11 +51,14 @@ export interface Port<A, E> {
   readonly leaks: Leaks<A>
   readonly holders: Holders<A>
   readonly news: News<A>
+  readonly proof: Proof<A>
   readonly operator: Operator<A, E>
   readonly lifecycle: Lifecycle
 
   /** Supply or demand has changed: gives the waiters what there is. */
   serve(now?: number): void
+  /** Has an idle connection checked. Returns whether there is one. */
+  checkLast(now: number): boolean
   /** The connection has proved to be well. It goes to the next waiter, or becomes idle, or is retired. */
   ready(slot: Slot<A>): void
   /** Whether a connection that comes back is kept if no caller waits for it. */

@@ -53,6 +53,9 @@ export const isDeadlock = hasState("40P01")
 /** @internal */
 export const isQueryCanceled = hasState("57014")
 
+/** A login is refused because there are as many sessions as there may be. @internal */
+export const isServerFull = hasState("53300")
+
 // --- What the pool says ---
 
 /** @internal */
