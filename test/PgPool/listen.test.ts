@@ -315,13 +315,13 @@ describe("R21: listen", () => {
         return undefined
       }
       const error = yield* Effect.gen(function*() {
-        const { pool } = yield* makePool({ url: proxy.url, acquireTimeout: 500, outageTimeout: 500 })
+        const { pool } = yield* makePool({ name: "test", url: proxy.url, acquireTimeout: 500, outageTimeout: 500 })
         return yield* promptly(Effect.flip(Stream.runDrain(pool.listen("channel"))))
       }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
       assert.include(String(error.cause), "said the server")
       assert.deepStrictEqual(PgError.sqlState(error), Option.some("57P05"))
       assert.strictEqual(logs.length, 1)
-      assert.match(logs[0], /^LISTEN fails, and is tried again: .*said the server/)
+      assert.match(logs[0], /^test: LISTEN fails, and is tried again: .*said the server/)
     }))
 
   it.scopedLive("listeners that come and go at any moment leave the others alone, and nothing behind", () =>
