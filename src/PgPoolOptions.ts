@@ -213,6 +213,11 @@ export interface PgPoolOptions extends PoolOptions {
    * reason, also for a host name that does not exist, for which callers would wait (R18). Default: false.
    */
   readonly eager?: boolean | undefined
+  /**
+   * Counts and times what the pool does in metrics of Effect, by OpenTelemetry's conventions for database clients. They
+   * have the name of the pool (`name`). With false there are none. Default: true.
+   */
+  readonly metrics?: boolean | undefined
 
   readonly maxConnections?: UseInstead<"maxsize and maxoverflow"> | undefined
   readonly minConnections?: UseInstead<"minsize"> | undefined

@@ -17,6 +17,7 @@ import type { Lifecycle, Phase } from "./pool/lifecycle.js"
 import type { DecodedPool } from "./pool/options.js"
 import { decodeEvict, decodeLimits, decodePool, decodeWithin, reachOf } from "./pool/options.js"
 import { ElasticPoolState } from "./pool/pool.js"
+import type { Port } from "./pool/port.js"
 import type { Reach } from "./pool/reach.js"
 import { makeRuntime } from "./pool/runtime.js"
 import type { Meter } from "./pool/tally.js"
@@ -57,7 +58,8 @@ export interface Shareable<A> {
   readonly isRunning?: (a: A) => boolean
   /** The server's process behind it. */
   readonly processId?: (a: A) => number | undefined
-  readonly meter?: Meter | undefined
+  /** Is told what the pool counts. */
+  readonly makeMeter?: ((pool: Port<any, any>) => Meter) | undefined
 }
 
 /** @internal */
@@ -71,7 +73,7 @@ export const makeState = <A, E, R>(
 export const stateOf = <A, E, R>(
   options: Api.ResourceOptions<A, E, R>,
   decoded: DecodedPool,
-  { canShare, isRunning, isUsable, meter, processId, reach, released, share }: Shareable<A> = {
+  { canShare, isRunning, isUsable, makeMeter, processId, reach, released, share }: Shareable<A> = {
     share: 1,
     canShare: () => false
   }
@@ -115,12 +117,15 @@ export const stateOf = <A, E, R>(
         settings.name
       ),
       reach: reach ?? reachOf(options, settings),
-      meter
+      makeMeter
     })
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => state.lifecycle.close()).pipe(
         Effect.zipRight(ended(state.lifecycle)),
-        Effect.zipRight(Effect.sync(() => state.news.end()))
+        Effect.zipRight(Effect.sync(() => {
+          state.tally.meter?.end()
+          state.news.end()
+        }))
       )
     )
     state.start()

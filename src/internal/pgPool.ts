@@ -11,7 +11,9 @@ import type * as Api from "../PgPool.js"
 import { use } from "./borrow.js"
 import { orDie } from "./decode.js"
 import { fromState, makeDrain, stateOf } from "./elasticPool.js"
+import { attributesOf } from "./postgres/client/attributes.js"
 import { makeClient } from "./postgres/client/client.js"
+import { OperationMetrics } from "./postgres/client/operations.js"
 import type { SessionPool } from "./postgres/client/pooled.js"
 import { leaseOn, reserve } from "./postgres/client/router.js"
 import * as Env from "./postgres/config/env.js"
@@ -32,7 +34,10 @@ import { within } from "./time/deadline.js"
 import { ioClock } from "./time/ioClock.js"
 import { timeOf } from "./time/time.js"
 import { warnOfUnits } from "./units.js"
+import { poolName } from "./watch/catalogue.js"
 import { HealthCheck } from "./watch/health.js"
+import { Instruments } from "./watch/instruments.js"
+import { PoolMetrics } from "./watch/metrics.js"
 import { named } from "./words.js"
 
 /** @internal */
@@ -98,8 +103,16 @@ const open = (
   Effect.gen(function*() {
     const strays = new Strays(() => state.settings.maxoverflow, (session) => stillRuns(target, session))
     const io = timeOf(yield* Effect.runtime<never>(), ioClock)
-    const target: Target = { ...decoded, clock: yield* Effect.clock, io }
-    const { name } = target.pool
+    const { name } = decoded.pool
+    const instruments = options.metrics === false
+      ? undefined
+      : new Instruments(yield* Effect.metricLabels, { [poolName]: name })
+    const target: Target = {
+      ...decoded,
+      clock: yield* Effect.clock,
+      io,
+      operations: instruments && new OperationMetrics(instruments.with(Object.fromEntries(attributesOf(decoded))))
+    }
     yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(named(name, warning)), { discard: true })
     yield* warnOfUnits(name, options, nameOf)
     const state: SessionPool = yield* stateOf<Session, SqlError, never>(
@@ -125,7 +138,8 @@ const open = (
         released: (session) => session.released(strays),
         isRunning: (session) => !session.isSettled,
         processId: ({ processId }) => processId === 0 ? undefined : processId,
-        reach: target.reach
+        reach: target.reach,
+        makeMeter: instruments && ((pool) => new PoolMetrics(pool, instruments))
       }
     )
     const check = new HealthCheck(state, connectBeside(state, target))

@@ -52,7 +52,7 @@ export class FakeRuntime {
       processId: undefined,
       isTransient: () => true,
       isPermanent: () => false
-    }, { ...io, io, log, reach, chance: () => 0, date: () => this.now, meter: undefined })
+    }, { ...io, io, log, reach, chance: () => 0, date: () => this.now, makeMeter: undefined })
     this.watchMethods()
   }
 

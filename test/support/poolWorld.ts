@@ -9,6 +9,7 @@ import { Chronicle } from "./world/chronicle.js"
 import { Ending } from "./world/ending.js"
 import { EveryInstant } from "./world/everyInstant.js"
 import { Loans } from "./world/loans.js"
+import { Mirror } from "./world/mirror.js"
 import type { Conn, Refused, State, Take } from "./world/people.js"
 import { Caller } from "./world/people.js"
 import type { WorldOptions } from "./world/plans.js"
@@ -71,7 +72,11 @@ export class PoolWorld {
       check: canCheck ? this.resources.check : undefined,
       reset: reset === "none" ? undefined : this.resources.reset,
       needsReset: reset === "odd" ? (conn) => conn.id % 2 === 1 : undefined
-    }, { share: shareOf(this.options), canShare: ({ cancels }) => cancels === 0 })
+    }, {
+      share: shareOf(this.options),
+      canShare: ({ cancels }) => cancels === 0,
+      makeMeter: ({ settings }) => this.books.mirror = new Mirror(settings)
+    })
     const exit = this.sim.fork(Scope.extend(make, this.scope)).unsafePoll()
     if (exit === null || Exit.isFailure(exit)) throw new Error(`the pool was not made: ${JSON.stringify(exit)}`)
     return exit.value

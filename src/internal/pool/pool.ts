@@ -74,7 +74,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     readonly env: Environment
   ) {
     this.outbox = env.outbox
-    this.tally = new Tally(env.meter)
+    this.tally = new Tally(env.makeMeter?.(this))
     this.count = this.tally.in
     this.waiters = new Waiters(settings.share, this.outbox, this.tally)
     this.sharing = new Sharing(settings, this.waiters, this)

@@ -1,6 +1,7 @@
 /** @internal */
 import type { Actions } from "./life.js"
 import type { WaitLimits } from "./limits.js"
+import type { Port } from "./port.js"
 import type { Reach } from "./reach.js"
 import type { RetryPolicy, Runtime } from "./runtime.js"
 import type { Meter } from "./tally.js"
@@ -37,7 +38,7 @@ export interface Settings {
 /** The values that the pool gets from the place where it is built. @internal */
 export interface Environment extends Runtime {
   readonly reach: Reach
-  readonly meter: Meter | undefined
+  readonly makeMeter: ((pool: Port<any, any>) => Meter) | undefined
 }
 
 /** The properties of its resources that the pool must know. @internal */

@@ -36,6 +36,7 @@ export class Supply<A, E> {
     connections.begin(slot)
     if (successorOf === undefined) waiters.cover(slot)
     tally.added(slot)
+    if (tally.size > this.pool.settings.maxsize) tally.meter?.overflowed()
     news.opening(slot)
     connectWatch.watch(slot)
     demand.dialled()

@@ -14,7 +14,7 @@ export type NoLoan = RefusalReason | "interrupted" | "failed"
 export interface Meter {
   /** A connection has changed its state. It has none before its connect begins, and when its permit is back. */
   readonly moved: (from: State | undefined, to: State | undefined) => void
-  /** So many more callers are in the queue. */
+  /** A caller has joined or left the queue. */
   readonly queued: (by: 1 | -1) => void
   readonly lent: (waited: number) => void
   readonly returned: (held: number) => void
@@ -25,7 +25,36 @@ export interface Meter {
   readonly ended: (why: NoLoan) => void
   /** A connect begins for a connection beyond `maxsize`. */
   readonly overflowed: () => void
+  /** The limits have changed. */
   readonly limited: (maxsize: number, maxoverflow: number) => void
+  /** The pool has closed. */
+  readonly end: () => void
+}
+
+/** @internal */
+export const noneClosed: { readonly [reason in CloseReason]: number } = {
+  expired: 0,
+  evicted: 0,
+  renewed: 0,
+  idle: 0,
+  used: 0,
+  surplus: 0,
+  invalidated: 0,
+  dirty: 0,
+  closed: 0,
+  failed: 0
+}
+
+/** @internal */
+export const noneRefused: { readonly [reason in RefusalReason]: number } = {
+  acquireTimeout: 0,
+  outageTimeout: 0,
+  maxwait: 0,
+  connectTimeout: 0,
+  connectRetry: 0,
+  handOver: 0,
+  queueFull: 0,
+  closed: 0
 }
 
 /**
@@ -52,28 +81,8 @@ export class Tally {
   private readonly waitTimes = new Recent()
   private readonly holdTimes = new Recent()
   private readonly connectTimes = new Recent()
-  private readonly closed: { [reason in CloseReason]: number } = {
-    expired: 0,
-    evicted: 0,
-    renewed: 0,
-    idle: 0,
-    used: 0,
-    surplus: 0,
-    invalidated: 0,
-    dirty: 0,
-    closed: 0,
-    failed: 0
-  }
-  private readonly refusals: { [reason in RefusalReason]: number } = {
-    acquireTimeout: 0,
-    outageTimeout: 0,
-    maxwait: 0,
-    connectTimeout: 0,
-    connectRetry: 0,
-    handOver: 0,
-    queueFull: 0,
-    closed: 0
-  }
+  private readonly closed: { [reason in CloseReason]: number } = { ...noneClosed }
+  private readonly refusals: { [reason in RefusalReason]: number } = { ...noneRefused }
 
   constructor(readonly meter: Meter | undefined) {}
 

@@ -132,7 +132,6 @@ export class Waiters<A, E> extends LinkedList<Waiter<A, E>> {
   /** Takes a waiter out of the queue, wherever it stands. */
   override remove(waiter: Waiter<A, E>): void {
     if (!waiter.queued) return
-    this.tally.meter?.queued(-1)
     waiter.queued = false
     if (this.patient === waiter) this.patient = waiter.later
     if (waiter.due) this.due--
@@ -141,6 +140,7 @@ export class Waiters<A, E> extends LinkedList<Waiter<A, E>> {
     if (waiter.shares) this.removeSharer(waiter)
     // One that waited long is among the garbage collector's old objects. With its neighbours it would keep all of them.
     super.remove(waiter)
+    this.tally.meter?.queued(-1)
   }
 
   /** The next sharer is looked for from here on: never twice past the same waiter. */

@@ -1,6 +1,7 @@
 import { Effect } from "effect"
 import type { PoolStats } from "effect-pgpool/PoolStats"
 import type { Simulation } from "../simulation.js"
+import type { Mirror } from "./mirror.js"
 import type { Caller, Conn, Eviction, State } from "./people.js"
 import { Violation } from "./people.js"
 import type { WorldOptions } from "./plans.js"
@@ -23,6 +24,8 @@ export class Books {
   isHealed = false
   /** What the pool said of itself after the last task. */
   last!: PoolStats
+  /** What the pool's meter was told. */
+  mirror!: Mirror
   private poolState: State | undefined = undefined
   private readonly wrongs: Array<string> = []
 

@@ -114,6 +114,7 @@ export class Ending {
   /** But for what users still have, and what could not be interrupted. */
   nothingIsLeft(): void {
     this.books.expect(this.books.stats.size === 0, "I5", () => "permits are in use after the close")
+    this.books.expect(this.books.mirror.hasEnded, "R41", () => "the meter was not told of the close")
     const isLeft = this.books.conns.some(({ cancels, holders, phase, work }) =>
       phase !== "closed" || work !== undefined || cancels > 0 || holders.size > 0
     )

@@ -15,6 +15,8 @@ export class EveryInstant {
     this.addsUp(stats)
     this.staysWithin(last, stats)
     this.idlesWithin(stats)
+    const wrong = books.mirror.differsFrom(stats)
+    books.expect(wrong === undefined, "R41", () => `the meter was told something else, ${wrong}`)
     if (books.closingAt === undefined) {
       const isNeeded = stats.opening <= last.opening || this.mayOpen(last, stats)
       books.expect(isNeeded, "R4", () => "a connect starts that nobody needs")

@@ -14,6 +14,7 @@ import { asSqlError, refused } from "../errors/errors.js"
 import { makeListen } from "../listen/listen.js"
 import type { Transactions } from "../transaction/transaction.js"
 import { makeTransaction, makeWithConnection, withOptions } from "../transaction/transaction.js"
+import { attributesOf } from "./attributes.js"
 import { json, makeCompiler } from "./compiler.js"
 import type { SessionPool } from "./pooled.js"
 import { reserve, Router } from "./router.js"
@@ -46,8 +47,8 @@ export const makeClient = (
     const transformRows = transformResultNames === undefined
       ? undefined
       : makeTransforms(transformResultNames, transformJson).rows
-    const spanAttributes = attributesOf(target, options)
-    const router = new Router(state)
+    const spanAttributes = [...Object.entries(options.spanAttributes ?? {}), ...attributesOf(target)]
+    const router = new Router(state, target.operations)
     const transactions: Transactions = {
       spanAttributes,
       withLevel: router.withLevel,
@@ -92,18 +93,3 @@ export const makeClient = (
       closeListen
     }
   })
-
-/**
- * The span attributes, with the names of OpenTelemetry. If there are several hosts, the host of a statement is not
- * known yet when its span begins.
- */
-const attributesOf = ({ config, hosts }: Target, options: PgPoolOptions): ReadonlyArray<readonly [string, unknown]> => {
-  const ports = new Set(hosts.list.map(({ port }) => port))
-  return [
-    ...Object.entries(options.spanAttributes ?? {}),
-    ["db.system.name", "postgresql"],
-    ["db.namespace", config.database ?? config.username ?? "postgres"],
-    ["server.address", hosts.list.map(({ name }) => name).join(",")],
-    ...(ports.size === 1 ? [["server.port", hosts.list[0].port] as const] : [])
-  ]
-}

@@ -10,7 +10,9 @@ import { awaiting } from "../../effects.js"
 import type { Loan } from "../../pool/loan.js"
 import { Attempts } from "../../pool/loan.js"
 import type { ElasticPoolState } from "../../pool/pool.js"
+import { secondsNow } from "../../time/stopwatch.js"
 import { after } from "../../time/time.js"
+import type { Operations } from "../config/operations.js"
 import type { Query } from "../driver/query.js"
 import { asSqlError, isNotSent, queryTimedOut } from "../errors/errors.js"
 import type { Session } from "../session/session.js"
@@ -25,9 +27,13 @@ export type SessionPool = ElasticPoolState<Session, SqlError>
  *
  * @internal
  */
-export const pooled = <A>(pool: SessionPool, query: Query): Effect.Effect<A, SqlError> =>
+export const pooled = <A>(
+  pool: SessionPool,
+  query: Query,
+  operations: Operations | undefined
+): Effect.Effect<A, SqlError> =>
   awaiting<A, SqlError>((resume, context) => {
-    const run = new PooledStatement<A>(pool, query, resume, context)
+    const run = new PooledStatement<A>(pool, query, operations, resume, context)
     run.take()
     return () => run.interrupt()
   })
@@ -39,16 +45,19 @@ class PooledStatement<A> {
   private isOver = false
   /** Made when a connection was lost: most statements need one only. */
   private attempts: Attempts | undefined = undefined
+  private readonly begun: number
   private readonly shares: boolean
   private readonly borrower: ReturnType<typeof currentBorrower>
 
   constructor(
     private readonly pool: SessionPool,
     private readonly query: Query,
+    private readonly operations: Operations | undefined,
     private readonly resume: (exit: Exit.Exit<A, SqlError>) => void,
     /** The statement is sent in this context too: instrumentation of `pg` looks there for the caller of a statement. */
     private readonly context: AsyncResource
   ) {
+    this.begun = operations === undefined ? 0 : secondsNow()
     this.shares = pool.settings.share > 1 && isShareable(query)
     this.borrower = currentBorrower()
   }
@@ -119,6 +128,7 @@ class PooledStatement<A> {
     if (this.isOver) return
     this.isOver = true
     this.callOffDeadline?.()
+    this.operations?.ended(this.begun, exit)
     this.resume(exit)
   }
 }

@@ -13,11 +13,13 @@ import type { PoolError } from "../../../PoolError.js"
 import { get, use } from "../../borrow.js"
 import type { Loan } from "../../pool/loan.js"
 import { Attempts } from "../../pool/loan.js"
+import type { Operations } from "../config/operations.js"
 import type { Query } from "../driver/query.js"
 import { asSqlError, isNotSent } from "../errors/errors.js"
 import { Lease } from "../lease/lease.js"
 import { Statements } from "../lease/statements.js"
 import * as SessionStream from "../lease/stream.js"
+import { timedStream } from "../lease/timed.js"
 import type { Session } from "../session/session.js"
 import { TransactionLevel } from "../transaction/level.js"
 import type { SessionPool } from "./pooled.js"
@@ -36,7 +38,10 @@ export class Router extends Statements {
    */
   private readonly tag = Context.GenericTag<TransactionLevel>(`effect-pgpool/Transaction/${randomUUID()}`)
 
-  constructor(private readonly pool: SessionPool) {
+  constructor(
+    private readonly pool: SessionPool,
+    private readonly operations: Operations | undefined
+  ) {
     super()
   }
 
@@ -78,7 +83,7 @@ export class Router extends Statements {
   run<A>(statement: Query): Effect.Effect<A, SqlError> {
     return Effect.withFiberRuntime((fiber) => {
       const level = this.current(fiber.currentContext)
-      return level === undefined ? pooled(this.pool, statement) : level.run(statement)
+      return level === undefined ? pooled(this.pool, statement, this.operations) : level.run(statement)
     })
   }
 
@@ -89,7 +94,9 @@ export class Router extends Statements {
       const level = this.current(fiber.currentContext)
       return level !== undefined
         ? Effect.succeed(level.executeStream(sql, params, transformRows))
-        : Effect.succeed(this.stream({ sql, params, transformRows, inTurn: (page) => page }))
+        : Effect.succeed(
+          timedStream(this.operations, this.stream({ sql, params, transformRows, inTurn: (page) => page }))
+        )
     }))
   }
 

@@ -60,6 +60,7 @@ const poolOptions = {
   lockTimeout: duration,
   idleInTransactionTimeout: duration,
   eager: Config.boolean,
+  metrics: Config.boolean,
   warm: number,
   leakThreshold: duration,
   applicationName: Config.string

@@ -61,7 +61,8 @@ const optionNames: { readonly [K in Exclude<keyof PgPoolOptions, keyof typeof re
   statementTimeout: true,
   lockTimeout: true,
   idleInTransactionTimeout: true,
-  eager: true
+  eager: true,
+  metrics: true
 }
 
 /** The options that may be meant by an unknown name. @internal */

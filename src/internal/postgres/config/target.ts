@@ -13,6 +13,7 @@ import type { Reach } from "../../pool/reach.js"
 import type { Time } from "../../time/time.js"
 import type { Hosts } from "./hosts.js"
 import { decodeHosts } from "./hosts.js"
+import type { Operations } from "./operations.js"
 import { renamed, unknownOptions } from "./optionNames.js"
 import type { Password } from "./password.js"
 import { decodePassword } from "./password.js"
@@ -58,6 +59,8 @@ export interface Target extends TurnLimits {
   readonly pool: DecodedPool
   /** In milliseconds. `Infinity`: off. */
   readonly queryTimeout: number
+  /** Is told of the statements of users, if anybody wants to know. */
+  readonly operations: Operations | undefined
   /** The time of deadlines on I/O (R14), with fibers in the runtime that the pool was made in. */
   readonly io: Time
   /** What `PgClient.config` shows: the URL taken apart. */
@@ -77,11 +80,12 @@ const plain = {
   transformQueryNames: "function",
   transformJson: "boolean",
   eager: "boolean",
+  metrics: "boolean",
   spanAttributes: "object"
 } as const
 
 /** All that the options say. @internal */
-export type DecodedTarget = Omit<Target, "clock" | "io">
+export type DecodedTarget = Omit<Target, "clock" | "io" | "operations">
 
 /** @internal */
 export const decodeTarget = (

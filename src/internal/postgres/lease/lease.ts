@@ -16,6 +16,7 @@ import { LeasedClient } from "./leasedClient.js"
 import type { Params, TransformRows } from "./statements.js"
 import { Statements } from "./statements.js"
 import * as SessionStream from "./stream.js"
+import { timed, timedStream } from "./timed.js"
 import type { Holder, Restore } from "./turn.js"
 import { Turn } from "./turn.js"
 
@@ -145,7 +146,8 @@ export class Lease extends Statements implements PgConnection, Sender {
   run<A>(statement: Query): Effect.Effect<A, SqlError> {
     this.sends(statement.text)
     // Between its turn and the moment of sending a statement may have to wait for a cancel to settle.
-    return this.inTurn(this.session.statement<A>(statement, this))
+    const answer = this.inTurn(this.session.statement<A>(statement, this))
+    return timed(this.session.target.operations, answer)
   }
 
   /** A statement was interrupted after it was sent: nobody knows what it has done. */
@@ -154,6 +156,10 @@ export class Lease extends Statements implements PgConnection, Sender {
   }
 
   executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
+    return timedStream(this.session.target.operations, this.rows(sql, params, transformRows))
+  }
+
+  private rows(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
     this.sends(sql)
     const rows = { session: this.session, sql, params, transformRows, sender: this }
     const interleaved = SessionStream.interleaved({ ...rows, inTurn: (page) => this.inTurn(page) })

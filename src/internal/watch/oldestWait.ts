@@ -1,0 +1,45 @@
+/** @internal */
+import { Alarm } from "../pool/alarm.js"
+import type { Port } from "../pool/port.js"
+import type { Note } from "./instruments.js"
+
+/** In milliseconds. Whoever reads metrics does not come more often. */
+const perNote = 1000
+
+/**
+ * How long the oldest caller in the queue has waited. Nothing happens in the pool while nobody is served: so this looks
+ * every second as long as there is a queue.
+ *
+ * @internal
+ */
+export class OldestWait {
+  private readonly alarm: Alarm
+
+  constructor(
+    private readonly pool: Pick<Port<any, any>, "env" | "waiters">,
+    /** In seconds. */
+    private readonly note: Note
+  ) {
+    this.alarm = new Alarm(pool.env, () => this.ring())
+  }
+
+  /** A caller has joined or left the queue. */
+  changed(): void {
+    const { env, waiters: { size } } = this.pool
+    if (size === 0) this.note(0)
+    // The queue was empty before.
+    else if (size === 1) this.alarm.arm(env.now() + perNote)
+  }
+
+  stop(): void {
+    this.alarm.stop()
+  }
+
+  private ring(): number {
+    const { env, waiters: { first } } = this.pool
+    if (first === undefined) return Infinity
+    const now = env.now()
+    this.note((now - first.since) / 1000)
+    return now + perNote
+  }
+}
