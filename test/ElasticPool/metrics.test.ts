@@ -182,6 +182,22 @@ describe("R41: metrics say what happens in the pool", () => {
       assert.strictEqual(oldest(), 0)
     }))
 
+  it.scoped("connections that are held for longer than leakThreshold, once each", () =>
+    Effect.gen(function*() {
+      const name = freshName()
+      const { pool } = yield* makeMeasured(name, new FakeResource(), { maxsize: 2, leakThreshold: "10 seconds" })
+      const leaked = () => valueOf(name, "effect_pgpool.connection.leaked")
+      const [first, second] = yield* Caller.askTimes(pool, 2)
+      yield* first.release
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual(leaked(), 0)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(leaked(), 1)
+      yield* TestClock.adjust("1 minute")
+      yield* second.release
+      assert.strictEqual(leaked(), 1)
+    }))
+
   it.scoped("the limits, also after a resize", () =>
     Effect.gen(function*() {
       const name = freshName()

@@ -60,6 +60,7 @@ describe("R41: the metrics of a PgPool", () => {
       ) row("effect_pgpool.connection.closed", "counter", "{connection}", { "effect_pgpool.reason": reason })
       row("effect_pgpool.connection.connect_failures", "counter", "{connection}")
       row("effect_pgpool.connection.overflow", "counter", "{connection}")
+      row("effect_pgpool.connection.leaked", "counter", "{connection}")
       row("effect_pgpool.connection.oldest_wait", "gauge", "s")
       for (
         const outcome of [

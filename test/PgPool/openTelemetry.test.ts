@@ -59,6 +59,7 @@ describe("R41: what OpenTelemetry's exporters are given", () => {
         "effect_pgpool.connection.closed": "Counter in {connection}, 10",
         "effect_pgpool.connection.connect_failures": "Counter in {connection}, 1",
         "effect_pgpool.connection.overflow": "Counter in {connection}, 1",
+        "effect_pgpool.connection.leaked": "Counter in {connection}, 1",
         "effect_pgpool.connection.oldest_wait": "Gauge in s, 1",
         "effect_pgpool.connection.requests": "Counter in {request}, 11"
       })

@@ -91,7 +91,7 @@ export class Leaks<A> {
   private isLate(watch: LeakWatch<A>, now: number): void {
     this.watches.remove(watch)
     watch.isLate = true
-    this.pool.tally.leaked++
+    this.pool.tally.leaked()
     this.pool.news.leaked(watch.loan)
     watch.isTold = this.limit.take(now)
     if (!watch.isTold) return this.leaveOut("late", now)

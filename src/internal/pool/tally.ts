@@ -25,6 +25,8 @@ export interface Meter {
   readonly ended: (why: NoLoan) => void
   /** A connect begins for a connection beyond `maxsize`. */
   readonly overflowed: () => void
+  /** A connection is held for longer than `leakThreshold`. */
+  readonly leaked: () => void
   /** The limits have changed. */
   readonly limited: (maxsize: number, maxoverflow: number) => void
   /** The pool has closed. */
@@ -67,7 +69,6 @@ export class Tally {
   /** Permits in use. It rises before a connection's fiber starts and falls after its permit is back. */
   size = 0
   opened = 0
-  leaked = 0
   rolledBack = 0
   cancelled = 0
   private peakBusy = 0
@@ -76,6 +77,7 @@ export class Tally {
   private waited = 0
   private waitedTotal = 0
   private heldTotal = 0
+  private leaks = 0
   private connectFailures = 0
   private lastConnectError: unknown = undefined
   private readonly waitTimes = new Recent()
@@ -154,6 +156,12 @@ export class Tally {
     this.meter?.connectFailed()
   }
 
+  /** A connection is held for longer than `leakThreshold`. */
+  leaked(): void {
+    this.leaks++
+    this.meter?.leaked()
+  }
+
   /** A caller got no connection. */
   ended(why: NoLoan): void {
     if (why !== "interrupted" && why !== "failed") this.refusals[why]++
@@ -186,7 +194,7 @@ export class Tally {
       closed: { ...closed },
       timeouts: acquireTimeout + outageTimeout + maxwait + connectTimeout,
       refused: { ...refusals },
-      leaked: this.leaked,
+      leaked: this.leaks,
       rolledBack: this.rolledBack,
       cancelled: this.cancelled,
       waitTimes: this.waitTimes.percentiles(now),

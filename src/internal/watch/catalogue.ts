@@ -108,6 +108,13 @@ export const overflow: Instrument = {
 }
 
 /** @internal */
+export const leaked: Instrument = {
+  name: "effect_pgpool.connection.leaked",
+  unit: "{connection}",
+  description: "Connections that were held for longer than leakThreshold"
+}
+
+/** @internal */
 export const oldestWait: Instrument = {
   name: "effect_pgpool.connection.oldest_wait",
   unit: "s",

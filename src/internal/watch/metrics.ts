@@ -48,6 +48,7 @@ export class PoolMetrics implements Meter {
   private readonly closes: Readonly<Record<CloseReason, Note>>
   private readonly connectFailures: Note
   private readonly overflow: Note
+  private readonly leaks: Note
   private readonly oldestWait: OldestWait
   private readonly outcomes: Readonly<Record<Outcome, Note>>
   /** The limits as they were noted. */
@@ -76,6 +77,7 @@ export class PoolMetrics implements Meter {
     )
     this.connectFailures = instruments.counter(Catalogue.connectFailures)
     this.overflow = instruments.counter(Catalogue.overflow)
+    this.leaks = instruments.counter(Catalogue.leaked)
     this.oldestWait = new OldestWait(pool, instruments.gauge(Catalogue.oldestWait))
     this.outcomes = by(
       outcomes,
@@ -125,6 +127,10 @@ export class PoolMetrics implements Meter {
 
   overflowed(): void {
     this.overflow(1)
+  }
+
+  leaked(): void {
+    this.leaks(1)
   }
 
   limited(maxsize: number, maxoverflow: number): void {

@@ -6,7 +6,15 @@ import type { Meter, NoLoan } from "../../../src/internal/pool/tally.js"
 export class Mirror implements Meter {
   hasEnded = false
   private readonly counts = { opening: 0, idle: 0, busy: 0, checking: 0, closing: 0 }
-  private readonly sums = { acquired: 0, connectFailures: 0, heldTotal: 0, opened: 0, waitedTotal: 0, waiting: 0 }
+  private readonly sums = {
+    acquired: 0,
+    connectFailures: 0,
+    heldTotal: 0,
+    leaked: 0,
+    opened: 0,
+    waitedTotal: 0,
+    waiting: 0
+  }
   private readonly closes: Partial<Record<CloseReason, number>> = {}
   private readonly ends: Partial<Record<NoLoan, number>> = {}
   private limits: Pick<PoolStats, "maxsize" | "maxoverflow">
@@ -51,6 +59,10 @@ export class Mirror implements Meter {
 
   /** The pool has no number of these. */
   overflowed(): void {}
+
+  leaked(): void {
+    this.sums.leaked++
+  }
 
   limited(maxsize: number, maxoverflow: number): void {
     this.limits = { maxsize, maxoverflow }
