@@ -13,6 +13,7 @@ export * as PoolError from "./PoolError.js"
 export * as PoolEvent from "./PoolEvent.js"
 export * as PoolHealth from "./PoolHealth.js"
 export * as PoolHolder from "./PoolHolder.js"
+export * as PoolRecording from "./PoolRecording.js"
 export * as PoolStats from "./PoolStats.js"
 
 /**
