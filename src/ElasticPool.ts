@@ -125,8 +125,8 @@ export interface ElasticPool<A, E = never> {
   readonly stats: Effect.Effect<PoolStats>
 
   /**
-   * Who holds the connections at this instant, the longest first: since when, and in which span. Each pool knows that;
-   * it costs nothing until somebody asks.
+   * Who holds the connections at this instant, the longest first: for how long, and in which span. Each pool knows that;
+   * `PoolHolder` says it in words.
    */
   readonly holders: Effect.Effect<ReadonlyArray<Holder>>
 
@@ -270,8 +270,8 @@ export interface PoolOptions {
   readonly warm?: number | undefined
   /**
    * Logs a warning about a connection that is held for longer, with the span in which it was taken and the one in which
-   * its fiber is now, and another line when it comes back later. There are ten such lines a minute at most, and one that counts the rest. They go to the
-   * loggers of the fiber that took the connection. Default: off.
+   * its fiber is now, and another line when it comes back later. There are ten such lines a minute at most, and one that
+   * counts the rest. They go to the loggers of the fiber that took the connection. Default: off.
    */
   readonly leakThreshold?: Duration.DurationInput | undefined
 }

@@ -5,16 +5,17 @@
  */
 import * as Data from "effect/Data"
 import { readable } from "./internal/readable.js"
-import { oneLine, wordsOf } from "./internal/words.js"
+import { named, oneLine, wordsOf } from "./internal/words.js"
 import type { Holder } from "./PoolHolder.js"
 import * as PoolHolder from "./PoolHolder.js"
 import type { PoolStats } from "./PoolStats.js"
 
 const counts = (stats: PoolStats): string =>
-  `${
-    stats.name === "" ? "" : `${stats.name}: `
-  }${stats.busy} busy, ${stats.idle} idle, ${stats.opening} opening, ${stats.checking} checking, ` +
-  `${stats.closing} closing, ${stats.waiting} waiting; maxsize ${stats.maxsize}, maxoverflow ${stats.maxoverflow}`
+  named(
+    stats.name,
+    `${stats.busy} busy, ${stats.idle} idle, ${stats.opening} opening, ${stats.checking} checking, ` +
+      `${stats.closing} closing, ${stats.waiting} waiting; maxsize ${stats.maxsize}, maxoverflow ${stats.maxoverflow}`
+  )
 
 const called = ({ name }: PoolStats): string => name === "" ? "" : ` ${name}`
 

@@ -41,6 +41,16 @@ export interface Holder {
 const chain = (frames: ReadonlyArray<SpanFrame>): string =>
   frames.map(({ location, name }) => location === undefined ? name : `${name} (${location})`).join(" < ")
 
+/** The spans of `nowIn` as far as the one in which the connection was taken: the places of the rest are known by then. */
+const upTo = (takenIn: ReadonlyArray<SpanFrame>, nowIn: ReadonlyArray<SpanFrame>): ReadonlyArray<SpanFrame> => {
+  const inner = nowIn.length - takenIn.length
+  const isInside = takenIn.length > 0 && inner >= 0 && takenIn.every(({ location, name }, i) => {
+    const frame = nowIn[inner + i]
+    return frame.name === name && frame.location === location
+  })
+  return isInside ? [...nowIn.slice(0, inner), { name: takenIn[0].name, location: undefined }] : nowIn
+}
+
 const howToSeeMore = "Effect.withSpan around the work gives it a name"
 
 /**
@@ -63,7 +73,7 @@ const howToSeeMore = "Effect.withSpan around the work gives it a name"
 export const describe = ({ fiber, nowIn, takenIn }: Holder): string => {
   if (takenIn.length === 0 && nowIn.length === 0) return `taken in no span, by fiber ${fiber} (${howToSeeMore})`
   const taken = takenIn.length === 0 ? "in no span" : `in ${chain(takenIn)}`
-  const now = nowIn.length === 0 ? "in no span" : `in ${chain(nowIn)}`
+  const now = nowIn.length === 0 ? "in no span" : `in ${chain(upTo(takenIn, nowIn))}`
   return `taken ${taken}; now ${now}; fiber ${fiber}`
 }
 

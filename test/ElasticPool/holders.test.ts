@@ -38,7 +38,7 @@ describe("R40: a holder", () => {
       for (const { location } of [...holder.takenIn, ...holder.nowIn]) assert.match(location ?? "", here)
       assert.match(
         PoolHolder.describe(holder),
-        /^taken in transfer \(\S+\) < POST \/transfer \(\S+\); now in http\.client POST \(\S+\) < transfer \(.*; fiber #\d+$/
+        /^taken in transfer \(\S+\) < POST \/transfer \(\S+\); now in http\.client POST \(\S+\) < transfer; fiber #\d+$/
       )
       // Nobody but a pool of sessions knows.
       assert.deepInclude({ ...holder }, { isRunning: undefined, processId: undefined })

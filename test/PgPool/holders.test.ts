@@ -99,7 +99,7 @@ describe("R40: holders of a pool of sessions", () => {
       const [holder] = yield* eventually(pool.holders, isThere)
       assert.match(
         PoolHolder.describe(holder),
-        /^taken in transfer \(\S+\); now in http\.client POST \(\S+\) < sql\.transaction < transfer /
+        /^taken in transfer \(\S+\); now in http\.client POST \(\S+\) < sql\.transaction < transfer; fiber/
       )
     }))
 
