@@ -1,5 +1,6 @@
 // An HTTP service in which one line makes each request atomic: it commits when the handler succeeds and rolls back when
-// it fails, and its connection is back in the pool before the response is sent.
+// it fails, and its connection is back in the pool before the response is sent. It has endpoints for liveness and
+// readiness, and at SIGTERM it lets the requests that are under way end.
 //   DATABASE_URL=postgresql://localhost/app npx tsx examples/http-service.ts            plays a few requests and ends
 //   DATABASE_URL=postgresql://localhost/app npx tsx examples/http-service.ts --serve    stays up, on PORT or 3000
 import {
@@ -58,6 +59,13 @@ const whenUnavailable = (error: SqlError) =>
     ? HttpServerResponse.empty({ status: 503, headers: { "retry-after": "1" } })
     : Effect.fail(error)
 
+/** A load balancer sends requests elsewhere while this fails. A pool that is full still serves them. */
+const ready = Effect.gen(function*() {
+  const pool = yield* PgPool.PgPool
+  const { _tag } = yield* pool.health
+  return HttpServerResponse.empty({ status: _tag === "Draining" || _tag === "Unreachable" ? 503 : 204 })
+})
+
 const routes = HttpRouter.empty.pipe(
   HttpRouter.post("/transfer", transfer),
   HttpRouter.get("/accounts", accounts),
@@ -65,30 +73,46 @@ const routes = HttpRouter.empty.pipe(
   HttpRouter.use(AtomicRequests.middleware),
   // Without it the answer would be 503 as well, but would not say when to try again.
   HttpRouter.catchTag("SqlError", (error) => whenUnavailable(error)),
-  // Added after it, so this route is not atomic and takes no connection.
-  HttpRouter.get("/health", HttpServerResponse.empty())
+  // Added after it, so these routes are not atomic and take no connection.
+  HttpRouter.get("/ready", ready),
+  // It must not ask the database: if that is down, all instances would be restarted at once.
+  HttpRouter.get("/live", HttpServerResponse.empty())
 )
 
-const AccountsLive = Layer.scopedDiscard(Effect.gen(function*() {
+const AccountsLive = Layer.effectDiscard(Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
   yield* sql`DROP TABLE IF EXISTS example_accounts`
-  yield* Effect.acquireRelease(
-    sql`CREATE TABLE example_accounts (owner text PRIMARY KEY, balance int NOT NULL)`,
-    () => Effect.orDie(sql`DROP TABLE example_accounts`)
-  )
+  yield* sql`CREATE TABLE example_accounts (owner text PRIMARY KEY, balance int NOT NULL)`
   yield* sql`INSERT INTO example_accounts VALUES ('Ada', 100), ('Bob', 0)`
 }))
 
 const isServing = process.argv.includes("--serve")
 
-const ServerLive = NodeHttpServer.layerConfig(createServer, {
+const server = createServer()
+
+const ServerLive = NodeHttpServer.layerConfig(() => server, {
   port: Config.withDefault(Config.port("PORT"), isServing ? 3000 : 0)
 })
 
-const ServiceLive = HttpServer.serve(routes, HttpMiddleware.logger).pipe(
-  HttpServer.withLogAddress,
-  Layer.provide(AccountsLive),
+/** Built last, so that it is the first to end: the server still answers while the pool is drained. */
+const ShutdownLive = Layer.scopedDiscard(Effect.gen(function*() {
+  const pool = yield* PgPool.PgPool
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function*() {
+      yield* pool.drain({ within: "20 seconds" })
+      // The server waits for all its clients. The last answers are under way; who is still there then is cut off.
+      setTimeout(() => server.closeAllConnections(), 1000).unref()
+    })
+  )
+}))
+
+const HttpLive = HttpServer.serve(routes, HttpMiddleware.logger).pipe(HttpServer.withLogAddress)
+
+// Built from its end. The server listens when all that its handlers need is there.
+const ServiceLive = ShutdownLive.pipe(
+  Layer.provideMerge(HttpLive),
   Layer.provideMerge(ServerLive),
+  Layer.provide(AccountsLive),
   Layer.provideMerge(PgPoolLayer)
 )
 
@@ -108,12 +132,16 @@ const balances = HttpClient.get("/accounts").pipe(
   Effect.scoped
 )
 
+const status = (path: string) => HttpClient.get(path).pipe(Effect.map(({ status }) => status), Effect.scoped)
+
 const expect = (what: string, actual: unknown, expected: unknown) =>
   isDeepStrictEqual(actual, expected)
     ? Console.log(`${what}: ${actual}`)
     : Effect.dieMessage(`${what}: ${actual}, and not ${expected}`)
 
 const play = Effect.gen(function*() {
+  yield* expect("Live", yield* status("/live"), 204)
+  yield* expect("Ready", yield* status("/ready"), 204)
   yield* expect("At the beginning", yield* balances, "Ada 100, Bob 0")
 
   yield* expect("Ada sends Bob 30", yield* send("Ada", "Bob", 30), "204")
@@ -132,6 +160,8 @@ const play = Effect.gen(function*() {
   const pool = yield* PgPool.PgPool
   const { busy } = yield* pool.stats
   yield* expect("Connections in use at the end", busy, 0)
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`DROP TABLE example_accounts`
 })
 
 const ClientLive = Layer.provide(HttpServer.layerTestClient, NodeHttpClient.layer)
