@@ -2,7 +2,12 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { relative, resolve } from "node:path"
 
-const pages = ["docs/architecture.md", "docs/architecture-postgres.md", "docs/architecture-walks.md"]
+const pages = [
+  "docs/architecture.md",
+  "docs/architecture-pool.md",
+  "docs/architecture-postgres.md",
+  "docs/architecture-walks.md"
+]
 
 /** The pages name files by paths from one of these on. */
 const bases = ["", "src", "src/internal", "src/internal/postgres"]

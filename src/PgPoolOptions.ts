@@ -218,6 +218,11 @@ export interface PgPoolOptions extends PoolOptions {
    * have the name of the pool (`name`). With false there are none. Default: true.
    */
   readonly metrics?: boolean | undefined
+  /**
+   * Whether the log has advice where callers wait or the pool is larger than it need be, and a line for callers that are
+   * refused, with those who hold the connections: at most one line a minute of each kind. Default: true.
+   */
+  readonly advice?: boolean | undefined
 
   readonly maxConnections?: UseInstead<"maxsize and maxoverflow"> | undefined
   readonly minConnections?: UseInstead<"minsize"> | undefined

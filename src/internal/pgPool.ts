@@ -11,6 +11,7 @@ import type * as Api from "../PgPool.js"
 import { use } from "./borrow.js"
 import { orDie } from "./decode.js"
 import { fromState, makeDrain, stateOf } from "./elasticPool.js"
+import { RefusalLog } from "./pool/refusalLog.js"
 import { attributesOf } from "./postgres/client/attributes.js"
 import { makeClient } from "./postgres/client/client.js"
 import { OperationMetrics } from "./postgres/client/operations.js"
@@ -19,6 +20,7 @@ import { leaseOn, reserve } from "./postgres/client/router.js"
 import * as Env from "./postgres/config/env.js"
 import type { Origin } from "./postgres/config/remarks.js"
 import { fromEnvironment } from "./postgres/config/remarks.js"
+import { settingsOf } from "./postgres/config/settingsLine.js"
 import type { DecodedTarget, Target } from "./postgres/config/target.js"
 import { decodeTarget } from "./postgres/config/target.js"
 import { connect, connectInTime } from "./postgres/connect/connect.js"
@@ -34,6 +36,7 @@ import { within } from "./time/deadline.js"
 import { ioClock } from "./time/ioClock.js"
 import { timeOf } from "./time/time.js"
 import { warnOfUnits } from "./units.js"
+import { Adviser } from "./watch/adviser.js"
 import { poolName } from "./watch/catalogue.js"
 import { HealthCheck } from "./watch/health.js"
 import { Instruments } from "./watch/instruments.js"
@@ -115,6 +118,7 @@ const open = (
     }
     yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(named(name, warning)), { discard: true })
     yield* warnOfUnits(name, options, nameOf)
+    yield* Effect.logDebug(named(name, settingsOf(target)))
     const state: SessionPool = yield* stateOf<Session, SqlError, never>(
       {
         acquire: Effect.tap(connect(target, (session) => state.lost(session)), (session) =>
@@ -142,6 +146,10 @@ const open = (
         makeMeter: instruments && ((pool) => new PoolMetrics(pool, instruments))
       }
     )
+    if (target.advice) {
+      state.rounds.assign(new Adviser(state))
+      state.refusals.logTo(new RefusalLog(state.env, state.env.log))
+    }
     const check = new HealthCheck(state, connectBeside(state, target))
     yield* Effect.addFinalizer(() => check.stop)
     const { closeListen, ...face } = yield* makeClient(state, target, options)

@@ -63,6 +63,7 @@ const mistyped: { readonly [K in keyof Options]: readonly [values: Array<unknown
   transformQueryNames: [[true, null], /a function/],
   transformJson: [["yes", null], /true or false/],
   eager: [["yes", 1, null], /true or false/],
+  advice: [["no", 0, null], /true or false/],
   spanAttributes: [[5, null], /an object/]
 }
 

@@ -74,7 +74,10 @@ describe("R27: who has not said where the server is", () => {
         const layer of [PgPool.layer({ username: "ada" }), PgPool.layerConfig({ username: Config.succeed("ada") })]
       ) {
         const [line, ...more] = yield* linesOf(layer)
-        assert.match(line, /^WARN localhost:5432\/ada: Neither url nor host is given.*DATABASE_URL is read by PgPoolLayer.* user ada$/)
+        assert.match(
+          line,
+          /^WARN localhost:5432\/ada: Neither url nor host is given.*DATABASE_URL is read by PgPoolLayer.* user ada$/
+        )
         assert.deepStrictEqual(more, [])
       }
     }))
@@ -195,7 +198,8 @@ describe("R27: what there is not", () => {
   it.effect("options that no compiler has seen are named in one warning, and the pool is made", () =>
     Effect.gen(function*() {
       const options = { url: serverUrl, name: "shop", maxSize: 2, idleTimeoutMillis: 10, zebra: 1, nothing: undefined }
-      const warning = "WARN shop: Options that there are not, and that have no effect: maxSize (did you mean maxsize?), " +
+      const warning =
+        "WARN shop: Options that there are not, and that have no effect: maxSize (did you mean maxsize?), " +
         "idleTimeoutMillis (did you mean idleTimeout?), zebra"
       assert.deepStrictEqual(yield* linesOf(untyped(options)), [warning])
       assert.deepStrictEqual(yield* linesOf(PgPool.layerConfig(Config.succeed(options))), [warning])

@@ -54,8 +54,8 @@ export class Operator<A, E> {
 
   /** Nothing is left that time could do. */
   stop(): void {
-    const { connectWatch, leaks, outage, sweeper, timekeeper } = this.pool
-    for (const timer of [timekeeper, sweeper, connectWatch, outage, leaks]) timer.stop()
+    const { connectWatch, leaks, outage, refusals, rounds, sweeper, timekeeper } = this.pool
+    for (const timer of [timekeeper, sweeper, connectWatch, outage, leaks, rounds, refusals]) timer.stop()
   }
 
   /** Refuses all waiters, and closes the connections that no borrower uses. */

@@ -20,6 +20,7 @@ import { Permits } from "./permits.js"
 import type { Port } from "./port.js"
 import { Proof } from "./proof.js"
 import { Refusals } from "./refusals.js"
+import { Rounds } from "./rounds.js"
 import type { Borrower, Outcome } from "./runtime.js"
 import { failed, succeeded } from "./runtime.js"
 import type { Environment, Resource, Settings } from "./settings.js"
@@ -65,6 +66,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   readonly holders: Holders<A> = new Holders(this)
   readonly news: News<A>
   readonly proof: Proof<A> = new Proof(this)
+  readonly rounds: Rounds
   readonly operator: Operator<A, E> = new Operator(this)
   readonly lifecycle: Lifecycle
 
@@ -88,6 +90,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     this.connectWatch = new ConnectWatch(settings.connectTimeout, env.io, this.connections.opening, this)
     this.leaks = new Leaks(settings.leakThreshold, env, env.log, this)
     this.news = new News(this)
+    this.rounds = new Rounds(this)
     this.lifecycle = new Lifecycle(settings, env, this)
   }
 
@@ -142,6 +145,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   ): Loan<A> | undefined {
     if (!this.refusals.admits(attempts)) return undefined
     this.waitPolicy.asked(now)
+    this.rounds.asked(now)
     // Sharers ahead in the queue are not passed (R11). Waiters that want a connection for themselves can't use this
     // one.
     const mayJoin = shares && this.waiters.sharer === undefined

@@ -15,6 +15,7 @@ import type { Outage } from "./outage.js"
 import type { Permits } from "./permits.js"
 import type { Proof } from "./proof.js"
 import type { Refusals } from "./refusals.js"
+import type { Rounds } from "./rounds.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import type { Slot, State } from "./slot.js"
 import type { Supply } from "./supply.js"
@@ -52,6 +53,7 @@ export interface Port<A, E> {
   readonly holders: Holders<A>
   readonly news: News<A>
   readonly proof: Proof<A>
+  readonly rounds: Rounds
   readonly operator: Operator<A, E>
   readonly lifecycle: Lifecycle
 

@@ -1,9 +1,11 @@
 /** @internal */
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
+import * as PoolHolder from "../../PoolHolder.js"
 import type { Refusal } from "./limits.js"
 import type { Attempts, Loan } from "./loan.js"
 import type { Port } from "./port.js"
+import type { RefusalLog } from "./refusalLog.js"
 import type { Borrower, Failure } from "./runtime.js"
 import { failure } from "./runtime.js"
 import type { Waiter } from "./waiters.js"
@@ -19,8 +21,18 @@ type Asked = Pick<Waiter<unknown, unknown>, "asked" | "since">
 export class Refusals<A, E> {
   /** The defect for which the pool had to close. */
   private diedOf: Failure<never> | undefined = undefined
+  private log: RefusalLog | undefined = undefined
 
   constructor(private readonly pool: Port<A, E>) {}
+
+  /** Logs the callers that are refused from now on, but not those of a pool that comes to its end. */
+  logTo(log: RefusalLog): void {
+    this.log = log
+  }
+
+  stop(): void {
+    this.log?.stop()
+  }
 
   /** A caller that has lost a connection was let in before: it is still served where newcomers are not. */
   admits(attempts: Attempts | undefined): boolean {
@@ -33,7 +45,12 @@ export class Refusals<A, E> {
     const { demand, settings: { maxsize, maxWaiting } } = this.pool
     if (!this.admits(attempts)) return this.refuse("closed", borrower, this.closed)
     if (attempts?.hasFailed === true || demand.unserved(demand.room(maxsize)) < maxWaiting) return undefined
-    return this.refuse("queueFull", borrower, failure(new PoolQueueFull({ stats: this.pool.stats(), maxWaiting })))
+    const error = new PoolQueueFull({ stats: this.pool.stats(), maxWaiting })
+    if (this.log !== undefined) {
+      const held = this.pool.holders.at(this.pool.env.now())
+      this.log.refused(() => `${error.message} Held: ${PoolHolder.summary(held)}`)
+    }
+    return this.refuse("queueFull", borrower, failure(error))
   }
 
   /** For callers of a pool that is closed, or comes to its end. */
@@ -89,7 +106,9 @@ export class Refusals<A, E> {
     tally.ended(why.limit)
     const stats = this.pool.stats()
     news.exhausted(why.limit, waited, stats)
-    return new PoolExhausted({ stats, waited, holders: holders.at(env.now()), cause: outage.reason, ...why })
+    const error = new PoolExhausted({ stats, waited, holders: holders.at(env.now()), cause: outage.reason, ...why })
+    this.log?.refused(() => error.message)
+    return error
   }
 
   /** The connect of this waiter has failed for good. */

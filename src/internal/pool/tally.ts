@@ -72,6 +72,8 @@ export class Tally {
   rolledBack = 0
   cancelled = 0
   private peakBusy = 0
+  /** The same since the last `takeHighest`. */
+  private highest = 0
   private peakSize = 0
   private acquired = 0
   private waited = 0
@@ -103,8 +105,16 @@ export class Tally {
   moved(from: State, to: State): void {
     this.count(from, -1)
     this.count(to, 1)
-    if (to === "busy" && this.in.busy > this.peakBusy) this.peakBusy = this.in.busy
+    if (to === "busy" && this.in.busy > this.highest) this.highest = this.in.busy
     this.meter?.moved(from, to)
+  }
+
+  /** The most connections that were lent at the same time since the last call. */
+  takeHighest(): number {
+    const { highest } = this
+    this.peakBusy = Math.max(this.peakBusy, highest)
+    this.highest = this.in.busy
+    return highest
   }
 
   /** Each loan counts four times; a key that is not written out is several times as slow. */
@@ -182,7 +192,7 @@ export class Tally {
     return {
       size: this.size,
       ...this.in,
-      peakBusy: this.peakBusy,
+      peakBusy: Math.max(this.peakBusy, this.highest),
       peakSize: this.peakSize,
       acquired: this.acquired,
       waited: this.waited,

@@ -63,6 +63,7 @@ const poolOptions = {
   metrics: Config.boolean,
   warm: number,
   leakThreshold: duration,
+  advice: Config.boolean,
   applicationName: Config.string
 } satisfies { readonly [K in keyof PgPoolOptions]?: (key: string) => Config.Config<any> }
 

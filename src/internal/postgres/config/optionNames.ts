@@ -33,6 +33,7 @@ const optionNames: { readonly [K in Exclude<keyof PgPoolOptions, keyof typeof re
   warm: true,
   leakThreshold: true,
   name: true,
+  advice: true,
   url: true,
   host: true,
   port: true,

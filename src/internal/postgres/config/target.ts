@@ -61,6 +61,8 @@ export interface Target extends TurnLimits {
   readonly queryTimeout: number
   /** Is told of the statements of users, if anybody wants to know. */
   readonly operations: Operations | undefined
+  /** Whether the log has advice, and names those who hold the connections when a caller is refused. */
+  readonly advice: boolean
   /** The time of deadlines on I/O (R14), with fibers in the runtime that the pool was made in. */
   readonly io: Time
   /** What `PgClient.config` shows: the URL taken apart. */
@@ -79,6 +81,7 @@ const plain = {
   transformResultNames: "function",
   transformQueryNames: "function",
   transformJson: "boolean",
+  advice: "boolean",
   eager: "boolean",
   metrics: "boolean",
   spanAttributes: "object"
@@ -181,6 +184,7 @@ const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
     queryTimeout: options.queryTimeout === undefined
       ? timeoutOf("query_timeout", url) || Infinity
       : duration("queryTimeout", options.queryTimeout, { positive: true }),
+    advice: options.advice ?? true,
     config: defined({
       url: options.url,
       host,
