@@ -11,6 +11,7 @@ import { compare, named } from "./measure.js"
 import * as Memory from "./memory.js"
 import type { Section } from "./report.js"
 import { atLeast, atMost, figure, table } from "./report.js"
+import { watchedLoans, watchedStatements } from "./watching.js"
 
 export interface Options extends Rounds {
   readonly url: string
@@ -205,5 +206,7 @@ export const overhead = (options: Options): Effect.Effect<ReadonlyArray<Section>
     idle(options),
     waiting(64, 2, options),
     waiting(options.quick ? 100 : 1000, 3, options),
+    watchedLoans(options),
+    watchedStatements(options),
     memory(options)
   ])
