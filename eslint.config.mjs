@@ -21,6 +21,7 @@ const rooms = [
   "postgres/connect/",
   "postgres/transaction/",
   "postgres/listen/",
+  "waitSpan.ts",
   "borrow.ts",
   "watch/",
   "elasticPool.ts",
@@ -59,7 +60,7 @@ const roomRules = [
     restrict(filesOf(room), upwards, [importsOf(after(room))])
   ),
   restrict(filesOf(rooms.at(-1)), upwards, []),
-  ...["time/", "borrow.ts", "watch/", "elasticPool.ts"].map((room) =>
+  ...["time/", "waitSpan.ts", "borrow.ts", "watch/", "elasticPool.ts"].map((room) =>
     restrict(filesOf(room), "The pool itself knows no SQL.", [importsOf(after(room)), sql])
   ),
   restrict(filesOf("pool/"), "The state machine knows no SQL.", [importsOf(after("pool/")), sql]),

@@ -5,12 +5,14 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
 import type { PoolError } from "../PoolError.js"
 import { failHere, LeanDeferred } from "./effects.js"
 import type { Loan } from "./pool/loan.js"
 import { Attempts } from "./pool/loan.js"
 import type { ElasticPoolState } from "./pool/pool.js"
 import type { Borrower } from "./pool/runtime.js"
+import { WaitSpan } from "./waitSpan.js"
 
 /** The fiber at work. @internal */
 export const currentBorrower = (): Borrower | undefined => Option.getOrUndefined(Fiber.getCurrentFiber())
@@ -22,16 +24,23 @@ export const currentBorrower = (): Borrower | undefined => Option.getOrUndefined
 const take = <A, E>(
   state: ElasticPoolState<A, E>,
   restore: <B, E2>(effect: Effect.Effect<B, E2>) => Effect.Effect<B, E2>,
-  attempts: Attempts | undefined
+  attempts: Attempts | undefined,
+  parent: Tracer.AnySpan | undefined
 ): Effect.Effect<Loan<A>, E | PoolError> => {
   const borrower = currentBorrower()
   const taken = state.take(borrower, attempts)
   if (taken !== undefined) return taken
   const outcome = new LeanDeferred<Loan<A>, E | PoolError>()
-  const waiter = state.wait((exit) => outcome.done(exit), borrower)
+  let span: WaitSpan | undefined = undefined
+  const waiter = state.wait((exit) => {
+    span?.end(exit)
+    outcome.done(exit)
+  }, borrower)
+  span = WaitSpan.begin(state, waiter, parent)
   // What `Effect.onError` does, without a mask of its own: ten thousand may wait here.
   return Effect.catchAllCause(restore(outcome.await), (cause) => {
     state.leave(waiter)
+    span?.end(Exit.failCause(cause))
     return failHere(cause)
   })
 }
@@ -48,13 +57,14 @@ const lostExit = Exit.failCause(lost)
 export const get = <A, E, B>(
   state: ElasticPoolState<A, E>,
   as: (a: A, loan: Loan<A>) => B,
-  before?: Attempts
+  before?: Attempts,
+  span?: Tracer.AnySpan
 ): Effect.Effect<B, E | PoolError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) => {
     // The effect may be run again and again: each run has attempts of its own.
     let attempts = before
     const attempt = (): Effect.Effect<B, E | PoolError, Scope.Scope> =>
-      Effect.flatMap(take(state, restore, attempts), (loan) => {
+      Effect.flatMap(take(state, restore, attempts, span), (loan) => {
         const borrowed = as(loan.value, loan)
         return Effect.flatMap(Effect.addFinalizer(() => Effect.sync(() => loan.end())), () => {
           if (loan.isUsable) return Effect.succeed(borrowed)
@@ -67,6 +77,8 @@ export const get = <A, E, B>(
   })
 
 interface Use<E, E3> {
+  /** The span of the caller, where it is in no context. */
+  readonly span?: Tracer.AnySpan | undefined
   /** What a caller gets that got no resource: only that, and never an error of `f`. */
   readonly asError?: ((error: E | PoolError) => E3) | undefined
   /** Whether `f` has failed before it has done anything with the resource: then it gets another one. */
@@ -81,7 +93,7 @@ interface Use<E, E3> {
 export const use = <A, E, B, E2, R, E3 = E | PoolError>(
   state: ElasticPoolState<A, E>,
   f: (a: A, loan: Loan<A>) => Effect.Effect<B, E2, R>,
-  { asError, isUnused }: Use<E, E3> = {}
+  { asError, isUnused, span }: Use<E, E3> = {}
 ): Effect.Effect<B, E2 | E3, R> =>
   Effect.uninterruptibleMask((restore) => {
     let attempts: Attempts | undefined
@@ -108,7 +120,7 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
         }
       })
     const attempt = (): Effect.Effect<B, E2 | E3, R> => {
-      const taken = take(state, restore, attempts)
+      const taken = take(state, restore, attempts, span)
       // What is there at once is lent at once (R2).
       return Exit.isExit(taken) && Exit.isSuccess(taken)
         ? lend(taken.value as Loan<A>)

@@ -11,6 +11,12 @@ export interface Traced {
   ended: "success" | "failure" | undefined
 }
 
+/** How long it took, in milliseconds. */
+export const tookOf = (span: Traced): number => times.get(span) ?? NaN
+
+/** Beside the records: no two programs take as long as each other. */
+const times = new WeakMap<Traced, number>()
+
 /** Gives all spans of an effect, in the order in which they began, whatever its exit. */
 export const traced = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Array<Traced>, never, R> =>
   Effect.suspend(() => {
@@ -38,7 +44,8 @@ export const traced = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A
           links,
           sampled: true,
           kind,
-          end: (_, exit) => {
+          end: (endTime, exit) => {
+            times.set(record, Number(endTime - startTime) / 1e6)
             record.ended = Exit.isSuccess(exit) ? "success" : "failure"
           },
           attribute: (key, value) => {

@@ -8,6 +8,14 @@ import type { Waiters } from "./waiters.js"
 /** So many connects at once, until one has succeeded: a wrong password is not to be tried once for each waiter. */
 const firstConnects = 4
 
+/**
+ * Why a caller waits: connects fail; or a connection is opened or checked for it; or all are in use that the pool opens
+ * without hesitation.
+ *
+ * @internal
+ */
+export type WaitReason = "outage" | "opening" | "full"
+
 /** How many connections may be missing at the same time because their successors need their permits. */
 const mostReplaced = 4
 
@@ -67,6 +75,12 @@ export class Demand<A, E> {
   get wantsConnect(): boolean {
     const { tally, waiters } = this
     return waiters.neededByDue > this.cover || (this.isWarming && tally.size < this.warm)
+  }
+
+  /** Why the caller that has come last has to wait. */
+  get waitReason(): WaitReason {
+    if (this.outage.active) return "outage"
+    return this.unserved(this.room(this.settings.maxsize)) > 0 ? "full" : "opening"
   }
 
   get hasPermit(): boolean {

@@ -2,7 +2,7 @@
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as SqlClient from "@effect/sql/SqlClient"
-import * as Statement from "@effect/sql/Statement"
+import type * as Statement from "@effect/sql/Statement"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -18,6 +18,7 @@ import { attributesOf } from "./attributes.js"
 import { json, makeCompiler } from "./compiler.js"
 import type { SessionPool } from "./pooled.js"
 import { reserve, Router } from "./router.js"
+import { makeStatements } from "./statement.js"
 import { makeTransforms } from "./transforms.js"
 
 /** The abilities that a pool offers to the users of its client, including those that no `PgClient` has. */
@@ -72,9 +73,8 @@ export const makeClient = (
       notify: (channel: string, payload: string) =>
         Effect.asVoid(router.executeRaw("SELECT pg_notify($1, $2)", [channel, payload]))
     }
-    // Statements are cached by the identity of their acquirer, so each constructor needs an acquirer of its own.
     const clientOf = (compiler: Statement.Compiler, rows: typeof transformRows): PgClient.PgClient => {
-      const client: any = Object.assign(Statement.make(Effect.succeed(router), compiler, spanAttributes, rows), members)
+      const client: any = Object.assign(makeStatements(router, compiler, spanAttributes, rows), members)
       client.safe = client
       client.withoutTransforms = () =>
         client

@@ -4,6 +4,7 @@ import * as Cause from "effect/Cause"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
+import type * as Tracer from "effect/Tracer"
 import type { AsyncResource } from "node:async_hooks"
 import { currentBorrower } from "../../borrow.js"
 import { awaiting } from "../../effects.js"
@@ -12,6 +13,7 @@ import { Attempts } from "../../pool/loan.js"
 import type { ElasticPoolState } from "../../pool/pool.js"
 import { secondsNow } from "../../time/stopwatch.js"
 import { after } from "../../time/time.js"
+import { WaitSpan } from "../../waitSpan.js"
 import type { Operations } from "../config/operations.js"
 import type { Query } from "../driver/query.js"
 import { asSqlError, isNotSent, queryTimedOut } from "../errors/errors.js"
@@ -30,10 +32,11 @@ export type SessionPool = ElasticPoolState<Session, SqlError>
 export const pooled = <A>(
   pool: SessionPool,
   query: Query,
-  operations: Operations | undefined
+  operations: Operations | undefined,
+  span?: Tracer.Span
 ): Effect.Effect<A, SqlError> =>
   awaiting<A, SqlError>((resume, context) => {
-    const run = new PooledStatement<A>(pool, query, operations, resume, context)
+    const run = new PooledStatement<A>(pool, query, operations, span, resume, context)
     run.take()
     return () => run.interrupt()
   })
@@ -53,6 +56,8 @@ class PooledStatement<A> {
     private readonly pool: SessionPool,
     private readonly query: Query,
     private readonly operations: Operations | undefined,
+    /** That of the statement. */
+    private readonly span: Tracer.Span | undefined,
     private readonly resume: (exit: Exit.Exit<A, SqlError>) => void,
     /** The statement is sent in this context too: instrumentation of `pg` looks there for the caller of a statement. */
     private readonly context: AsyncResource
@@ -63,16 +68,23 @@ class PooledStatement<A> {
   }
 
   take(): void {
+    let wait: WaitSpan | undefined = undefined
     const waiter = this.pool.request(
       this.shares,
       (taken) => {
+        wait?.end(taken)
         if (Exit.isSuccess(taken)) this.context.runInAsyncScope(this.send, this, taken.value)
         else this.end(Exit.failCause(Cause.map(taken.cause, asSqlError)))
       },
       this.borrower,
       this.attempts
     )
-    if (waiter?.isUntold === true) this.leave = () => this.pool.leave(waiter)
+    if (waiter?.isUntold !== true) return
+    wait = WaitSpan.begin(this.pool, waiter, this.span)
+    this.leave = () => {
+      this.pool.leave(waiter)
+      wait?.end(interrupted)
+    }
   }
 
   private send(loan: Loan<Session>): void {
@@ -121,7 +133,7 @@ class PooledStatement<A> {
 
   interrupt(): void {
     this.leave()
-    this.end(Exit.interrupt(FiberId.none))
+    this.end(interrupted)
   }
 
   private end(exit: Exit.Exit<A, SqlError>): void {
@@ -132,6 +144,8 @@ class PooledStatement<A> {
     this.resume(exit)
   }
 }
+
+const interrupted = Exit.interrupt(FiberId.none)
 
 /**
  * Whether other callers may run statements on the same session. That is not allowed for a text that may change the

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import { randomUUID } from "node:crypto"
 import type { PoolError } from "../../../PoolError.js"
 import { get, use } from "../../borrow.js"
@@ -17,6 +18,7 @@ import type { Operations } from "../config/operations.js"
 import type { Query } from "../driver/query.js"
 import { asSqlError, isNotSent } from "../errors/errors.js"
 import { Lease } from "../lease/lease.js"
+import type { Params, TransformRows } from "../lease/statements.js"
 import { Statements } from "../lease/statements.js"
 import * as SessionStream from "../lease/stream.js"
 import { timedStream } from "../lease/timed.js"
@@ -72,30 +74,39 @@ export class Router extends Statements {
 
   readonly withLevel = <A, E, R>(
     f: (level: TransactionLevel) => Effect.Effect<A, E, R>,
-    isUnused?: (cause: Cause.Cause<unknown>) => boolean
+    isUnused?: (cause: Cause.Cause<unknown>) => boolean,
+    span?: Tracer.Span
   ): Effect.Effect<A, E | SqlError, R> =>
     use(this.pool, (session, loan) => {
       const level = TransactionLevel.on(this, session)
       loan.onEnd = () => level.end()
       return f(level)
-    }, { asError: asSqlError, isUnused })
+    }, { asError: asSqlError, isUnused, span })
 
-  run<A>(statement: Query): Effect.Effect<A, SqlError> {
+  /** The same for a statement that has this span. */
+  under(span: Tracer.Span): Statements {
+    return new Spanned(this, span)
+  }
+
+  run<A>(statement: Query, span?: Tracer.Span): Effect.Effect<A, SqlError> {
     return Effect.withFiberRuntime((fiber) => {
       const level = this.current(fiber.currentContext)
-      return level === undefined ? pooled(this.pool, statement, this.operations) : level.run(statement)
+      return level === undefined ? pooled(this.pool, statement, this.operations, span) : level.run(statement)
     })
   }
 
   executeStream(
-    ...[sql, params, transformRows]: Parameters<Connection["executeStream"]>
+    sql: string,
+    params: Params,
+    transformRows: TransformRows,
+    span?: Tracer.Span
   ): Stream.Stream<any, SqlError> {
     return Stream.unwrapScoped(Effect.withFiberRuntime((fiber) => {
       const level = this.current(fiber.currentContext)
       return level !== undefined
         ? Effect.succeed(level.executeStream(sql, params, transformRows))
         : Effect.succeed(
-          timedStream(this.operations, this.stream({ sql, params, transformRows, inTurn: (page) => page }))
+          timedStream(this.operations, this.stream({ sql, params, transformRows, inTurn: (page) => page }, span))
         )
     }))
   }
@@ -103,22 +114,42 @@ export class Router extends Statements {
   /** A session that ended before it read the first request for rows has done nothing, so another session is tried. */
   private stream(
     rows: Omit<SessionStream.Rows, "session">,
+    span: Tracer.Span | undefined,
     attempts = new Attempts()
   ): Stream.Stream<any, SqlError> {
     return Stream.suspend(() => {
       let hasBegun = false
       return Stream.unwrapScoped(
         Effect.map(
-          Effect.mapError(get(this.pool, (session) => session, attempts), asSqlError),
+          Effect.mapError(get(this.pool, (session) => session, attempts, span), asSqlError),
           (session) => SessionStream.exclusive({ ...rows, session })
         )
       ).pipe(
         Stream.mapChunks((chunk) => (hasBegun = true, chunk)),
         Stream.catchSome((error) =>
-          !hasBegun && isNotSent(error) && attempts.next() ? Option.some(this.stream(rows, attempts)) : Option.none()
+          !hasBegun && isNotSent(error) && attempts.next()
+            ? Option.some(this.stream(rows, span, attempts))
+            : Option.none()
         )
       )
     })
+  }
+}
+
+class Spanned extends Statements {
+  constructor(
+    private readonly router: Router,
+    private readonly span: Tracer.Span
+  ) {
+    super()
+  }
+
+  run<A>(statement: Query): Effect.Effect<A, SqlError> {
+    return this.router.run(statement, this.span)
+  }
+
+  executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
+    return this.router.executeStream(sql, params, transformRows, this.span)
   }
 }
 

@@ -26,10 +26,14 @@ import { leaveCommit, undo } from "./undo.js"
 /** What transactions need of the client that they belong to. @internal */
 export interface Transactions {
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
-  /** Lends a level of its own to an effect, and another one where that `isUnused` when the effect has failed. */
+  /**
+   * Lends a level of its own to an effect, and another one where that `isUnused` when the effect has failed. The wait for it
+   * is below `span`.
+   */
   readonly withLevel: <A, E, R>(
     f: (level: TransactionLevel) => Effect.Effect<A, E, R>,
-    isUnused?: (cause: Cause.Cause<unknown>) => boolean
+    isUnused?: (cause: Cause.Cause<unknown>) => boolean,
+    span?: Tracer.Span
   ) => Effect.Effect<A, E | SqlError, R>
   /** The level in force, and a context with another one. */
   readonly current: (context: Context.Context<never>) => TransactionLevel | undefined
@@ -97,7 +101,8 @@ export const makeTransaction = (self: Transactions) => (options: TransactionOpti
           inTurn(self, connection, "transaction", kindOn(connection), mark, body)
         if (outer !== undefined) return top(outer)
         // The session may end between its hand-over and BEGIN: another one is taken.
-        return self.withLevel(top, (cause) => !hasBegun && Cause.isFailType(cause) && isNotSent(cause.error))
+        const isUnused = (cause: Cause.Cause<unknown>) => !hasBegun && Cause.isFailType(cause) && isNotSent(cause.error)
+        return self.withLevel(top, isUnused, span)
       }))
 }
 
