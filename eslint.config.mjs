@@ -26,7 +26,8 @@ const rooms = [
   "watch/",
   "elasticPool.ts",
   "postgres/client/",
-  "pgPool.ts"
+  "pgPool.ts",
+  "dashboard/"
 ]
 
 /** The path of any import from one of these rooms, from wherever it is imported. */
@@ -74,8 +75,11 @@ const roomRules = [
     ["src/*.ts"],
     "The public face imports from the ground, errors and config, and each pool from its own implementation.",
     [importsOf(["pool/", ...after("postgres/config/")])],
-    ["src/ElasticPool.ts", "src/PgPool.ts"]
+    ["src/ElasticPool.ts", "src/PgPool.ts", "src/Dashboard.ts"]
   ),
+  restrict(["src/Dashboard.ts"], "Dashboard is that of dashboard/.", [
+    importsOf(["pool/", ...after("postgres/config/").filter((room) => room !== "dashboard/")])
+  ]),
   restrict(["src/ElasticPool.ts"], "ElasticPool is that of elasticPool.ts.", [importsOf(["pool/", "pgPool.ts"]), sql]),
   restrict(["src/PgPool.ts"], "PgPool is that of pgPool.ts.", [
     importsOf(["pool/", ...after("postgres/config/").filter((room) => room !== "pgPool.ts")])
@@ -85,7 +89,7 @@ const roomRules = [
 export default defineConfig(
   { ignores: ["dist/**", "coverage/**"] },
   {
-    files: ["**/*.ts", "**/*.mjs"],
+    files: ["**/*.ts", "**/*.mjs", "page/*.js"],
     extends: [tseslint.configs.base],
     plugins: { "@effect": effect },
     linterOptions: { reportUnusedDisableDirectives: "error" },

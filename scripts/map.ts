@@ -2,12 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { relative, resolve } from "node:path"
 
-const pages = [
-  "docs/architecture.md",
-  "docs/architecture-pool.md",
-  "docs/architecture-postgres.md",
-  "docs/architecture-walks.md"
-]
+const pages = ["", "-pool", "-postgres", "-walks", "-dashboard"].map((part) => `docs/architecture${part}.md`)
 
 /** The pages name files by paths from one of these on. */
 const bases = ["", "src", "src/internal", "src/internal/postgres"]

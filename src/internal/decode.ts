@@ -128,4 +128,10 @@ export const orDie = <A>(decoded: Either.Either<A, BadOption>): Effect.Effect<A>
     ? Effect.succeed(decoded.right)
     : Effect.die(new Misuse(decoded.left.message))
 
+/** The same, where no effect runs that could die of it. @internal */
+export const orThrow = <A>(decoded: Either.Either<A, BadOption>): A => {
+  if (Either.isRight(decoded)) return decoded.right
+  throw new Misuse(decoded.left.message)
+}
+
 class Misuse extends readable(Cause.IllegalArgumentException) {}

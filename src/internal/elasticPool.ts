@@ -13,6 +13,8 @@ import { get, use } from "./borrow.js"
 import { callable } from "./callable.js"
 import { attempt, orDie } from "./decode.js"
 import { awaiting } from "./effects.js"
+import type { Inside } from "./inside.js"
+import { inside } from "./inside.js"
 import type { Lifecycle, Phase } from "./pool/lifecycle.js"
 import type { DecodedPool } from "./pool/options.js"
 import { decodeEvict, decodeLimits, decodePool, decodeWithin, reachOf } from "./pool/options.js"
@@ -20,6 +22,7 @@ import { ElasticPoolState } from "./pool/pool.js"
 import type { Port } from "./pool/port.js"
 import type { Reach } from "./pool/reach.js"
 import { makeRuntime } from "./pool/runtime.js"
+import { shownPool } from "./pool/shown.js"
 import type { Meter } from "./pool/tally.js"
 import { interruptibleWait } from "./time/deadline.js"
 import { ioClock } from "./time/ioClock.js"
@@ -139,8 +142,11 @@ export const make = <A, E, R>(
   Effect.zipLeft(Effect.map(makeState(options), fromState), warnOfUnits(options.name ?? "", options))
 
 /** @internal */
-export const fromState = <A, E>(state: ElasticPoolState<A, E>): Api.ElasticPool<A, E> => ({
+export const fromState = <A, E>(
+  state: ElasticPoolState<A, E>
+): Api.ElasticPool<A, E> & { readonly [inside]: Inside } => ({
   [TypeId]: TypeId,
+  [inside]: { settings: () => shownPool(state.settings), server: undefined },
   get: get(state, (a) => a),
   use: (f) => use(state, (a) => f(a)),
   invalidate: (a) => Effect.sync(() => void state.invalidate(a)),

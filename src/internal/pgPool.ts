@@ -6,11 +6,14 @@ import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as RcRef from "effect/RcRef"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../PgPool.js"
 import { use } from "./borrow.js"
 import { orDie } from "./decode.js"
 import { fromState, makeDrain, stateOf } from "./elasticPool.js"
+import type { Inside } from "./inside.js"
+import { inside } from "./inside.js"
 import { RefusalLog } from "./pool/refusalLog.js"
 import { attributesOf } from "./postgres/client/attributes.js"
 import { makeClient } from "./postgres/client/client.js"
@@ -20,9 +23,10 @@ import { leaseOn, reserve } from "./postgres/client/router.js"
 import * as Env from "./postgres/config/env.js"
 import type { Origin } from "./postgres/config/remarks.js"
 import { fromEnvironment } from "./postgres/config/remarks.js"
-import { settingsOf } from "./postgres/config/settingsLine.js"
+import { settingsLine, shown } from "./postgres/config/shown.js"
 import type { DecodedTarget, Target } from "./postgres/config/target.js"
 import { decodeTarget } from "./postgres/config/target.js"
+import { activity } from "./postgres/connect/activity.js"
 import { connect, connectInTime } from "./postgres/connect/connect.js"
 import { reset } from "./postgres/connect/reset.js"
 import { stillRuns } from "./postgres/connect/stillRuns.js"
@@ -118,7 +122,7 @@ const open = (
     }
     yield* Effect.forEach(target.warnings, (warning) => Effect.logWarning(named(name, warning)), { discard: true })
     yield* warnOfUnits(name, options, nameOf)
-    yield* Effect.logDebug(named(name, settingsOf(target)))
+    yield* Effect.logDebug(named(name, settingsLine(target)))
     const state: SessionPool = yield* stateOf<Session, SqlError, never>(
       {
         acquire: Effect.tap(connect(target, (session) => state.lost(session)), (session) =>
@@ -158,6 +162,7 @@ const open = (
     const get = reserve(state)
     return {
       [TypeId]: TypeId,
+      [inside]: yield* insideOf(state, target),
       ...face,
       get,
       use: (f) => use(state, (session, loan) => f(leaseOn(session, loan))),
@@ -177,3 +182,12 @@ const open = (
       loans
     }
   })
+
+/** Opens nothing before somebody looks. */
+const insideOf = (state: SessionPool, target: Target): Effect.Effect<Inside, never, Scope.Scope> => {
+  const inUse = () => [...state.connections.all].filter((slot) => slot.state === "busy").map((slot) => slot.value)
+  return Effect.map(
+    RcRef.make({ acquire: activity(target, inUse) }),
+    (server) => ({ settings: () => shown(target, state.settings), server })
+  )
+}
