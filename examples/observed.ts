@@ -66,19 +66,19 @@ const PoolLive = PgPool.layerConfig({
   maxwait: Config.succeed("10 millis"),
   maxoverflow: Config.succeed(4),
   acquireTimeout: Config.succeed("2 seconds"),
-  leakThreshold: Config.succeed("300 millis")
+  leakThreshold: Config.succeed("1 second")
 })
 
 // --- Something to be seen ---
 
-const order = Effect.flatMap(SqlClient.SqlClient, (sql) => sql.withTransaction(sql`SELECT pg_sleep(0.02)`)).pipe(
+const order = Effect.flatMap(SqlClient.SqlClient, (sql) => sql.withTransaction(sql`SELECT pg_sleep(0.4)`)).pipe(
   Effect.withSpan("order")
 )
 
 /** It holds its connection while no statement runs, and for so long that the pool tells of it. */
 const report = Effect.flatMap(
   SqlClient.SqlClient,
-  (sql) => sql.withTransaction(Effect.zipRight(sql`SELECT 1`, Effect.sleep("400 millis")))
+  (sql) => sql.withTransaction(Effect.zipRight(sql`SELECT 1`, Effect.sleep("1.5 seconds")))
 ).pipe(Effect.withSpan("report"))
 
 /** The pool refuses callers that would wait for too long. */
@@ -92,7 +92,7 @@ const rush = (callers: number) =>
 
 /** One caller, as many as may have a connection, and far too many. */
 const day = Effect.zipRight(
-  Effect.forEach([1, 4, 500], rush),
+  Effect.forEach([1, 4, 30], rush),
   Effect.all([rush(2), unlessRefused(report)], { concurrency: "unbounded" })
 )
 
@@ -100,13 +100,14 @@ const day = Effect.zipRight(
 
 const serve = Effect.gen(function*() {
   yield* Effect.promise(() => prometheus.startServer())
-  yield* Console.log("The metrics are there to be read.")
+  const port = yield* Config.withDefault(Config.port("OTEL_EXPORTER_PROMETHEUS_PORT"), 9464)
+  yield* Console.log(`The metrics are at http://127.0.0.1:${port}/metrics`)
   yield* Effect.forever(day)
 })
 
 /** What Prometheus would read. */
 const show = Effect.gen(function*() {
-  yield* Effect.repeatN(day, 1)
+  yield* day
   const { resourceMetrics } = yield* Effect.promise(() => prometheus.collect())
   const lines = new PrometheusSerializer().serialize(resourceMetrics).split("\n")
   const shown = lines.filter((line) => /^(db_client_connection_(count|max)|effect_pgpool_)/.test(line))

@@ -86,7 +86,9 @@ describe("R42: the dashboard", () => {
 
         const failures = [...scraped, ...collected].filter(({ legend }) => legend === "failed")
         assert.sameMembers(yield* untilShown(prometheus, [...scraped, ...collected], failures.length), failures)
-        assert.isTrue(collector.spans.has("order"))
+        const areIn = (names: ReadonlyArray<string>) =>
+          ["order", "sql.execute", "pool.wait"].every((name) => names.includes(name))
+        yield* eventually(Effect.sync(() => [...collector.spans]), areIn)
 
         proxy.refusing = true
         proxy.cut()

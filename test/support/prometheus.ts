@@ -18,6 +18,11 @@ export interface Sample {
   readonly value: number
 }
 
+export interface Series {
+  readonly metric: Readonly<Record<string, string>>
+  readonly values: ReadonlyArray<readonly [seconds: number, value: number]>
+}
+
 export interface Alert {
   readonly name: string
   readonly health: string
@@ -26,6 +31,8 @@ export interface Alert {
 
 export interface Prometheus {
   readonly query: (expr: string) => Effect.Effect<ReadonlyArray<Sample>>
+  /** What the query gives at each second between two times, which are in seconds since 1970. */
+  readonly range: (expr: string, from: number, to: number) => Effect.Effect<ReadonlyArray<Series>>
   readonly alerts: Effect.Effect<ReadonlyArray<Alert>>
 }
 
@@ -33,7 +40,7 @@ export interface Options {
   /** Programs that have metrics of their own, by their jobs. */
   readonly jobs: Readonly<Record<string, number>>
   /** One that passes metrics on, with the jobs and instances that they come from. */
-  readonly collector: number
+  readonly collector?: number | undefined
   /** A file of alerts. */
   readonly rules: string
 }
@@ -57,7 +64,7 @@ export const start = ({ collector, jobs, rules }: Options): Effect.Effect<Promet
         rule_files: [basename(rules)],
         scrape_configs: [
           ...Object.entries(jobs).map(([name, at]) => scrape(name, at)),
-          scrape("collector", collector, true)
+          ...collector === undefined ? [] : [scrape("collector", collector, true)]
         ]
       })
     )
@@ -76,6 +83,15 @@ export const start = ({ collector, jobs, rules }: Options): Effect.Effect<Promet
         Effect.map(
           api("query", { query: expr }),
           ({ result }) => (result as Array<any>).map(({ metric, value }) => ({ metric, value: Number(value[1]) }))
+        ),
+      range: (query, from, to) =>
+        Effect.map(
+          api("query_range", { query, start: String(from), end: String(to), step: "1" }),
+          ({ result }) =>
+            (result as Array<any>).map(({ metric, values }) => ({
+              metric,
+              values: (values as Array<[number, string]>).map(([at, value]) => [at, Number(value)] as const)
+            }))
         ),
       alerts: Effect.map(api("rules"), ({ groups }) => (groups as Array<any>).flatMap(({ rules }) => rules))
     }
