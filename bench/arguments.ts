@@ -21,6 +21,8 @@ export interface Arguments {
   readonly grids: ReadonlyArray<Grid>
   /** In how many processes those are asked that goals are about. */
   readonly processes: number
+  /** The folder of another build of this package. */
+  readonly against: string | undefined
   readonly quick: boolean
   readonly out: string
   readonly help: boolean
@@ -36,6 +38,7 @@ server of DATABASE_URL, which must allow 180 connections and a schema effect_pgp
   --millis N         about how long each contender works in each round; default: 200
   --seconds N        day: how long it is, for each contender; default: 180
   --load-seconds N   loads: how long each contender works in each place; default: 40
+  --against DIR      overhead: also measures another build of this package, such as that of the commit before: its dist
   --processes N      queries: in how many, one after the other, those are asked that goals are about; default: 2; 1 with --all or --quick
   --quick            the least that shows that everything works; its figures mean nothing
   --help
@@ -73,6 +76,7 @@ const read = (args: ReadonlyArray<string>) =>
       seconds: { type: "string" },
       "load-seconds": { type: "string" },
       processes: { type: "string" },
+      against: { type: "string" },
       quick: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
       connections: { type: "string" },
@@ -110,6 +114,7 @@ export const parse = (args: ReadonlyArray<string>): Effect.Effect<Arguments, Bad
         loadSeconds: whole("load-seconds", values["load-seconds"] ?? (quick ? "1" : "40")),
         grids: gridsOf(values),
         processes: whole("processes", values.processes ?? (quick || values.all ? "1" : "2")),
+        against: values.against,
         quick,
         out,
         help

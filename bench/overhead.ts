@@ -1,8 +1,10 @@
 /** What a pool costs that has nothing to do but to lend. */
-import { Effect, Pool } from "effect"
+import { Effect, Pool, Stream } from "effect"
 import type { Scope } from "effect"
 import { ElasticPool } from "effect-pgpool"
 import { EventEmitter } from "node:events"
+import { resolve } from "node:path"
+import { pathToFileURL } from "node:url"
 import * as Pg from "pg"
 import * as Tarn from "tarn"
 import { fibers, promises } from "./crowd.js"
@@ -16,12 +18,16 @@ import { watchedLoans, watchedStatements } from "./watching.js"
 export interface Options extends Rounds {
   readonly url: string
   readonly quick: boolean
+  /** The folder of another build of this package. */
+  readonly against: string | undefined
 }
 
 const names = {
   fibers: "the loop alone, fibers",
   ours: "effect-pgpool `use`",
+  oursBefore: "`use` of the other build",
   oursWatched: "effect-pgpool `use` with `leakThreshold`",
+  oursHeard: "effect-pgpool `use`, `events` and `loans` consumed",
   oursScoped: "effect-pgpool `get`",
   effects: "Effect 3 `Pool.get`",
   scoped: "a bare `acquireRelease`",
@@ -45,8 +51,9 @@ class FakeClient extends EventEmitter {
 
 const size = 10
 
+const options = { acquire: item, maxsize: size, maxoverflow: size, acquireTimeout: "10 minutes" } as const
+
 const pools = Effect.gen(function*() {
-  const options = { acquire: item, maxsize: size, maxoverflow: size, acquireTimeout: "10 minutes" } as const
   const ours = yield* ElasticPool.make(options)
   const watched = yield* ElasticPool.make({ ...options, leakThreshold: "1 minute" })
   const effects = yield* Pool.make({ acquire: item, size })
@@ -61,11 +68,29 @@ const pools = Effect.gen(function*() {
   return { ours, watched, effects, pgs, tarns }
 })
 
+/** With somebody who wants to know all. */
+const heard = Effect.tap(
+  ElasticPool.make(options),
+  ({ events, loans }) =>
+    Effect.forEach([events, loans], (told) => Effect.forkScoped(Stream.runDrain<unknown, never, never>(told)))
+)
+
+/** That of another build, or none. */
+const before = (against: string | undefined): Effect.Effect<ReadonlyArray<Contender>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    if (against === undefined) return []
+    const file = pathToFileURL(resolve(against, "ElasticPool.js")).href
+    const build = yield* Effect.promise(() => import(file) as Promise<typeof ElasticPool>)
+    const use = (yield* build.make(options)).use(() => Effect.void)
+    return [fibers(names.oursBefore, 1, () => use)]
+  })
+
 /** One alone takes and gives back. */
-const alone: Effect.Effect<ReadonlyArray<Contender>, never, Scope.Scope> = Effect.map(
-  pools,
-  ({ effects, ours, pgs, tarns, watched }) => {
+const alone = (against: string | undefined): Effect.Effect<ReadonlyArray<Contender>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { effects, ours, pgs, tarns, watched } = yield* pools
     const use = ours.use(() => Effect.void)
+    const useHeard = (yield* heard).use(() => Effect.void)
     const useWatched = watched.use(() => Effect.void)
     const get = Effect.scoped(ours.get)
     const effectGet = Effect.scoped(effects.get)
@@ -73,7 +98,9 @@ const alone: Effect.Effect<ReadonlyArray<Contender>, never, Scope.Scope> = Effec
     return [
       fibers(names.fibers, 1, () => Effect.void),
       fibers(names.ours, 1, () => use),
+      ...yield* before(against),
       fibers(names.oursWatched, 1, () => useWatched),
+      fibers(names.oursHeard, 1, () => useHeard),
       fibers(names.oursScoped, 1, () => get),
       fibers(names.effects, 1, () => effectGet),
       fibers(names.scoped, 1, () => scoped),
@@ -87,8 +114,7 @@ const alone: Effect.Effect<ReadonlyArray<Contender>, never, Scope.Scope> = Effec
         for (let i = 0; i < n; i++) tarns.release(await tarns.acquire().promise)
       })
     ]
-  }
-)
+  })
 
 /** More than there are items: each waits in the queue, is handed an item, takes a step with it, and gives it back. */
 const crowded = (count: number): Effect.Effect<ReadonlyArray<Contender>, never, Scope.Scope> =>
@@ -145,7 +171,7 @@ const command = "npm run bench -- overhead"
 const idle = (options: Options): Effect.Effect<Section, unknown> =>
   Effect.gen(function*() {
     const title = "Taking an idle item and giving it back"
-    const figures = yield* compare(title, yield* alone, options)
+    const figures = yield* compare(title, yield* alone(options.against), options)
     const ours = net(figures, names.ours)
     return {
       title,

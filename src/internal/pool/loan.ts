@@ -40,10 +40,15 @@ export class Loan<A> {
     readonly shares: boolean,
     /** How long its borrower had waited in the queue, in milliseconds. `undefined`: it had not. */
     readonly waited: number | undefined,
-    /** When its borrower asked for it, by the policy clock. */
-    readonly asked = since
+    /** When its borrower began to wait, by the policy clock. `undefined`: it had not. */
+    private readonly askedAt: number | undefined = undefined
   ) {
     this.span = borrower === undefined ? undefined : spanOf(borrower)
+  }
+
+  /** When its borrower asked for it, by the policy clock. */
+  get asked(): number {
+    return this.askedAt ?? this.since
   }
 
   get value(): A {
