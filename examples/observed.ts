@@ -102,7 +102,7 @@ const serve = Effect.gen(function*() {
   yield* Effect.promise(() => prometheus.startServer())
   const port = yield* Config.withDefault(Config.port("OTEL_EXPORTER_PROMETHEUS_PORT"), 9464)
   yield* Console.log(`The metrics are at http://127.0.0.1:${port}/metrics`)
-  yield* Effect.forever(day)
+  return yield* Effect.forever(day)
 })
 
 /** What Prometheus would read. */
