@@ -148,7 +148,8 @@ const stayWarm = (expires: number) =>
 /** A step that fails is a difference too, and the play goes on. */
 const step = <E, R>(title: string, body: Effect.Effect<void, E, R>): Effect.Effect<void, never, R | Report> =>
   Effect.flatMap(Report, ({ step }) => step(title)).pipe(
-    Effect.zipRight(body),
+    // So that the live page says which step holds a connection.
+    Effect.zipRight(Effect.withSpan(body, title)),
     Effect.catchAllCause((cause) =>
       Cause.isInterruptedOnly(cause)
         ? Effect.interrupt
