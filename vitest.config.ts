@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import { configDefaults, defineConfig } from "vitest/config"
 
@@ -18,6 +19,9 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     slowTestThreshold: 5000,
+    // Most tests wait for a server or a deadline most of the time: two at once are not in each other's way on two cores.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
+    minWorkers: 1,
     coverage: {
       provider: "v8",
       include: ["src/**/*.ts"],

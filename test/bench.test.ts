@@ -38,16 +38,13 @@ const pools = ["effect-pgpool `use`", "effect-pgpool `get`", "Effect 3 `Pool.get
 const clients = ["effect-pgpool", "effect-pgpool, `multiplex: true`", "@effect/sql-pg", "`pg.Pool`", "postgres.js"]
 const sizes = ["1", "100"]
 
-const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
+type Tables = Readonly<Record<string, ReadonlyArray<string>>>
+
+const ofThePool: Tables = {
   "Taking an idle item and giving it back": pools,
   "Waiting for one of 10 items, 64 fibers": pools,
   "Waiting for one of 10 items, 100 fibers": pools,
   "Memory": ["a waiter, beyond a fiber that is suspended", "an idle connection, on this side"],
-  "Queries: `select $1::int`": clients,
-  "Queries: a result of 100 rows": clients,
-  "Queries: an insert": clients,
-  "Queries: a transaction: begin, insert, commit": clients,
-  "Queries: `select $1::int`, 1 ms away": clients,
   "Growth: fibers that each take one of 10 items once": ["10", "1,000"],
   "Growth: taking one of so many idle items": sizes,
   "Growth: so many items in use, and as many fibers that wait": sizes,
@@ -67,7 +64,18 @@ const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
     "the seed's (2 / 200 ms / 20)",
     "auto (2 / 20)",
     "auto (10 / 20)"
-  ],
+  ]
+}
+
+const ofTheQueries: Tables = {
+  "Queries: `select $1::int`": clients,
+  "Queries: a result of 100 rows": clients,
+  "Queries: an insert": clients,
+  "Queries: a transaction: begin, insert, commit": clients,
+  "Queries: `select $1::int`, 1 ms away": clients
+}
+
+const ofTheLoads: Tables = {
   "Three ways to wait at maxsize, in simulated time": ["2/20, steady, connects of 2 ms"],
   "Twenty fibers on a pool that may have twenty connections": [
     "@effect/sql-pg, 20 connections",
@@ -84,22 +92,32 @@ const expected: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 describe.concurrent("the benchmarks", () => {
-  it.live("report every table", () =>
-    Effect.gen(function*() {
-      const files = yield* FileSystem.FileSystem
-      const directory = yield* files.makeTempDirectoryScoped()
-      const out = `${directory}/report.md`
-      const { code, stderr } = yield* bench("--quick", "--seconds", "4", "--out", out)
-      assert.strictEqual(code, 0, stderr)
-      const report = yield* files.readFileString(out)
-      const tables = tablesOf(report)
-      for (const [title, rows] of Object.entries(expected)) {
-        assert.includeMembers([...tables.get(title) ?? []], [...rows], title)
-      }
-      assert.isAtLeast(tables.get("Goals")?.length ?? 0, 5)
-      assert.notMatch(report, /NaN|undefined|Infinity/)
-      assert.match(yield* files.readFileString(`${directory}/day.svg`), /<svg/)
-    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)), 300_000)
+  const reports = (title: string, parts: ReadonlyArray<string>, expected: Tables, drawing?: string) =>
+    it.live(title, () =>
+      Effect.gen(function*() {
+        const files = yield* FileSystem.FileSystem
+        const directory = yield* files.makeTempDirectoryScoped()
+        const out = `${directory}/report.md`
+        const { code, stderr } = yield* bench(...parts, "--quick", "--seconds", "4", "--out", out)
+        assert.strictEqual(code, 0, stderr)
+        const report = yield* files.readFileString(out)
+        const tables = tablesOf(report)
+        for (const [title, rows] of Object.entries(expected)) {
+          assert.includeMembers([...tables.get(title) ?? []], [...rows], title)
+        }
+        assert.isAtLeast(tables.get("Goals")?.length ?? 0, 1)
+        assert.notMatch(report, /NaN|undefined|Infinity/)
+        if (drawing !== undefined) assert.match(yield* files.readFileString(`${directory}/${drawing}`), /<svg/)
+      }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)), 300_000)
+
+  reports(
+    "report what the pool itself costs, how it grows, and its day",
+    ["overhead", "growth", "day"],
+    ofThePool,
+    "day.svg"
+  )
+  reports("report what a query costs", ["queries"], ofTheQueries)
+  reports("report how long callers wait", ["loads"], ofTheLoads)
 
   it.live("refuse what they don't know, and say what they do", () =>
     Effect.gen(function*() {

@@ -12,7 +12,8 @@ declare module "vitest" {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const scope = Effect.runSync(Scope.make())
   const close = Scope.close(scope, Exit.void)
-  const { url } = await Postgres.start().pipe(
+  // Several test files use it at the same time.
+  const { url } = await Postgres.start({ parameters: { max_connections: "300" } }).pipe(
     Scope.extend(scope),
     Effect.onError(() => close),
     Effect.runPromise
