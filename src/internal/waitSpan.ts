@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Tracer from "effect/Tracer"
@@ -42,15 +43,17 @@ export class WaitSpan {
   ): WaitSpan | undefined {
     const { borrower, queued } = waiter
     if (!queued || borrower === undefined || parent === undefined) return undefined
-    return Context.get(parent.context, Tracer.DisablePropagation)
-      ? undefined
-      : new WaitSpan(pool, waiter, borrower, parent)
+    return orNothing(() => isTraced(borrower, parent) ? new WaitSpan(pool, waiter, borrower, parent) : undefined)
   }
 
   /** Only the first end counts. */
   end(exit: Exit.Exit<unknown, unknown>): void {
     if (this.isOver) return
     this.isOver = true
+    orNothing(() => this.tell(exit))
+  }
+
+  private tell(exit: Exit.Exit<unknown, unknown>): void {
     const tracer = Context.get(this.borrower.currentDefaultServices, Tracer.Tracer)
     const span = tracer.span("pool.wait", Option.some(this.parent), Context.empty(), [], this.began, "internal")
     span.attribute("db.client.connection.pool.name", this.pool.settings.name)
@@ -64,6 +67,18 @@ export class WaitSpan {
     return this.waiter.since <= this.pool.outage.until
   }
 }
+
+/** A tracer or a clock that throws must not keep a caller from its connection. */
+const orNothing = <A>(look: () => A): A | undefined => {
+  try {
+    return look()
+  } catch {
+    return undefined
+  }
+}
+
+const isTraced = (borrower: Borrower, parent: Tracer.AnySpan): boolean =>
+  borrower.getFiberRef(FiberRef.currentTracerEnabled) && !Context.get(parent.context, Tracer.DisablePropagation)
 
 /** In the words of the metric of requests. */
 const outcomeOf = (exit: Exit.Exit<unknown, unknown>): string => {

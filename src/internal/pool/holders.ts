@@ -56,19 +56,22 @@ class Held implements Holder {
   }
 }
 
+const nobody: ReadonlyArray<Holder> = []
+
 /**
  * Who holds the connections.
  *
  * @internal
  */
 export class Holders<A> {
-  private latest: ReadonlyArray<Holder> = []
+  private latest = nobody
   private takenAt = -Infinity
 
   constructor(private readonly pool: Port<A, any>) {}
 
-  /** A loan has begun or ended. */
+  /** A loan has begun or ended. Nothing is kept of fibers that may be gone. */
   changed(): void {
+    this.latest = nobody
     this.takenAt = -Infinity
   }
 

@@ -132,8 +132,9 @@ export class Refusals<A, E> {
 
   /** For a borrower that was handed one dead connection after the other. */
   lostTooOften(loan: Loan<A>): PoolExhausted {
+    const { asked, borrower, since, waited = 0 } = loan
     const now = this.pool.env.now()
-    this.pool.news.callerLeft(loan.borrower, "handOver", now, loan)
-    return this.errorOf(now - loan.since, { limit: "handOver", limitMillis: undefined, wasOwed: true })
+    this.pool.news.callerLeft(borrower, "handOver", now, { asked, since: since - waited })
+    return this.errorOf(now - since + waited, { limit: "handOver", limitMillis: undefined, wasOwed: true })
   }
 }

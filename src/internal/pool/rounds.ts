@@ -48,9 +48,12 @@ export class Rounds {
   }
 
   private ring(): number {
-    this.watchman?.look()
-    this.isResting = !this.hasTraffic && this.pool.waiters.size === 0
+    const isQuiet = !this.hasTraffic && this.pool.waiters.size === 0
     this.hasTraffic = false
-    return this.isResting ? Infinity : this.pool.env.now() + perRound
+    // If the look fails, the next caller begins the rounds anew.
+    this.isResting = true
+    this.watchman?.look()
+    this.isResting = isQuiet
+    return isQuiet ? Infinity : this.pool.env.now() + perRound
   }
 }

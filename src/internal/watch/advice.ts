@@ -4,6 +4,9 @@ import type { PoolStats } from "../../PoolStats.js"
 import { formatMillis, oneLine } from "../words.js"
 
 /** In milliseconds. @internal */
+export const perMinute = 60_000
+
+/** In milliseconds. @internal */
 export const perDay = 86_400_000
 
 /** What the statistics do not say of the time between two of them. @internal */

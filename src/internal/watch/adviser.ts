@@ -2,7 +2,7 @@
 import type { PoolStats } from "../../PoolStats.js"
 import type { ElasticPoolState } from "../pool/pool.js"
 import type { Watchman } from "../pool/rounds.js"
-import { advice, perDay } from "./advice.js"
+import { advice, perDay, perMinute } from "./advice.js"
 import { EventLoop } from "./eventLoop.js"
 
 /** A time that is looked back on: its beginning, and the most connections that were in use since. */
@@ -40,11 +40,11 @@ export class Adviser implements Watchman {
   readonly look = (): void => {
     this.noteHighest()
     const loop = this.loop.since()
-    const lines = this.advise(this.minute, loop)
+    const lines = this.advise(this.minute, loop, perMinute)
     this.minute = this.period()
     for (const line of lines) this.pool.env.log.warn(line)
     if (this.pool.env.now() - this.day.began < perDay) return
-    for (const line of this.advise(this.day, loop)) this.pool.env.log.info(line)
+    for (const line of this.advise(this.day, loop, perDay)) this.pool.env.log.info(line)
     this.day = this.period()
   }
 
@@ -53,9 +53,11 @@ export class Adviser implements Watchman {
     for (const period of [this.minute, this.day]) period.peakBusy = Math.max(period.peakBusy, highest)
   }
 
-  private advise({ before, began, peakBusy }: Period, loop: number): ReadonlyArray<string> {
+  /** A machine that has slept makes a minute long, but no day of it. */
+  private advise({ before, began, peakBusy }: Period, loop: number, atMost: number): ReadonlyArray<string> {
     const { env, holders } = this.pool
     const now = env.now()
-    return advice(before, this.pool.stats(), { lasted: now - began, peakBusy, loop, holders: holders.at(now) })
+    const lasted = Math.min(now - began, atMost)
+    return advice(before, this.pool.stats(), { lasted, peakBusy, loop, holders: holders.at(now) })
   }
 }

@@ -54,6 +54,7 @@ export class PoolMetrics implements Meter {
   /** The limits as they were noted. */
   private maxsize = 0
   private maxoverflow = 0
+  private hasEnded = false
 
   constructor(private readonly pool: Pick<Port<any, any>, "env" | "settings" | "waiters">, instruments: Instruments) {
     const { bounds, outcomeName, reasonName, stateName } = Catalogue
@@ -134,6 +135,8 @@ export class PoolMetrics implements Meter {
   }
 
   limited(maxsize: number, maxoverflow: number): void {
+    // A pool that has closed may still be resized.
+    if (this.hasEnded) return
     this.idleMax(maxsize - this.maxsize)
     this.max(maxoverflow - this.maxoverflow)
     this.maxsize = maxsize
@@ -144,6 +147,7 @@ export class PoolMetrics implements Meter {
     this.oldestWait.stop()
     this.idleMin(-this.pool.settings.minsize)
     this.limited(0, 0)
+    this.hasEnded = true
   }
 }
 
