@@ -14,34 +14,55 @@ const nothing = Effect.fail(Object.assign(new Error(""), { stack: "" }))
 const runSyncExit = Runtime.runSyncExit(Runtime.defaultRuntime)
 
 /**
- * A span and those around it, the innermost first, with the places where the program began them. Effect knows the places
- * and shows them only where it prints a failure, so a failure is printed.
+ * A span and those around it, the innermost first, with the places where the program began them. Names cost next to
+ * nothing. Places are looked up when the first one is read: Effect knows them and shows them only where it prints a
+ * failure, so a failure is printed.
  *
  * @internal
  */
 export const framesOf = (innermost: Tracer.AnySpan | undefined): ReadonlyArray<SpanFrame> => {
-  if (innermost === undefined) return []
-  const exit = runSyncExit(Effect.withParentSpan(nothing, innermost))
-  const printed = Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""
-  let at = 0
-  return names(innermost).map((name) => {
-    // A name may have any characters, also those that end a line.
-    const line = `    at ${name}`
-    const found = printed.indexOf(line, at)
-    if (found >= 0) at = found + line.length
-    const location = found < 0 ? undefined : /^ \(([^()\n]*:\d+:\d+)\)$/m.exec(printed.slice(at).split("\n", 1)[0])?.[1]
-    return { name: oneLine(name), location: location === undefined ? undefined : short(location) }
-  })
+  const names = innermost === undefined ? [] : orElse(() => namesOf(innermost), [])
+  let places: ReadonlyArray<string | undefined> | undefined = undefined
+  return names.map((name, n) => ({
+    name: oneLine(name),
+    get location() {
+      return (places ??= orElse(() => placesOf(innermost!, names), []))[n]
+    }
+  }))
 }
 
-const names = (innermost: Tracer.AnySpan): ReadonlyArray<string> => {
+/** The spans are those of the program's tracer, which may do anything. */
+const orElse = <A>(look: () => A, instead: A): A => {
+  try {
+    return look()
+  } catch {
+    return instead
+  }
+}
+
+const namesOf = (innermost: Tracer.AnySpan): ReadonlyArray<string> => {
   const found: Array<string> = []
   let span: Tracer.AnySpan | undefined = innermost
   while (span?._tag === "Span" && found.length < mostSpans) {
-    found.push(span.name)
+    found.push(String(span.name))
     span = Option.getOrUndefined(span.parent)
   }
   return found
+}
+
+const placesOf = (innermost: Tracer.AnySpan, names: ReadonlyArray<string>): ReadonlyArray<string | undefined> => {
+  const exit = runSyncExit(Effect.withParentSpan(nothing, innermost))
+  const printed = Exit.isFailure(exit) ? Cause.pretty(exit.cause) : ""
+  let at = 0
+  return names.map((name) => {
+    // A name may have any characters, also those that end a line.
+    const line = `    at ${name}`
+    const found = printed.indexOf(line, at)
+    if (found < 0) return undefined
+    at = found + line.length
+    const place = /^ \(([^()]*:\d+:\d+)\)$/.exec(printed.slice(at).split("\n", 1)[0])
+    return place === null ? undefined : short(place[1])
+  })
 }
 
 const mostSpans = 10

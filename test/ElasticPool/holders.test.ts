@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Scope, TestClock } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Option, Scope, TestClock } from "effect"
 import type { ElasticPool, PoolError } from "effect-pgpool"
 import { PoolHolder } from "effect-pgpool"
 import { inspect } from "node:util"
@@ -23,7 +23,27 @@ const held = <A, E>(effect: Effect.Effect<A, E>) => Effect.zipLeft(Effect.forkSc
 
 const names = (frames: ReadonlyArray<PoolHolder.SpanFrame>) => frames.map(({ name }) => name)
 
+const refusalOf = (exit: Exit.Exit<unknown, unknown> | undefined) =>
+  Option.getOrThrow(Option.flatMap(Exit.causeOption(exit!), Cause.failureOption)) as PoolError.PoolExhausted
+
 describe("R40: a holder", () => {
+  it.scoped("in a span that throws when it is looked at is told without it", () =>
+    Effect.gen(function*() {
+      const pool = yield* makeFakePool({ maxsize: 1, maxoverflow: 1, acquireTimeout: "1 seconds" })
+      const spoilt = yield* Effect.makeSpan("spoilt")
+      Object.defineProperty(spoilt, "name", {
+        get() {
+          throw new Error("spoilt")
+        }
+      })
+      yield* held(Effect.withParentSpan(pool.use(() => Effect.never), spoilt))
+      const [holder] = yield* pool.holders
+      assert.deepStrictEqual([holder.takenIn, holder.nowIn], [[], []])
+      const caller = yield* Caller.ask(pool)
+      yield* TestClock.adjust("1 seconds")
+      assert.include(refusalOf(caller.exit).message, "Held: 1 taken in no span")
+    }))
+
   it.scoped("names the spans in which it took the connection and in which it is now, with their places", () =>
     Effect.gen(function*() {
       const pool = yield* makeFakePool()

@@ -221,6 +221,8 @@ describe("R41: metrics say what happens in the pool", () => {
       yield* close
       assert.isTrue(areAll(ofNow(name), (value) => value === 0), JSON.stringify(samplesOf(name)))
       assert.strictEqual(valueOf(name, "effect_pgpool.connection.requests", "served"), 3)
+      yield* pool.resize({ maxsize: 4, maxoverflow: 8 })
+      assert.isTrue(areAll(ofNow(name), (value) => value === 0), "resized after the close")
     }))
 
   it.scoped("two pools of one name add up", () =>

@@ -24,6 +24,21 @@ const noRefusal = {
 }
 
 describe("R40: how long callers wait", () => {
+  it.scoped("while the pool is suspended, time stands still for oldestWait", () =>
+    Effect.gen(function*() {
+      const pool = yield* makePool({ ...new FakeResource().options, ...one, suspendTimeout: "1 hour" })
+      const oldestWait = Effect.map(pool.stats, ({ oldestWait }) => oldestWait)
+      yield* Caller.ask(pool)
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust("2 seconds")
+      yield* Effect.forkScoped(pool.suspend)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* oldestWait, 2000)
+      yield* pool.resume
+      yield* TestClock.adjust("1 seconds")
+      assert.strictEqual(yield* oldestWait, 3000)
+    }))
+
   it.scoped("oldestWait is that of the oldest that still waits; it is 0 where none does", () =>
     Effect.gen(function*() {
       const pool = yield* makePool({ ...new FakeResource().options, ...one })

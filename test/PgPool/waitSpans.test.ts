@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Stream } from "effect"
+import { Context, DefaultServices, Effect, Exit, Fiber, Stream, Tracer } from "effect"
 import { eventually, makePool, uniqueName } from "../support/pgPool.js"
 import type { Traced } from "../support/spans.js"
 import { tookOf, traced } from "../support/spans.js"
@@ -116,7 +116,39 @@ describe("R43: spans of waiting callers", () => {
       const use = Effect.withSpan(pool.use(() => Effect.void), "report")
       assert.deepStrictEqual(yield* traced(Effect.withTracerEnabled(use, false)), [])
     }))
+
+  it.scopedLive("the program can switch tracing off within a span of its own", () =>
+    Effect.gen(function*() {
+      const { pool } = yield* makePool({ minsize: 0 })
+      const use = Effect.withTracerEnabled(pool.use(() => Effect.void), false)
+      const spans = yield* traced(Effect.withSpan(use, "report"))
+      assert.deepStrictEqual(spans.map(({ name }) => name), ["report"])
+    }))
+
+  it.scopedLive("a tracer that throws keeps no caller from its connection", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool(one)
+      const spoilt = Tracer.make({
+        span: (name, ...rest) => {
+          if (name === "pool.wait") throw new Error("spoilt")
+          return plain.span(name, ...rest)
+        },
+        context: (run) => run()
+      })
+      for (const use of [sql`SELECT 1`, pool.use(() => Effect.void)]) {
+        const waiting = yield* Effect.scoped(Effect.gen(function*() {
+          yield* pool.get
+          const waiting = yield* Effect.fork(Effect.withTracer(Effect.withSpan(use, "report"), spoilt))
+          yield* eventually(pool.stats, ({ waiting }) => waiting === 1)
+          return waiting
+        }))
+        yield* Fiber.join(waiting)
+        yield* eventually(pool.stats, ({ busy }) => busy === 0)
+      }
+    }))
 })
+
+const plain = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
 describe("R43: spans of statements that fail", () => {
   const failing: Record<string, readonly [sql: string, attributes: Record<string, unknown>]> = {

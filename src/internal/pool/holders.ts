@@ -3,23 +3,25 @@ import type { Holder, SpanFrame } from "../../PoolHolder.js"
 import { framesOf } from "../spans.js"
 import type { Loan } from "./loan.js"
 import type { Port } from "./port.js"
-import type { Borrower, Span } from "./runtime.js"
-import { hasEnded, nameOf, spanOf } from "./runtime.js"
+import type { FiberName, Span } from "./runtime.js"
+import { hasEnded, idOf, nameOf, spanOf } from "./runtime.js"
 
 /** Asked by `console.log`. */
 const inspect = Symbol.for("nodejs.util.inspect.custom")
 
 /**
- * A borrower as it was at one instant. Its spans are looked up only when somebody reads them: a refusal at full speed
- * must not cost that.
+ * A borrower as it was at one instant. Its spans are looked at only when somebody reads them: a refusal at full speed
+ * must not cost that. It keeps its fiber's name and not the fiber, for an error may be kept for long.
  */
 class Held implements Holder {
   readonly heldFor: number
   readonly isRunning: boolean | undefined
   readonly processId: number | undefined
-  readonly #borrower: Borrower | undefined
+  readonly #fiber: FiberName | undefined
   readonly #taken: Span
   readonly #now: Span
+  #takenIn: ReadonlyArray<SpanFrame> | undefined = undefined
+  #nowIn: ReadonlyArray<SpanFrame> | undefined = undefined
 
   constructor(
     { borrower, since, span }: Loan<unknown>,
@@ -29,32 +31,34 @@ class Held implements Holder {
     this.heldFor = now - since
     this.isRunning = isRunning
     this.processId = processId
-    this.#borrower = borrower
+    this.#fiber = borrower === undefined ? undefined : idOf(borrower)
     this.#taken = span
     this.#now = borrower === undefined || hasEnded(borrower) ? undefined : spanOf(borrower)
   }
 
   get fiber(): string {
-    return this.#borrower === undefined ? "" : nameOf(this.#borrower)
+    return this.#fiber === undefined ? "" : nameOf(this.#fiber)
   }
 
   get takenIn(): ReadonlyArray<SpanFrame> {
-    return framesOf(this.#taken)
+    return this.#takenIn ??= framesOf(this.#taken)
   }
 
   get nowIn(): ReadonlyArray<SpanFrame> {
-    return framesOf(this.#now)
+    return this.#nowIn ??= framesOf(this.#now)
   }
 
   toJSON(): Holder {
     const { fiber, heldFor, isRunning, nowIn, processId, takenIn } = this
-    return { fiber, heldFor, takenIn, nowIn, isRunning, processId }
+    return { fiber, heldFor, takenIn: takenIn.map(plain), nowIn: nowIn.map(plain), isRunning, processId }
   }
 
   [inspect](): Holder {
     return this.toJSON()
   }
 }
+
+const plain = ({ location, name }: SpanFrame): SpanFrame => ({ name, location })
 
 const nobody: ReadonlyArray<Holder> = []
 

@@ -71,6 +71,11 @@ export class Lifecycle {
     return this.state === "open" || (this.state === "draining" && !this.isClosing)
   }
 
+  /** For how long this caller has waited at `now`. While the pool is suspended, time stands still for it. */
+  waitOf({ since }: { readonly since: number }, now: number): number {
+    return this.state === "suspended" ? Math.max(0, this.suspendedAt - since) : now - since
+  }
+
   /** A permit came back, or a waiter has left. */
   look(): void {
     if (this.state === "open") return

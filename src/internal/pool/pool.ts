@@ -429,9 +429,9 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
 
   stats(): PoolStats {
     const { maxoverflow, maxsize, name } = this.settings
-    const { waiters: { first, size: waiting }, lifecycle: { state } } = this
+    const { lifecycle, waiters: { first, size: waiting } } = this
     const now = this.env.now()
-    const oldestWait = first === undefined ? 0 : now - first.since
-    return { name, state, maxsize, maxoverflow, waiting, oldestWait, ...this.tally.stats(now) }
+    const oldestWait = first === undefined ? 0 : lifecycle.waitOf(first, now)
+    return { name, state: lifecycle.state, maxsize, maxoverflow, waiting, oldestWait, ...this.tally.stats(now) }
   }
 }

@@ -34,14 +34,21 @@ export class Recent {
   private latest = new Uint32Array(buckets)
   private before = new Uint32Array(buckets)
   private turnEndsAt = -Infinity
+  /** As long as nothing is added: callers are refused in crowds, and each error has them. */
+  private known: Percentiles | undefined = undefined
 
   add(millis: number, now: number): void {
+    this.known = undefined
     if (now >= this.turnEndsAt) this.takeTurns(now)
     this.latest[bucketOf(millis)]++
   }
 
   percentiles(now: number): Percentiles {
     if (now >= this.turnEndsAt) this.takeTurns(now)
+    return this.known ??= this.summed
+  }
+
+  private get summed(): Percentiles {
     let count = 0
     for (let n = 0; n < buckets; n++) count += this.latest[n] + this.before[n]
     const at = (part: number): number => {
@@ -56,6 +63,7 @@ export class Recent {
   }
 
   private takeTurns(now: number): void {
+    this.known = undefined
     const isNext = now < this.turnEndsAt + turn
     const { before, latest } = this
     this.latest = before.fill(0)

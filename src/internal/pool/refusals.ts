@@ -32,6 +32,7 @@ export class Refusals<A, E> {
 
   stop(): void {
     this.log?.stop()
+    this.log = undefined
   }
 
   /** A caller that has lost a connection was let in before: it is still served where newcomers are not. */
@@ -46,11 +47,13 @@ export class Refusals<A, E> {
     if (!this.admits(attempts)) return this.refuse("closed", borrower, this.closed)
     if (attempts?.hasFailed === true || demand.unserved(demand.room(maxsize)) < maxWaiting) return undefined
     const error = new PoolQueueFull({ stats: this.pool.stats(), maxWaiting })
-    if (this.log !== undefined) {
-      const held = this.pool.holders.at(this.pool.env.now())
-      this.log.refused(() => `${error.message} Held: ${PoolHolder.summary(held)}`)
-    }
+    this.log?.refused(() => `${error.message}${this.held}`)
     return this.refuse("queueFull", borrower, failure(error))
+  }
+
+  private get held(): string {
+    const held = PoolHolder.summary(this.pool.holders.at(this.pool.env.now()))
+    return held === "" ? "" : ` Held: ${held}`
   }
 
   /** For callers of a pool that is closed, or comes to its end. */

@@ -70,7 +70,13 @@ export const spanNameOf = (span: Span): string | undefined => span?._tag === "Sp
 export const hasEnded = (borrower: Borrower): boolean => borrower.unsafePoll() !== null
 
 /** @internal */
-export const nameOf = (borrower: Borrower): string => FiberId.threadName(borrower.id())
+export type FiberName = FiberId.FiberId
+
+/** @internal */
+export const idOf = (borrower: Borrower): FiberName => borrower.id()
+
+/** @internal */
+export const nameOf = (id: FiberName): string => FiberId.threadName(id)
 
 /** The lines that the pool writes into the log of its owner, or of a borrower. @internal */
 export interface Log {

@@ -56,7 +56,10 @@ export class PoolMetrics implements Meter {
   private maxoverflow = 0
   private hasEnded = false
 
-  constructor(private readonly pool: Pick<Port<any, any>, "env" | "settings" | "waiters">, instruments: Instruments) {
+  constructor(
+    private readonly pool: Pick<Port<any, any>, "env" | "lifecycle" | "settings" | "waiters">,
+    instruments: Instruments
+  ) {
     const { bounds, outcomeName, reasonName, stateName } = Catalogue
     const by = <Key extends string>(keys: ReadonlyArray<Key>, make: (key: Key) => Note) =>
       Object.fromEntries(keys.map((key) => [key, make(key)])) as Record<Key, Note>

@@ -16,7 +16,7 @@ export class OldestWait {
   private readonly alarm: Alarm
 
   constructor(
-    private readonly pool: Pick<Port<any, any>, "env" | "waiters">,
+    private readonly pool: Pick<Port<any, any>, "env" | "lifecycle" | "waiters">,
     /** In seconds. */
     private readonly note: Note
   ) {
@@ -36,10 +36,10 @@ export class OldestWait {
   }
 
   private ring(): number {
-    const { env, waiters: { first } } = this.pool
+    const { env, lifecycle, waiters: { first } } = this.pool
     if (first === undefined) return Infinity
     const now = env.now()
-    this.note((now - first.since) / 1000)
+    this.note(lifecycle.waitOf(first, now) / 1000)
     return now + perNote
   }
 }

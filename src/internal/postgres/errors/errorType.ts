@@ -23,7 +23,15 @@ export interface ErrorType {
  */
 export const errorTypeOf = (cause: Cause.Cause<unknown>): ErrorType => {
   if (Cause.isInterruptedOnly(cause)) return { errorType: "interrupted", statusCode: undefined }
-  const error = Cause.squash(cause)
+  try {
+    return typeOf(Cause.squash(cause))
+  } catch {
+    // The program may fail with any value: a getter may throw, or a proxy may be revoked.
+    return { errorType: other, statusCode: undefined }
+  }
+}
+
+const typeOf = (error: unknown): ErrorType => {
   // What the server said to a connect is not its answer to a statement that was never sent.
   const statusCode = isUnavailable(error) ? undefined : Option.getOrUndefined(sqlState(error))
   return { errorType: statusCode ?? causes(error).map(nameOf).find(Predicate.isNotUndefined) ?? other, statusCode }
