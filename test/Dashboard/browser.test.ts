@@ -161,7 +161,7 @@ describe.skipIf(!Chromium.isInstalled)("in a browser", () => {
             yield* Effect.promise(() => page.keyboard.type("a-token-of-sixteen-or-more"))
             yield* Effect.promise(() => page.keyboard.press("Enter"))
             yield* shows(page, "#status", "Live")
-        for (const name of ["transfer", "report of all that has happened since the beginning of the year"]) {
+            for (const name of ["transfer", "report of all that has happened since the beginning of the year"]) {
               yield* Effect.forkScoped(Effect.withSpan(pool.use(() => Effect.never), name))
             }
             yield* shows(page, "#holders", "report of all")

@@ -190,11 +190,10 @@ describe("R44: the token", () => {
       const pools = [yield* makeAny()]
       const messageOf = (options: any): string => {
         try {
-          Dashboard.router(options)
+          return `allowed: ${Dashboard.router(options)}`
         } catch (error) {
           return (error as Error).message
         }
-        return "it was allowed"
       }
       for (const bad of ["short", "with a space in between", "with-ümlauts-in-between", "x".repeat(300)]) {
         const message = messageOf({ pools, token: Redacted.make(bad) })

@@ -76,7 +76,7 @@ describe("R44: what the server says of the holders", () => {
       let isGone = false
       const { pool } = yield* makePool({
         password: Effect.suspend(() =>
-          isGone ? Effect.fail(new Error("the vault says: hunter2")) : Effect.succeed(Redacted.make("postgres"))
+          isGone ? Effect.fail("the vault says: hunter2") : Effect.succeed(Redacted.make("postgres"))
         )
       })
       yield* hold(pool, "holder")
