@@ -1,11 +1,13 @@
 /** @internal */
 import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Mailbox from "effect/Mailbox"
 import * as Stream from "effect/Stream"
 import type { Dropped } from "../../PoolEvent.js"
 import type { Hub } from "../pool/hub.js"
+import { secondsNow } from "../time/stopwatch.js"
 
 /** How many events a listener may be behind. @internal */
 export const capacity = 1024
@@ -36,13 +38,40 @@ export const heard = <Event>(hub: Hub<Event>, date: () => number): Stream.Stream
       (leave) => Effect.sync(leave)
     )
     let next = 1
+    const pace = new Pace()
     // Of what is read together nothing is missing in between, and it is never empty.
-    return Stream.mapChunks(Mailbox.toStream(mailbox), (read) => {
+    return Stream.mapChunksEffect(Mailbox.toStream(mailbox), (read) => {
       const count = Chunk.unsafeHead(read).number - next
       next += count + read.length
       const events = Chunk.map(read, ({ event }) => event)
-      return count === 0
+      const told = count === 0
         ? events
         : Chunk.prepend<Event | Dropped, Dropped>(events, { _tag: "Dropped", at: date(), count })
+      return Effect.as(pace.next, told)
     })
   }))
+
+/** So many times a listener is woken in a window, in milliseconds. */
+const window = { wakeUps: 20, millis: 20 }
+
+/**
+ * To wake a listener costs as much as a short statement. One that hears of each statement of a busy pool is woken for
+ * many of them at once, a moment later. The moment is real: it is no part of any rule of the pool.
+ */
+class Pace {
+  private endsAt = 0
+  private wakeUps = 0
+
+  readonly next: Effect.Effect<void> = Effect.suspend(() => {
+    const now = secondsNow() * 1000
+    if (now >= this.endsAt) {
+      this.endsAt = now + window.millis
+      this.wakeUps = 0
+    }
+    return ++this.wakeUps < window.wakeUps
+      ? Effect.void
+      : Effect.withClock(Effect.sleep(Math.ceil(this.endsAt - now)), realTime)
+  })
+}
+
+const realTime = Clock.make()
