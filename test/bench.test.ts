@@ -91,7 +91,7 @@ const ofTheLoads: Tables = {
   ]
 }
 
-describe.concurrent("the benchmarks", () => {
+describe("the benchmarks", () => {
   const reports = (title: string, parts: ReadonlyArray<string>, expected: Tables, drawing?: string) =>
     it.live(title, () =>
       Effect.gen(function*() {
@@ -105,7 +105,7 @@ describe.concurrent("the benchmarks", () => {
         for (const [title, rows] of Object.entries(expected)) {
           assert.includeMembers([...tables.get(title) ?? []], [...rows], title)
         }
-        assert.isAtLeast(tables.get("Goals")?.length ?? 0, 1)
+        assert.isTrue(parts.includes("loads") || tables.has("Goals"))
         assert.notMatch(report, /NaN|undefined|Infinity/)
         if (drawing !== undefined) assert.match(yield* files.readFileString(`${directory}/${drawing}`), /<svg/)
       }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)), 300_000)

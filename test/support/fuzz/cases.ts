@@ -124,7 +124,7 @@ const patience = {
 }
 
 /** Generous: only what would never end takes longer. */
-const deadline = "20 seconds"
+const deadline = "40 seconds"
 
 /** A text without its end: who reads on for that reads for ever. */
 const endless: ReadonlyArray<Buffer> = ["E", "N"].map((kind) => Wire.message(kind, Buffer.from("SERROR\0")))
