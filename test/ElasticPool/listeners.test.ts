@@ -103,10 +103,7 @@ describe("R39: those who listen to a pool", () => {
     Effect.gen(function*() {
       const pool = yield* makePool(options)
       const one = yield* Listening.to(pool.events)
-      const thrower = yield* Listening.to(pool.events, () =>
-        Effect.sync(() => {
-          throw new Error("a bad listener")
-        }))
+      const thrower = yield* Listening.to(pool.events, () => Effect.die(new Error("a bad listener")))
       const interrupted = yield* Listening.to(pool.events)
       const stuck = yield* Listening.to(pool.events, () => Effect.never)
       const two = yield* Listening.to(pool.events)
