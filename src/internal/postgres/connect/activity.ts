@@ -1,8 +1,9 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { Backend, Backends } from "../../inside.js"
 import { leaveAfter } from "../../time/deadline.js"
 import { ioClock } from "../../time/ioClock.js"
@@ -26,11 +27,24 @@ export const activity = (
   target: Target,
   sessions: () => ReadonlyArray<Session>
 ): Effect.Effect<Effect.Effect<Backends, SqlError>, SqlError, Scope.Scope> =>
-  Effect.gen(function*() {
+  closedIfItFails(Effect.gen(function*() {
     const observer = yield* connectInTime(beside(target), () => {})
     if ((yield* servingProcess(observer)) !== observer.processId) return yield* behindPooler
     return yield* Effect.cachedWithTTL(Effect.suspend(() => look(observer, sessions())), every)
-  })
+  }))
+
+/** `RcRef`, which shares this, closes nothing of what fails or is interrupted before it is whole. */
+const closedIfItFails = <A, E>(body: Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const whole = yield* restore(Scope.extend(body, scope)).pipe(
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+      )
+      yield* Effect.addFinalizer((exit) => Scope.close(scope, exit))
+      return whole
+    })
+  )
 
 /** Nothing of the user's runs on it, and `pg_stat_activity` shows what it is for. */
 const beside = (target: Target): Target => ({
