@@ -22,13 +22,23 @@ const runSyncExit = Runtime.runSyncExit(Runtime.defaultRuntime)
  */
 export const framesOf = (innermost: Tracer.AnySpan | undefined): ReadonlyArray<SpanFrame> => {
   const names = innermost === undefined ? [] : orElse(() => namesOf(innermost), [])
-  let places: ReadonlyArray<string | undefined> | undefined = undefined
   return names.map((name, n) => ({
     name: oneLine(name),
     get location() {
-      return (places ??= orElse(() => placesOf(innermost!, names), []))[n]
+      return knownPlacesOf(innermost!, names)[n]
     }
   }))
+}
+
+/** A span stays where it was begun: who looks at the same holder each second looks its places up once. */
+const known = new WeakMap<Tracer.AnySpan, ReadonlyArray<string | undefined>>()
+
+const knownPlacesOf = (innermost: Tracer.AnySpan, names: ReadonlyArray<string>): ReadonlyArray<string | undefined> => {
+  const before = known.get(innermost)
+  if (before !== undefined) return before
+  const places = orElse(() => placesOf(innermost, names), [])
+  known.set(innermost, places)
+  return places
 }
 
 /** The spans are those of the program's tracer, which may do anything. */
