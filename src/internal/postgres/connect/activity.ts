@@ -67,6 +67,7 @@ const behindPooler = Effect.suspend(() =>
 )
 
 const look = (observer: Session, sessions: ReadonlyArray<Session>): Effect.Effect<Backends, SqlError> => {
+  if (!observer.isAlive) return Effect.fail(connectError(observer.loss))
   const here = sessions.filter((session) => isBeside(observer, session)).map(({ processId }) => processId)
   const found = new Map<number, Backend | "elsewhere">(sessions.map(({ processId }) => [processId, "elsewhere"]))
   if (here.length === 0) return Effect.succeed(found)
