@@ -25,9 +25,7 @@ import { PgPool } from "./PgPool.js"
  * @since 0.1.0
  * @category models
  */
-export interface Watched extends Pick<PgPool, "stats" | "holders" | "events"> {
-  readonly health?: PgPool["health"] | undefined
-}
+export interface Watched extends Pick<PgPool, "stats" | "holders" | "events"> {}
 
 /**
  * @since 0.1.0
@@ -68,7 +66,8 @@ const poolsOf = ({ pools }: PageOptions): Pools =>
  * decision of the application, or of `token`. An option that isn't allowed throws an `IllegalArgumentException`.
  *
  * Each browser that looks costs the pool one listener and, for all of them together, one connection beside the pool,
- * by which the server is asked every two seconds what it does. When the last one leaves, nothing is left.
+ * by which the server is asked every two seconds what it does. The pool itself opens and checks nothing for them. When
+ * the last one leaves, nothing is left.
  *
  * @example
  * ```ts

@@ -146,7 +146,7 @@ export const fromState = <A, E>(
   state: ElasticPoolState<A, E>
 ): Api.ElasticPool<A, E> & { readonly [inside]: Inside } => ({
   [TypeId]: TypeId,
-  [inside]: { settings: () => shownPool(state.settings), server: undefined },
+  [inside]: { settings: () => shownPool(state.settings), health: () => undefined, server: undefined },
   get: get(state, (a) => a),
   use: (f) => use(state, (a) => f(a)),
   invalidate: (a) => Effect.sync(() => void state.invalidate(a)),

@@ -1,6 +1,7 @@
 /** @internal */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { Health } from "../PoolHealth.js"
 
 /** Where a pool keeps what its page may see. A process may have two copies of this package. @internal */
 export const inside: unique symbol = Symbol.for("effect-pgpool/inside")
@@ -12,6 +13,8 @@ export const inside: unique symbol = Symbol.for("effect-pgpool/inside")
  */
 export interface Inside {
   readonly settings: () => Settings
+  /** What is known of its health without a question to the server. */
+  readonly health: () => Health | undefined
   /** Asks the server what it does for the connections in use, for as long as the scope is open. */
   readonly server: Effect.Effect<Effect.Effect<Backends, unknown>, unknown, Scope.Scope> | undefined
 }

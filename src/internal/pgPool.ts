@@ -162,7 +162,7 @@ const open = (
     const get = reserve(state)
     return {
       [TypeId]: TypeId,
-      [inside]: yield* insideOf(state, target),
+      [inside]: yield* insideOf(state, target, check),
       ...face,
       get,
       use: (f) => use(state, (session, loan) => f(leaseOn(session, loan))),
@@ -184,10 +184,14 @@ const open = (
   })
 
 /** Opens nothing before somebody looks. */
-const insideOf = (state: SessionPool, target: Target): Effect.Effect<Inside, never, Scope.Scope> => {
+const insideOf = (
+  state: SessionPool,
+  target: Target,
+  check: HealthCheck<Session, SqlError>
+): Effect.Effect<Inside, never, Scope.Scope> => {
   const inUse = () => [...state.connections.all].filter((slot) => slot.state === "busy").map((slot) => slot.value)
   return Effect.map(
     RcRef.make({ acquire: activity(target, inUse) }),
-    (server) => ({ settings: () => shown(target, state.settings), server })
+    (server) => ({ settings: () => shown(target, state.settings), health: () => check.seen, server })
   )
 }

@@ -6,11 +6,11 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Watched } from "../../Dashboard.js"
+import type { PoolEvent } from "../../PoolEvent.js"
 import { insideOf } from "../inside.js"
 import type { Server, Since } from "./snapshot.js"
 import { snapshot } from "./snapshot.js"
-import type { Line } from "./words.js"
-import { lineOf, safeReason } from "./words.js"
+import { safeReason } from "./words.js"
 
 /** How often the page is told what is new. */
 const every = "1 second"
@@ -20,7 +20,7 @@ const askEvery = "2 seconds"
 const askAgainAfter = "5 seconds"
 
 /** How many events are kept between two snapshots. */
-const mostLines = 200
+const mostEvents = 200
 
 /**
  * What one browser is told of a pool: server-sent events, one `hello` and then a `snapshot` each second. All that it
@@ -48,17 +48,17 @@ const message = (event: string, data: unknown): string => `event: ${event}\ndata
 
 const hello = (pool: Watched) => ({ settings: insideOf(pool)?.settings() ?? [] })
 
-/** Gives what has happened since it was asked last. */
+/** Gives what has happened since it was asked last. Only what is given is put in words: most of a storm is not. */
 const listen = (pool: Watched): Effect.Effect<() => Since, never, Scope.Scope> =>
   Effect.gen(function*() {
-    let lines: Array<Line> = []
+    let events: Array<PoolEvent> = []
     let left = 0
     let hasEnded = false
     const hear = Stream.runForEach(pool.events, (event) =>
       Effect.sync(() => {
-        lines.push(lineOf(event))
-        if (lines.length <= mostLines) return
-        lines.shift()
+        events.push(event)
+        if (events.length <= mostEvents) return
+        events.shift()
         left++
       }))
     yield* Effect.forkScoped(Effect.zipRight(
@@ -68,8 +68,8 @@ const listen = (pool: Watched): Effect.Effect<() => Since, never, Scope.Scope> =
       })
     ))
     return () => {
-      const since = { lines: left === 0 ? lines : [lineOf(dropped(lines[0].at, left)), ...lines], hasEnded }
-      lines = []
+      const since = { events: left === 0 ? events : [dropped(events[0].at, left), ...events], hasEnded }
+      events = []
       left = 0
       return since
     }

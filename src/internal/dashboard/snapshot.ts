@@ -1,12 +1,13 @@
 /** @internal */
 import * as Effect from "effect/Effect"
 import type { Watched } from "../../Dashboard.js"
+import type { PoolEvent } from "../../PoolEvent.js"
 import type { Health } from "../../PoolHealth.js"
 import type { Holder, SpanFrame } from "../../PoolHolder.js"
 import { summary } from "../../PoolHolder.js"
 import type { Backend } from "../inside.js"
-import type { Line } from "./words.js"
-import { safeReason } from "./words.js"
+import { insideOf } from "../inside.js"
+import { lineOf, safeReason } from "./words.js"
 
 /** So many of those that hold their connections longest are sent. */
 const mostHolders = 100
@@ -20,47 +21,72 @@ export type Server =
 
 /** What has happened since the last snapshot. @internal */
 export interface Since {
-  readonly lines: ReadonlyArray<Line>
+  readonly events: ReadonlyArray<PoolEvent>
   readonly hasEnded: boolean
 }
 
 /**
- * A pool at one instant, as it is sent to the page.
+ * What is sent to a page: the pool at one instant, what the server says of its holders, and what has happened.
  *
  * @internal
  */
-export const snapshot = (pool: Watched, server: Server, { hasEnded, lines }: Since) =>
+export const snapshot = (pool: Watched, server: Server, { events, hasEnded }: Since) =>
+  Effect.map(shared(pool), ({ holders, ...shot }) => ({
+    ...shot,
+    hasEnded,
+    holders: holders.map((holder) => ({ ...holder, backend: backendOf(holder, server) })),
+    server: { _tag: server._tag, why: server._tag === "Unknown" ? server.why : null },
+    events: events.map(lineOf)
+  }))
+
+/** For so long, in milliseconds, others are shown the same: less than between two looks of one, who must see it change. */
+const sharedFor = 900
+
+/** The last look at each pool. */
+const latest = new WeakMap<Watched, { readonly takenAt: number; readonly shot: Shot }>()
+
+const shared = (pool: Watched): Effect.Effect<Shot> =>
+  Effect.gen(function*() {
+    const now = yield* Effect.clockWith((clock) => clock.currentTimeNanos)
+    const takenAt = Number(now / 1_000_000n)
+    const last = latest.get(pool)
+    if (last !== undefined && takenAt - last.takenAt < sharedFor) return last.shot
+    const shot = yield* look(pool)
+    latest.set(pool, { takenAt, shot })
+    return shot
+  })
+
+type Shot = Effect.Effect.Success<ReturnType<typeof look>>
+
+const look = (pool: Watched) =>
   Effect.gen(function*() {
     const at = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
     const { lastConnectError, ...stats } = yield* pool.stats
-    const health = pool.health === undefined ? undefined : yield* pool.health
+    const health = insideOf(pool)?.health()
     const holders = yield* pool.holders
     return {
       at,
-      hasEnded,
       stats: { ...stats, lastConnectError: lastConnectError === undefined ? null : safeReason(lastConnectError) },
       health: health === undefined ? null : shownHealth(health),
       summary: summary(holders),
-      holders: holders.slice(0, mostHolders).map((holder) => shownHolder(holder, server)),
-      moreHolders: Math.max(0, holders.length - mostHolders),
-      server: { _tag: server._tag, why: server._tag === "Unknown" ? server.why : null },
-      events: lines
+      holders: holders.slice(0, mostHolders).map(shownHolder),
+      moreHolders: Math.max(0, holders.length - mostHolders)
     }
   })
 
 const shownHealth = (health: Health) =>
   health._tag === "Unreachable" ? { ...health, cause: safeReason(health.cause) } : health
 
-const shownHolder = (holder: Holder, server: Server) => ({
-  fiber: holder.fiber,
-  heldFor: holder.heldFor,
-  takenIn: holder.takenIn.map(shownFrame),
-  nowIn: holder.nowIn.map(shownFrame),
-  isRunning: holder.isRunning ?? null,
-  processId: holder.processId ?? null,
-  backend: server._tag === "Known" && holder.processId !== undefined
-    ? server.backends.get(holder.processId) ?? null
-    : null
+const shownHolder = ({ fiber, heldFor, isRunning, nowIn, processId, takenIn }: Holder) => ({
+  fiber,
+  heldFor,
+  takenIn: takenIn.map(shownFrame),
+  nowIn: nowIn.map(shownFrame),
+  isRunning: isRunning ?? null,
+  processId: processId ?? null
 })
+
+const backendOf = ({ processId }: { readonly processId: number | null }, server: Server) =>
+  server._tag === "Known" && processId !== null ? server.backends.get(processId) ?? null : null
 
 const shownFrame = ({ location, name }: SpanFrame) => ({ name, location: location ?? null })

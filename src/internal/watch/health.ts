@@ -49,6 +49,12 @@ export class HealthCheck<A, E> {
     )
   })
 
+  /** What is known without a question to the server, for those who only look on. */
+  get seen(): Health | undefined {
+    const { outage } = this.pool
+    return this.known() ?? (outage.active ? this.unreachable(outage.reason) : this.knownFailure())
+  }
+
   /** The pool closes. */
   get stop(): Effect.Effect<void> {
     return this.dial.stop
