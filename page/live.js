@@ -64,12 +64,12 @@ class Answer extends Error {}
 
 /** Waits for the answer to begin; a stream behind it has a time of its own. @param {string} path @param {AbortSignal} signal */
 const ask = async (path, signal) => {
-  const controller = new AbortController()
-  const abort = () => controller.abort()
-  signal.addEventListener("abort", abort)
-  const timer = setTimeout(abort, longestSilence * 1000)
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(), longestSilence * 1000)
   try {
-    const response = await fetch(path, { headers: headers(), cache: "no-store", signal: controller.signal })
+    // Not a listener of `signal`, which lives for as long as the page and would keep one for each try.
+    const either = AbortSignal.any([signal, late.signal])
+    const response = await fetch(path, { headers: headers(), cache: "no-store", signal: either })
     if (response.status === 401) return refused
     if (!response.ok) throw new Answer(`The server has answered ${response.status}`)
     return response
