@@ -15,8 +15,17 @@ const events = makeEvents(byId("events"), byId("trouble"))
 
 /** The sample before, for what has changed since. @type {any} */
 let last
+/** What the address says behind its `#`: anybody may have typed it. */
+const nameInAddress = () => {
+  try {
+    return decodeURIComponent(location.hash.slice(1))
+  } catch {
+    return ""
+  }
+}
+
 /** The pool that is shown, by its name: it stays chosen when the server begins anew. */
-let chosen = decodeURIComponent(location.hash.slice(1))
+let chosen = nameInAddress()
 let hasEnded = false
 let controller = new AbortController()
 
@@ -136,3 +145,30 @@ byId("pools").addEventListener("change", () => {
 })
 
 start()
+
+/** In seconds: a page that nobody sees any longer costs the server nothing, nor one of the few connections of a browser. */
+const hiddenFor = 30
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let pause
+let isPaused = false
+
+const look = () => {
+  clearTimeout(pause)
+  if (document.visibilityState === "hidden") {
+    pause = setTimeout(() => {
+      // Somebody may be fetching the token.
+      if (!byId("login").hidden) return
+      isPaused = true
+      controller.abort()
+      charts.gap()
+      say("Paused while nobody sees this page", "")
+    }, hiddenFor * 1000)
+  } else if (isPaused) {
+    isPaused = false
+    start()
+  }
+}
+
+document.addEventListener("visibilitychange", look)
+look()

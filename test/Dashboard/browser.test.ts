@@ -1,5 +1,5 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Logger, Redacted, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Logger, Redacted, Scope, Stream } from "effect"
 import { ElasticPool } from "effect-pgpool"
 import * as Dashboard from "effect-pgpool/Dashboard"
 import { readFileSync } from "node:fs"
@@ -7,6 +7,7 @@ import { createRequire } from "node:module"
 import type { Browser, Page } from "playwright-core"
 import { areAll } from "../support/areAll.js"
 import * as Chromium from "../support/chromium.js"
+import { eventually } from "../support/pgPool.js"
 import * as Program from "../support/program.js"
 
 const Chrome = Context.GenericTag<Browser>("test/Chrome")
@@ -16,7 +17,7 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const makeAny = (name: string) => ElasticPool.make({ acquire: Effect.succeed({}), name, maxsize: 2, maxoverflow: 4 })
 
 /** A page in the browser, and what it has complained about. */
-const open = (port: number, options: Parameters<Browser["newPage"]>[0] = {}) =>
+const open = (port: number, hash = "", options: Parameters<Browser["newPage"]>[0] = {}) =>
   Effect.gen(function*() {
     const browser = yield* Chrome
     const page = yield* Effect.acquireRelease(
@@ -28,7 +29,7 @@ const open = (port: number, options: Parameters<Browser["newPage"]>[0] = {}) =>
     page.on("console", (message) => {
       if (message.type() === "error") complaints.push(message.text())
     })
-    yield* Effect.promise(() => page.goto(`http://127.0.0.1:${port}/`))
+    yield* Effect.promise(() => page.goto(`http://127.0.0.1:${port}/${hash}`))
     return { page, complaints }
   })
 
@@ -128,6 +129,47 @@ describe.skipIf(!Chromium.isInstalled)("in a browser", () => {
           assert.isTrue(areAll(urls, (url) => !url.includes("token")))
         }))
 
+      it.scoped("it looks no longer once it is hidden for half a minute, and goes on when it is seen again", () =>
+        Effect.gen(function*() {
+          const port = yield* Program.freePort
+          const pool = yield* makeAny("shop")
+          let looking = 0
+          const counted = Effect.acquireRelease(Effect.sync(() => looking++), () => Effect.sync(() => looking--))
+          const events = Stream.unwrapScoped(Effect.as(counted, pool.events))
+          yield* serve({ pools: [{ stats: pool.stats, holders: pool.holders, events }], port })
+          const { page } = yield* open(port)
+          yield* shows(page, "#status", "Live")
+          const become = (state: "hidden" | "visible") =>
+            Effect.promise(() =>
+              page.evaluate(
+                `Object.defineProperty(document, "visibilityState", { value: "${state}", configurable: true })
+                document.dispatchEvent(new Event("visibilitychange"))`
+              )
+            )
+          yield* Effect.promise(() => page.clock.install())
+          yield* become("hidden")
+          yield* Effect.promise(() => page.clock.runFor(29_000))
+          yield* become("visible")
+          yield* shows(page, "#status", "Live")
+          yield* become("hidden")
+          yield* Effect.promise(() => page.clock.runFor(31_000))
+          yield* shows(page, "#status", "Paused while nobody sees this page")
+          yield* eventually(Effect.sync(() => looking), (count) => count === 0)
+          yield* Effect.promise(() => page.clock.runFor(60_000))
+          assert.strictEqual(looking, 0)
+          yield* become("visible")
+          yield* shows(page, "#status", "Live")
+        }))
+
+      it.scoped("an address that is not well formed chooses nothing", () =>
+        Effect.gen(function*() {
+          const port = yield* Program.freePort
+          yield* serve({ pools: [yield* makeAny("shop")], port })
+          const { complaints, page } = yield* open(port, "#%")
+          yield* shows(page, "h1", "shop")
+          assert.deepStrictEqual(complaints, [])
+        }))
+
       it.scoped("one of several pools is chosen by the keyboard, and stays chosen", () =>
         Effect.gen(function*() {
           const port = yield* Program.freePort
@@ -155,7 +197,7 @@ describe.skipIf(!Chromium.isInstalled)("in a browser", () => {
             const port = yield* Program.freePort
             const pool = yield* makeAny("shop")
             yield* serve({ pools: [pool], port, token: Redacted.make("a-token-of-sixteen-or-more") })
-            const { page } = yield* open(port, { colorScheme })
+            const { page } = yield* open(port, "", { colorScheme })
             yield* shows(page, "#login h2", "needs its token")
             assert.deepStrictEqual(yield* violations(page), [])
             yield* Effect.promise(() => page.keyboard.type("a-token-of-sixteen-or-more"))
