@@ -146,7 +146,7 @@ byId("pools").addEventListener("change", () => {
 
 start()
 
-/** In seconds: a page that nobody sees any longer costs the server nothing, nor one of the few connections of a browser. */
+/** In seconds: a page that nobody sees costs the server nothing, nor one of the few connections of a browser. */
 const hiddenFor = 30
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */
