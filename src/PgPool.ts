@@ -15,17 +15,14 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Drain } from "./ElasticPool.js"
+import type { Drain, ElasticPool } from "./ElasticPool.js"
 import * as internal from "./internal/pgPool.js"
 import { fromPgClientConfig as fromConfig } from "./internal/postgres/config/fromPgClient.js"
-import type { PgConnection, PgPoolOptions, TransactionOptions } from "./PgPoolOptions.js"
+import type { ListenEvent, PgConnection, PgPoolOptions, TransactionOptions } from "./PgPoolOptions.js"
 import type { PoolError } from "./PoolError.js"
-import type { Dropped, Loan, PoolEvent } from "./PoolEvent.js"
 import type { Health } from "./PoolHealth.js"
-import type { Holder } from "./PoolHolder.js"
-import type { PoolStats } from "./PoolStats.js"
 
-export type { PgConnection, PgPoolOptions, TransactionOptions, UseInstead } from "./PgPoolOptions.js"
+export type { ListenEvent, PgConnection, PgPoolOptions, TransactionOptions, UseInstead } from "./PgPoolOptions.js"
 
 /**
  * @since 0.1.0
@@ -38,6 +35,8 @@ export const TypeId: unique symbol = internal.TypeId
  * @category type ids
  */
 export type TypeId = typeof TypeId
+
+type Elastic = ElasticPool<PgConnection>
 
 /**
  * The pool behind a `SqlClient`. It lends connections, tells its statistics and changes its limits.
@@ -57,11 +56,6 @@ export interface PgPool {
   ) => Effect.Effect<A, E | SqlError | PoolError, R>
   /** Marks a connection as broken: it is closed when it is given back. */
   readonly invalidate: (connection: PgConnection) => Effect.Effect<void>
-  /** Changes the limits while the pool runs; see `ElasticPool.resize`. */
-  readonly resize: (limits: {
-    readonly maxsize?: number | undefined
-    readonly maxoverflow?: number | undefined
-  }) => Effect.Effect<void>
   /**
    * Replaces all connections, one after the other: a new one is opened first, and while connects fail the old ones go
    * on serving. With `now: true` the old ones are closed at once, whether new ones can be opened or not. See
@@ -106,37 +100,20 @@ export interface PgPool {
    * ```
    */
   readonly suspend: Effect.Effect<boolean>
-  /** Serves again after `suspend`. */
-  readonly resume: Effect.Effect<void>
-  /** The pool at this instant. */
-  readonly stats: Effect.Effect<PoolStats>
-  /**
-   * Whether the pool can serve its callers: an answer within a second, whatever the server does, and never an error. It
-   * takes no place in the queue. An answer of the server that is younger than 5 seconds is trusted. Without one, an idle
-   * connection is pinged, and if that does not work, a connection beside the pool is opened and closed at once: one for
-   * all who ask, and none for 5 seconds after one has failed.
-   *
-   * Not for a liveness probe: a database that is down would restart all instances at once.
-   *
-   * @example
-   * ```ts
-   * import { Effect } from "effect"
-   * import { PgPool } from "effect-pgpool"
-   *
-   * const isReady = Effect.gen(function*() {
-   *   const pool = yield* PgPool.PgPool
-   *   const { _tag } = yield* pool.health
-   *   return _tag !== "Draining"
-   * })
-   * ```
-   */
+  /** Whether the pool can serve its callers: an answer within a second, and never an error; see `PoolHealth.Health`. */
   readonly health: Effect.Effect<Health>
+  /** Changes the limits while the pool runs; see `ElasticPool.resize`. */
+  readonly resize: Elastic["resize"]
+  /** Serves again after `suspend`. */
+  readonly resume: Elastic["resume"]
+  /** The pool at this instant. */
+  readonly stats: Elastic["stats"]
   /** Who holds the connections at this instant; see `ElasticPool.holders`. */
-  readonly holders: Effect.Effect<ReadonlyArray<Holder>>
+  readonly holders: Elastic["holders"]
   /** What happens in the pool; see `ElasticPool.events`. */
-  readonly events: Stream.Stream<PoolEvent>
+  readonly events: Elastic["events"]
   /** What becomes of each caller; see `ElasticPool.loans`. */
-  readonly loans: Stream.Stream<Loan | Dropped>
+  readonly loans: Elastic["loans"]
   /** `PgPool.transaction` of this pool. */
   readonly transaction: (
     options: TransactionOptions
@@ -146,17 +123,6 @@ export interface PgPool {
   /** `PgPool.listen` of this pool. */
   readonly listen: (channel: string) => Stream.Stream<ListenEvent, SqlError>
 }
-
-/**
- * What a listener of a channel receives: a notification, or the news that its connection was lost and replaced, so that
- * notifications may have been missed.
- *
- * @since 0.1.0
- * @category models
- */
-export type ListenEvent =
-  | { readonly _tag: "Notification"; readonly payload: string }
-  | { readonly _tag: "Reconnected" }
 
 /**
  * @since 0.1.0

@@ -249,3 +249,14 @@ export interface TransactionOptions {
    */
   readonly retry?: Schedule.Schedule<unknown, any> | undefined
 }
+
+/**
+ * What a listener of a channel receives: a notification, or the news that its connection was lost and replaced, so that
+ * notifications may have been missed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ListenEvent =
+  | { readonly _tag: "Notification"; readonly payload: string }
+  | { readonly _tag: "Reconnected" }

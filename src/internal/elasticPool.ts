@@ -49,7 +49,7 @@ export interface Shareable<A> {
   readonly share: number
   /**
    * Whether a resource in shared use has room for one more borrower. When it has room again,
-   * `ElasticPoolState.shareable` must be called.
+   * `Sharing.reopened` must be called.
    */
   readonly canShare: (a: A) => boolean
   /** Whether the resource is not known to be dead. */

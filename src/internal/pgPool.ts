@@ -127,7 +127,7 @@ const open = (
       {
         acquire: Effect.tap(connect(target, (session) => state.lost(session)), (session) =>
           Effect.sync(() => {
-            session.onShareable = () => state.shareable(session)
+            session.onShareable = () => state.sharing.reopened(session)
             session.onCancel = () => void state.tally.cancelled++
             session.onRollback = () => void state.tally.rolledBack++
           })),

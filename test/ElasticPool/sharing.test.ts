@@ -189,7 +189,7 @@ describe("R34: borrowers who share, when supply or demand changes", () => {
       const second = ask(true)
       assert.isTrue(second.isWaiting)
       isOpen = true
-      state.shareable(first.slot!.value)
+      state.sharing.reopened(first.slot!.value)
       assert.deepStrictEqual(ids([second]), [1])
     }))
 

@@ -140,7 +140,7 @@ export class Evictor<A> {
     if (owed !== undefined || this.standBy() !== undefined || this.isClosing) return owed
     if (this.hasFaded) return idle
     // A connection that would not be kept on its return needs no successor. But a shared one may never come back.
-    const keeps = this.pool.keepsMore
+    const keeps = this.pool.fitness.keepsMore
     return idle ?? this.find(({ isShared }) => keeps || isShared)
   }
 

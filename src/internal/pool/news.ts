@@ -93,6 +93,12 @@ export class News<A> {
     this.record(loan.span, now - asked, { waited, held: now - since, outcome })
   }
 
+  /** A connection is closed under its borrowers, if it has any (R13). */
+  cutOff(slot: Slot<A>): void {
+    const now = this.pool.env.now()
+    for (const loan of slot.loans) this.loanEnded(loan, "cutOff", now)
+  }
+
   /** A caller got no connection. `since` leaves out what did not count for it. */
   callerLeft(
     borrower: Borrower | undefined,

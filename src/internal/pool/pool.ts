@@ -5,6 +5,7 @@ import { Connections } from "./connections.js"
 import { ConnectWatch } from "./connectWatch.js"
 import { Demand } from "./demand.js"
 import { Evictor } from "./evictor.js"
+import { Fitness } from "./fitness.js"
 import type { WaitPolicy } from "./forecast.js"
 import { makeWaitPolicy } from "./forecast.js"
 import { Holders } from "./holders.js"
@@ -36,8 +37,8 @@ import { Waiter, Waiters } from "./waiters.js"
 /**
  * The state machine. Every method runs to its end without suspending, so each is a critical section; what it has to
  * tell the outside waits in the outbox until it has ended. They stand in the order of a request's life: take, wait,
- * release, retire. Connects, and what becomes of them, are in `Supply`; what time does is in `Timekeeper`, `Sweeper`
- * and `ConnectWatch`; what its operator does to all connections at once is in `Evictor` and `Operator`.
+ * release, retire. Connects, and what becomes of them, are in `Supply`; which connections serve, in `Fitness`; what time
+ * does, in `Timekeeper`, `Sweeper` and `ConnectWatch`; what its operator does to all, in `Evictor` and `Operator`.
  *
  * @internal
  */
@@ -46,12 +47,12 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   readonly connections = new Connections<A>()
   private readonly idle = this.connections.idle
   readonly waiters: Waiters<A, E | PoolError>
-  private readonly sharing: Sharing<A, E | PoolError>
+  readonly sharing: Sharing<A, E | PoolError>
   readonly tally: Tally
-  private readonly count: Tally["in"]
   readonly permits: Permits
   readonly demand: Demand<A, E | PoolError>
   readonly waitPolicy: WaitPolicy
+  readonly fitness: Fitness<A> = new Fitness(this)
   readonly refusals: Refusals<A, E> = new Refusals(this)
   private readonly outbox: Outbox
 
@@ -77,7 +78,6 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   ) {
     this.outbox = env.outbox
     this.tally = new Tally(env.makeMeter?.(this))
-    this.count = this.tally.in
     this.waiters = new Waiters(settings.share, this.outbox, this.tally)
     this.sharing = new Sharing(settings, this.waiters, this)
     this.permits = new Permits(settings.maxsize, settings.maxoverflow)
@@ -159,22 +159,11 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     if (this.waiters.size > 0) return undefined
     while (this.idle.last !== undefined) {
       const { last } = this.idle
-      const over = this.over(last, now)
+      const over = this.fitness.over(last, now)
       // No other one was known to be well later.
-      if (over === undefined) return this.needsCheck(last, now) ? undefined : last
+      if (over === undefined) return this.fitness.needsCheck(last, now) ? undefined : last
       this.retire(last, over)
     }
-  }
-
-  /** Why an idle connection goes instead of being lent or checked. */
-  private over(slot: Slot<A>, now: number): CloseReason | undefined {
-    if (!this.resource.isUsable(slot.value)) return "invalidated"
-    return slot.expiresAt <= now ? slot.expiry : undefined
-  }
-
-  private needsCheck(slot: Slot<A>, now: number): boolean {
-    return this.resource.canCheck &&
-      (this.connections.isSuspect(slot) || now - slot.provenAt > this.settings.validateAfterIdle)
   }
 
   private lend(
@@ -196,9 +185,8 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     return loan
   }
 
-  /** Asked by a loan, until it ends. */
   isUsable(slot: Slot<A>): boolean {
-    return slot.state === "busy" && !slot.invalid && this.resource.isUsable(slot.value)
+    return this.fitness.isUsable(slot)
   }
 
   // --- wait ------------------------------------------------------------------------------------------------------
@@ -260,14 +248,14 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
 
   /** Checks idle connections: those that need no check are never idle while a caller waits. */
   private check(now: number): void {
-    while (this.waiters.needed > this.count.checking && this.checkLast(now));
+    while (this.waiters.needed > this.tally.in.checking && this.checkLast(now));
   }
 
   /** Has the idle connection that was used last checked. Returns whether there is one. */
   checkLast(now: number): boolean {
     while (this.idle.last !== undefined) {
       const { last } = this.idle
-      const over = this.over(last, now)
+      const over = this.fitness.over(last, now)
       if (over === undefined) {
         this.instruct(last, "check")
         return true
@@ -279,7 +267,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
 
   private connectDue(now: number): void {
     if (this.outage.verdict !== undefined && this.tally.open === 0) this.refusals.allFailed(this.outage.verdict)
-    const { checking } = this.count
+    const { checking } = this.tally.in
     const waiting = this.waiters.size - checking * this.settings.share
     this.waiters.makeDue(this.waitPolicy.due(waiting, checking, now))
     this.demand.markDue()
@@ -320,7 +308,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
 
   private giveBack(slot: Slot<A>, now: number): void {
     if (slot.borrowers > 0) return this.sharing.changed(slot)
-    const unfit = this.unfit(slot, now)
+    const unfit = this.fitness.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
     else if (this.resource.needsReset(slot.value)) this.instruct(slot, "reset")
     else if (this.connections.isSuspect(slot)) this.instruct(slot, "check")
@@ -331,28 +319,18 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   ready(slot: Slot<A>): void {
     const now = this.env.now()
     this.connections.proven(slot, now)
-    const unfit = this.unfit(slot, now)
+    const unfit = this.fitness.unfit(slot, now)
     if (unfit !== undefined) this.retire(slot, unfit)
     else this.keep(slot, now)
     this.serve(now)
-  }
-
-  private unfit(slot: Slot<A>, now: number): CloseReason | undefined {
-    if (this.lifecycle.isClosing) return "closed"
-    const spent = slot.spent(now, this.settings.maxUses) ?? (this.demand.surplus > 0 ? "surplus" : undefined)
-    return spent ?? (this.evictor.claims(slot) ? "evicted" : undefined)
   }
 
   private keep(slot: Slot<A>, now: number): void {
     if (!this.resource.isUsable(slot.value)) this.retire(slot, "invalidated")
     else if (this.waiters.first !== undefined) this.handTo(this.waiters.first, slot, now)
     else if (this.lifecycle.state === "draining") this.retire(slot, "closed")
-    else if (this.keepsMore) this.rest(slot)
+    else if (this.fitness.keepsMore) this.rest(slot)
     else this.retire(slot, "surplus")
-  }
-
-  get keepsMore(): boolean {
-    return this.idle.size < this.settings.maxsize || this.waitPolicy.linger > 0
   }
 
   private rest(slot: Slot<A>): void {
@@ -374,16 +352,6 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
       this.connections.invalidate(value)
       const slot = this.connections.of(value)
       if (slot?.state === "idle") this.retire(slot, "invalidated")
-    })
-  }
-
-  /** `canShare` would be true again. */
-  shareable(value: A): void {
-    const slot = this.connections.of(value)
-    if (slot?.isShared !== true) return
-    this.outbox.section(() => {
-      this.sharing.changed(slot)
-      this.serve()
     })
   }
 
@@ -416,15 +384,9 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     else if (was === "opening") this.connections.opening.delete(slot)
     else if (was === "checking") this.proof.checked()
     this.tally.moved(was, next)
-    if (was === "busy" && next === "closing") this.cutOff(slot)
+    if (was === "busy" && next === "closing") this.news.cutOff(slot)
     if (!wasOpen && slot.isOpen) this.sweeper.joins(slot)
     else if (wasOpen && !slot.isOpen) this.sweeper.leaves(slot)
-  }
-
-  /** It is closed under its borrowers, if it has any (R13). */
-  private cutOff(slot: Slot<A>): void {
-    const now = this.env.now()
-    for (const loan of slot.loans) this.news.loanEnded(loan, "cutOff", now)
   }
 
   stats(): PoolStats {

@@ -5,6 +5,7 @@ import type { Connections } from "./connections.js"
 import type { ConnectWatch } from "./connectWatch.js"
 import type { Demand } from "./demand.js"
 import type { Evictor } from "./evictor.js"
+import type { Fitness } from "./fitness.js"
 import type { WaitPolicy } from "./forecast.js"
 import type { Holders } from "./holders.js"
 import type { Leaks } from "./leaks.js"
@@ -41,6 +42,7 @@ export interface Port<A, E> {
   readonly permits: Permits
   readonly demand: Demand<A, E | PoolError>
   readonly waitPolicy: WaitPolicy
+  readonly fitness: Fitness<A>
   readonly refusals: Refusals<A, E>
 
   readonly supply: Supply<A, E>
@@ -63,8 +65,6 @@ export interface Port<A, E> {
   checkLast(now: number): boolean
   /** The connection has proved to be well. It goes to the next waiter, or becomes idle, or is retired. */
   ready(slot: Slot<A>): void
-  /** Whether a connection that comes back is kept if no caller waits for it. */
-  readonly keepsMore: boolean
   /** The connection is lost: the cause may have ended others as well (R19). */
   lost(value: A): void
   retire(slot: Slot<A>, reason: CloseReason): void

@@ -32,6 +32,16 @@ export class Sharing<A, E> {
     this.fewest = Math.min(this.fewest, slot.borrowers)
   }
 
+  /** `canShare` would be true again. */
+  reopened(value: A): void {
+    const slot = this.pool.connections.of(value)
+    if (slot?.isShared !== true) return
+    this.pool.env.outbox.section(() => {
+      this.changed(slot)
+      this.pool.serve()
+    })
+  }
+
   remove(slot: Slot<A>): void {
     const { pile } = slot
     if (pile === undefined) return

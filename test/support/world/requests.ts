@@ -72,7 +72,7 @@ export class Requests {
       this.answers.set(caller, sim.schedule(answeredAfter[order], () => this.giveBack(caller, Exit.void)))
       sim.schedule(settledAfter[order], () => {
         conn.cancels--
-        if (conn.cancels === 0) state.shareable(conn)
+        if (conn.cancels === 0) state.sharing.reopened(conn)
       })
     } else this.giveBack(caller, interrupted)
   }
