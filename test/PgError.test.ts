@@ -167,7 +167,13 @@ describe("R32: PgError", () => {
     assert.deepStrictEqual(what(connectFailure), ["isRetryable"])
     const stats = { busy: 0 } as PoolStats
     const limit = { limit: "acquireTimeout", limitMillis: 1, wasOwed: true } as const
-    const exhausted = new PoolError.PoolExhausted({ ...limit, stats, waited: 1, holders: [], cause: fromServer("57P02") })
+    const exhausted = new PoolError.PoolExhausted({
+      ...limit,
+      stats,
+      waited: 1,
+      holders: [],
+      cause: fromServer("57P02")
+    })
     assert.deepStrictEqual(what(exhausted), ["isPoolExhausted", "isUnavailable", "isRetryable"])
     assert.isTrue(PgError.isOutcomeUnknown(new PgError.CommitOutcomeUnknown({ cause: connectFailure })))
   })

@@ -52,7 +52,10 @@ describe("R25: a bare number that can't be milliseconds", () => {
   it.scoped("in the environment it has the name that it has there", () =>
     Effect.gen(function*() {
       const env = ConfigProvider.fromMap(
-        new Map([["PGHOST", "localhost"], ["PGPOOL_NAME", "shop"], ["PGPOOL_EXPIRES", "600"], ["PGPOOL_CONNECT_TIMEOUT", "5"]])
+        new Map([["PGHOST", "localhost"], ["PGPOOL_NAME", "shop"], ["PGPOOL_EXPIRES", "600"], [
+          "PGPOOL_CONNECT_TIMEOUT",
+          "5"
+        ]])
       )
       const logs = yield* logsOfLayer(Layer.provide(PgPool.layerFromEnv(), Layer.setConfigProvider(env)))
       assert.deepStrictEqual(logs, [
