@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Tracer from "effect/Tracer"
 import type { SpanFrame } from "../PoolHolder.js"
-import { oneLine } from "./words.js"
+import { oneLine, readOr } from "./words.js"
 
 /** Fails with nothing to say, so that only the spans are left of what is printed. */
 const nothing = Effect.fail(Object.assign(new Error(""), { stack: "" }))
@@ -21,7 +21,7 @@ const runSyncExit = Runtime.runSyncExit(Runtime.defaultRuntime)
  * @internal
  */
 export const framesOf = (innermost: Tracer.AnySpan | undefined): ReadonlyArray<SpanFrame> => {
-  const names = innermost === undefined ? [] : orElse(() => namesOf(innermost), [])
+  const names = innermost === undefined ? [] : readOr(() => namesOf(innermost), [])
   return names.map((name, n) => ({
     name: oneLine(name),
     get location() {
@@ -36,18 +36,9 @@ const known = new WeakMap<Tracer.AnySpan, ReadonlyArray<string | undefined>>()
 const knownPlacesOf = (innermost: Tracer.AnySpan, names: ReadonlyArray<string>): ReadonlyArray<string | undefined> => {
   const before = known.get(innermost)
   if (before !== undefined) return before
-  const places = orElse(() => placesOf(innermost, names), [])
+  const places = readOr(() => placesOf(innermost, names), [])
   known.set(innermost, places)
   return places
-}
-
-/** The spans are those of the program's tracer, which may do anything. */
-const orElse = <A>(look: () => A, instead: A): A => {
-  try {
-    return look()
-  } catch {
-    return instead
-  }
 }
 
 const namesOf = (innermost: Tracer.AnySpan): ReadonlyArray<string> => {

@@ -11,6 +11,7 @@ import type { WaitReason } from "./pool/demand.js"
 import type { ElasticPoolState } from "./pool/pool.js"
 import type { Borrower } from "./pool/runtime.js"
 import type { Waiter } from "./pool/waiters.js"
+import { readOr } from "./words.js"
 
 /**
  * The wait of a caller in the queue, as a span below the one that the caller is in. It is made when the wait has ended, with
@@ -43,14 +44,18 @@ export class WaitSpan {
   ): WaitSpan | undefined {
     const { borrower, queued } = waiter
     if (!queued || borrower === undefined || parent === undefined) return undefined
-    return orNothing(() => isTraced(borrower, parent) ? new WaitSpan(pool, waiter, borrower, parent) : undefined)
+    // A tracer or a clock that throws must not keep the caller from its connection.
+    return readOr(
+      () => isTraced(borrower, parent) ? new WaitSpan(pool, waiter, borrower, parent) : undefined,
+      undefined
+    )
   }
 
   /** Only the first end counts. */
   end(exit: Exit.Exit<unknown, unknown>): void {
     if (this.isOver) return
     this.isOver = true
-    orNothing(() => this.tell(exit))
+    readOr(() => this.tell(exit), undefined)
   }
 
   private tell(exit: Exit.Exit<unknown, unknown>): void {
@@ -65,15 +70,6 @@ export class WaitSpan {
   /** Connects have failed while the caller waited. */
   private get hasSeenOutage(): boolean {
     return this.waiter.since <= this.pool.outage.until
-  }
-}
-
-/** A tracer or a clock that throws must not keep a caller from its connection. */
-const orNothing = <A>(look: () => A): A | undefined => {
-  try {
-    return look()
-  } catch {
-    return undefined
   }
 }
 

@@ -11,8 +11,8 @@ import { isNativeError } from "node:util/types"
 export const isError = (cause: unknown): cause is Error =>
   isNativeError(cause) || readOr(() => cause instanceof Error, false)
 
-/** A program may fail with any value: a getter may throw, or a proxy may be revoked. */
-const readOr = <A>(read: () => A, orElse: A): A => {
+/** What is a program's own may do anything when it is looked at: a getter may throw, or a proxy may be revoked. @internal */
+export const readOr = <A>(read: () => A, orElse: A): A => {
   try {
     return read()
   } catch {

@@ -2,7 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import { causes } from "../../words.js"
+import { causes, readOr } from "../../words.js"
 import { isSystemError } from "./codes.js"
 import { isUnavailable, sqlState } from "./predicates.js"
 
@@ -23,12 +23,7 @@ export interface ErrorType {
  */
 export const errorTypeOf = (cause: Cause.Cause<unknown>): ErrorType => {
   if (Cause.isInterruptedOnly(cause)) return { errorType: "interrupted", statusCode: undefined }
-  try {
-    return typeOf(Cause.squash(cause))
-  } catch {
-    // The program may fail with any value: a getter may throw, or a proxy may be revoked.
-    return { errorType: other, statusCode: undefined }
-  }
+  return readOr(() => typeOf(Cause.squash(cause)), { errorType: other, statusCode: undefined })
 }
 
 const typeOf = (error: unknown): ErrorType => {
