@@ -68,9 +68,12 @@ export const decodePool = (options: PoolOptions): DecodedPool => {
   }
 }
 
+/** In characters. @internal */
+export const longestName = 100
+
 const nameOf = (name: unknown): string => {
-  if (typeof name === "string" && name.length <= 100 && /^(?=.*\S)\P{Cc}+$/u.test(name)) return name
-  throw new BadOption("name", name, "a text of 1 to 100 characters on one line")
+  if (typeof name === "string" && name.length <= longestName && /^(?=.*\S)\P{Cc}+$/u.test(name)) return name
+  throw new BadOption("name", name, `a text of 1 to ${longestName} characters on one line`)
 }
 
 /** A `cleanupTimeout` that was set is used as it is; the default grows with the distance. @internal */

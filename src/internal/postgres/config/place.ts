@@ -1,4 +1,5 @@
 /** @internal */
+import { longestName } from "../../pool/options.js"
 import type { Host, Hosts } from "./hosts.js"
 import { labelOf } from "./hosts.js"
 import { defaults } from "./pgDefaults.js"
@@ -20,11 +21,8 @@ export const placeOf = ({ list }: Hosts, database: string | undefined, username:
 export const nameOf = ({ database, hosts }: Place): string => {
   const where = labelsOf(hosts)
   const name = (database === undefined ? where : `${where}/${database}`).replace(/\p{Cc}+/gu, " ")
-  return name.length <= longest ? name : `${name.slice(0, longest / 2 - 3)}...${name.slice(-longest / 2)}`
+  return name.length <= longestName ? name : `${name.slice(0, longestName / 2 - 3)}...${name.slice(-longestName / 2)}`
 }
-
-/** As long as a name may be. */
-const longest = 100
 
 /** It stands in each line of the log: a long list of hosts would hide the rest. */
 const longestList = 60
