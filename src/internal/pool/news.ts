@@ -31,8 +31,11 @@ export class News<A> {
 
   opening({ number: connection }: Slot<A>): void {
     this.tell(() => ({ _tag: "Opening", connection }))
-    const { settings, tally: { size } } = this.pool
-    if (size > settings.maxsize) this.tell(() => ({ _tag: "Overflow", connection, size }))
+  }
+
+  overflow({ number: connection }: Slot<A>): void {
+    const { size } = this.pool.tally
+    this.tell(() => ({ _tag: "Overflow", connection, size }))
   }
 
   opened({ number: connection, value }: Slot<A>, took: number): void {

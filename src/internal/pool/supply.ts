@@ -36,8 +36,11 @@ export class Supply<A, E> {
     connections.begin(slot)
     if (successorOf === undefined) waiters.cover(slot)
     tally.added(slot)
-    if (tally.size > this.pool.settings.maxsize) tally.meter?.overflowed()
     news.opening(slot)
+    if (tally.size > this.pool.settings.maxsize) {
+      tally.meter?.overflowed()
+      news.overflow(slot)
+    }
     connectWatch.watch(slot)
     demand.dialled()
     waitPolicy.dialled(slot)
