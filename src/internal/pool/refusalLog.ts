@@ -5,8 +5,8 @@ import { LineLimit } from "./lineLimit.js"
 import type { Log, Timers } from "./runtime.js"
 
 /**
- * Logs that callers got no connection: at most one line a minute. It tells of the first of
- * those that are in no line, with the holders of that moment, and counts the others.
+ * Logs that callers got no connection: at most one line a minute. It tells of the first of those that are in no line,
+ * with the holders of that moment, and counts the others.
  *
  * @internal
  */

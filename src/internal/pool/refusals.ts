@@ -8,6 +8,7 @@ import type { Port } from "./port.js"
 import type { RefusalLog } from "./refusalLog.js"
 import type { Borrower, Failure } from "./runtime.js"
 import { failure } from "./runtime.js"
+import type { NoLoan } from "./tally.js"
 import type { Waiter } from "./waiters.js"
 
 /** When a caller asked, and since when it waited, by the policy clock. */
@@ -82,10 +83,8 @@ export class Refusals<A, E> {
     failure: Failure<F>,
     waiter?: Asked
   ): Failure<F> {
-    const { env, news, tally } = this.pool
-    tally.ended(reason)
-    news.refused(reason)
-    news.callerLeft(borrower, reason, env.now(), waiter)
+    this.pool.news.refused(reason)
+    this.ended(borrower, reason, this.pool.env.now(), waiter)
     return failure
   }
 
@@ -99,14 +98,12 @@ export class Refusals<A, E> {
   /** A waiter has waited for as long as it may. */
   exhausted(waiter: Waiter<A, E | PoolError>, now: number, why: Refusal): void {
     const waited = now - waiter.since
-    const error = this.errorOf(waited, why)
-    this.pool.news.callerLeft(waiter.borrower, why.limit, now, waiter)
-    this.pool.waiters.fail(waiter, failure(error))
+    this.ended(waiter.borrower, why.limit, now, waiter)
+    this.pool.waiters.fail(waiter, failure(this.errorOf(waited, why)))
   }
 
   private errorOf(waited: number, why: Refusal): PoolExhausted {
-    const { env, holders, news, outage, tally } = this.pool
-    tally.ended(why.limit)
+    const { env, holders, news, outage } = this.pool
     const stats = this.pool.stats()
     news.exhausted(why.limit, waited, stats)
     const error = new PoolExhausted({ stats, waited, holders: holders.at(env.now()), cause: outage.reason, ...why })
@@ -116,8 +113,7 @@ export class Refusals<A, E> {
 
   /** The connect of this waiter has failed for good. */
   failed(waiter: Waiter<A, E | PoolError>, why: Failure<E>): void {
-    this.pool.tally.ended("failed")
-    this.pool.news.callerLeft(waiter.borrower, "failed", this.pool.env.now(), waiter)
+    this.ended(waiter.borrower, "failed", this.pool.env.now(), waiter)
     this.pool.waiters.fail(waiter, why)
   }
 
@@ -129,15 +125,20 @@ export class Refusals<A, E> {
 
   /** A waiter was interrupted. */
   left(waiter: Waiter<A, E | PoolError>): void {
-    this.pool.tally.ended("interrupted")
-    this.pool.news.callerLeft(waiter.borrower, "interrupted", this.pool.env.now(), waiter)
+    this.ended(waiter.borrower, "interrupted", this.pool.env.now(), waiter)
+  }
+
+  /** A caller has got no connection: it is counted, and told. */
+  private ended(borrower: Borrower | undefined, why: NoLoan, now: number, waiter?: Asked): void {
+    this.pool.tally.ended(why)
+    this.pool.news.callerLeft(borrower, why, now, waiter)
   }
 
   /** For a borrower that was handed one dead connection after the other. */
   lostTooOften(loan: Loan<A>): PoolExhausted {
     const { asked, borrower, since, waited = 0 } = loan
     const now = this.pool.env.now()
-    this.pool.news.callerLeft(borrower, "handOver", now, { asked, since: since - waited })
+    this.ended(borrower, "handOver", now, { asked, since: since - waited })
     return this.errorOf(now - since + waited, { limit: "handOver", limitMillis: undefined, wasOwed: true })
   }
 }
