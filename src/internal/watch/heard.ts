@@ -1,12 +1,12 @@
 /** @internal */
 import * as Chunk from "effect/Chunk"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Mailbox from "effect/Mailbox"
 import * as Stream from "effect/Stream"
 import type { Dropped } from "../../PoolEvent.js"
 import type { Hub } from "../pool/hub.js"
+import { ioClock } from "../time/ioClock.js"
 import { secondsNow } from "../time/stopwatch.js"
 
 /** How many events a listener may be behind. @internal */
@@ -70,8 +70,6 @@ class Pace {
     }
     return ++this.wakeUps < window.wakeUps
       ? Effect.void
-      : Effect.withClock(Effect.sleep(Math.ceil(this.endsAt - now)), realTime)
+      : Effect.withClock(Effect.sleep(Math.ceil(this.endsAt - now)), ioClock)
   })
 }
-
-const realTime = Clock.make()
