@@ -87,7 +87,7 @@ const roomRules = [
 ]
 
 export default defineConfig(
-  { ignores: ["dist/**", "coverage/**"] },
+  { ignores: ["**/dist/**", "coverage/**"] },
   {
     files: ["**/*.ts", "**/*.mjs", "page/*.js"],
     extends: [tseslint.configs.base],
