@@ -6,6 +6,7 @@ import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as FiberRef from "effect/FiberRef"
 import * as RcRef from "effect/RcRef"
 import type * as Scope from "effect/Scope"
 import type * as Api from "../PgPool.js"
@@ -26,6 +27,7 @@ import { fromEnvironment } from "./postgres/config/remarks.js"
 import { settingsLine, shown } from "./postgres/config/shown.js"
 import type { DecodedTarget, Target } from "./postgres/config/target.js"
 import { decodeTarget } from "./postgres/config/target.js"
+import { currentWire } from "./postgres/config/wire.js"
 import { activity } from "./postgres/connect/activity.js"
 import { connect, connectInTime } from "./postgres/connect/connect.js"
 import { reset } from "./postgres/connect/reset.js"
@@ -37,7 +39,6 @@ import { Lease } from "./postgres/lease/lease.js"
 import type { Session } from "./postgres/session/session.js"
 import { Strays } from "./postgres/session/strays.js"
 import { within } from "./time/deadline.js"
-import { ioClock } from "./time/ioClock.js"
 import { timeOf } from "./time/time.js"
 import { warnOfUnits } from "./units.js"
 import { Adviser } from "./watch/adviser.js"
@@ -82,7 +83,7 @@ const makeOrFail = (
 }
 
 /** Fails with the last connect error, or for want of any, once `connectTimeout` has passed. */
-const connectOnce = (state: SessionPool, { connectTimeout }: Target): Effect.Effect<void, SqlError> => {
+const connectOnce = (state: SessionPool, { connectTimeout, io }: Target): Effect.Effect<void, SqlError> => {
   const onTimeout = () => {
     const failure = state.outage.reason ??
       new Cause.TimeoutException(`no connection within connectTimeout (${connectTimeout} ms)`)
@@ -90,7 +91,7 @@ const connectOnce = (state: SessionPool, { connectTimeout }: Target): Effect.Eff
   }
   return Effect.asVoid(Effect.scoped(reserve(state))).pipe(
     Effect.mapError(asSqlError),
-    (once) => within(once, { millis: connectTimeout, clock: ioClock, onTimeout })
+    (once) => within(once, { millis: connectTimeout, clock: io.clock, onTimeout })
   )
 }
 
@@ -104,19 +105,23 @@ const connectBeside = (state: SessionPool, target: Target): Effect.Effect<unknow
 
 const open = (
   options: Api.PgPoolOptions,
-  decoded: DecodedTarget,
+  given: DecodedTarget,
   nameOf?: (option: string) => string
 ): Effect.Effect<Api.PgPool, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
-    const strays = new Strays(() => state.settings.maxoverflow, (session) => stillRuns(target, session))
+    const wire = yield* FiberRef.get(currentWire)
+    const decoded = wire.through(given)
+    const clock = yield* Effect.clock
+    const ioClock = wire.ioClock(clock)
     const io = timeOf(yield* Effect.runtime<never>(), ioClock)
+    const strays = new Strays(io, () => state.settings.maxoverflow, (session) => stillRuns(target, session))
     const { name } = decoded.pool
     const instruments = options.metrics === false
       ? undefined
       : new Instruments(yield* Effect.metricLabels, { [poolName]: name })
     const target: Target = {
       ...decoded,
-      clock: yield* Effect.clock,
+      clock,
       io,
       operations: instruments && new OperationMetrics(instruments.with(Object.fromEntries(attributesOf(decoded))))
     }

@@ -1,7 +1,20 @@
 import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import type { Scope } from "effect"
-import { Cause, Config, ConfigProvider, Context, Effect, Either, Exit, Layer, Option, Random, Redacted } from "effect"
+import {
+  Cause,
+  Config,
+  ConfigProvider,
+  Context,
+  Effect,
+  Either,
+  Exit,
+  Layer,
+  Option,
+  Random,
+  Redacted,
+  Runtime
+} from "effect"
 import { PgError, PgPool, PgPoolLayer } from "effect-pgpool"
 import Dns from "node:dns"
 import { inject, vi } from "vitest"
@@ -13,6 +26,8 @@ import { decodeTarget } from "../../src/internal/postgres/config/target.js"
 import type { Open, Place } from "../../src/internal/postgres/connect/dial.js"
 import { dial } from "../../src/internal/postgres/connect/dial.js"
 import { connectError } from "../../src/internal/postgres/errors/errors.js"
+import { ioClock } from "../../src/internal/time/ioClock.js"
+import { timeOf } from "../../src/internal/time/time.js"
 import { makePool, pidOf, promptly, serverUrl } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
 import * as Proxy from "../support/proxy.js"
@@ -165,7 +180,11 @@ const build = <A, E>(layer: Layer.Layer<A, E>, entries: Record<string, string>) 
 /** A port where nobody listens. */
 const closedPort = Effect.scoped(Effect.map(Proxy.start(serverUrl), ({ port }) => port))
 
-const near = new Reach({ millis: 500, isSet: false })
+const settings = {
+  reach: new Reach({ millis: 500, isSet: false }),
+  stream: undefined,
+  io: timeOf(Runtime.defaultRuntime, ioClock)
+}
 
 /** Hosts that do what is said of them, and what was tried. */
 class Scripted {
@@ -181,7 +200,7 @@ class Scripted {
   /** Gives the place that a session was opened to. */
   readonly dial = Effect.suspend(() => {
     this.tried.length = 0
-    return Effect.scoped(dial(this.hosts, true, this.connectTimeout, near, this.open))
+    return Effect.scoped(dial({ ...settings, hosts: this.hosts, connectTimeout: this.connectTimeout }, this.open))
   })
 
   private readonly open: Open<string> = (place, role) =>
@@ -263,7 +282,7 @@ describe("R30: a dial", () => {
     Effect.gen(function*() {
       let open = 0
       const { hosts: decoded } = new Scripted({ hosts, targetSessionAttrs: "standby" })
-      const attempt = dial(decoded, true, 5000, near, () =>
+      const attempt = dial({ ...settings, hosts: decoded, connectTimeout: 5000 }, () =>
         Effect.zipRight(
           Effect.acquireRelease(Effect.sync(() => assert.strictEqual(open++, 0)), () => Effect.sync(() => open--)),
           connectError(new PgError.WrongRole({ wanted: "standby", found: "primary" }))

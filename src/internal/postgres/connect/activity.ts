@@ -6,7 +6,6 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { Backend, Backends } from "../../inside.js"
 import { leaveAfter } from "../../time/deadline.js"
-import { ioClock } from "../../time/ioClock.js"
 import type { Target } from "../config/target.js"
 import { connectError } from "../errors/errors.js"
 import { ask } from "../session/ask.js"
@@ -85,7 +84,7 @@ interface Row extends Backend {
 /** A session whose server says nothing is given up: it may never answer. */
 const answer = (observer: Session, text: string): Effect.Effect<string, SqlError> =>
   Effect.flatMap(
-    leaveAfter(ask(observer, text), observer.target.reach.cleanupTimeout, ioClock),
+    leaveAfter(ask(observer, text), observer.target.reach.cleanupTimeout, observer.target.io.clock),
     (exit): Effect.Effect<string, SqlError> => {
       if (Option.isSome(exit)) return exit.value
       observer.destroy()

@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { ConnectTimedOut } from "../../pool/life.js"
 import { within } from "../../time/deadline.js"
-import { ioClock } from "../../time/ioClock.js"
 import { withFresh } from "../config/password.js"
 import type { Target } from "../config/target.js"
 import { asConnectError, connectError, withHint } from "../errors/errors.js"
@@ -39,7 +38,7 @@ export const connectInTime = (
 ): Effect.Effect<Session, SqlError, Scope.Scope> =>
   within(connect(target, onLost), {
     millis: target.connectTimeout,
-    clock: ioClock,
+    clock: target.io.clock,
     onTimeout: () => connectError(new ConnectTimedOut(target.connectTimeout))
   })
 
@@ -53,10 +52,7 @@ const establish = (
     const openAt = (place: Place) =>
       withFresh(first, target.password, (password) => open(target, password, place, onLost))
     const session = yield* dial(
-      target.hosts,
-      target.stream === undefined,
-      target.connectTimeout,
-      target.reach,
+      target,
       (place, role) => Effect.tap(openAt(place), (session) => checkRole(session, role))
     )
     // If the connection was lost, that is the failure, and not that of the statement that ran then.

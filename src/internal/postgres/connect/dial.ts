@@ -11,13 +11,12 @@ import * as Scope from "effect/Scope"
 import Dns from "node:dns"
 import { isIP } from "node:net"
 import { WrongRole } from "../../../PgError.js"
-import type { Reach } from "../../pool/reach.js"
 import { within } from "../../time/deadline.js"
-import { ioClock } from "../../time/ioClock.js"
 import type { Role } from "../config/attrs.js"
 import { roleOf } from "../config/attrs.js"
-import type { Host, Hosts } from "../config/hosts.js"
+import type { Host } from "../config/hosts.js"
 import { labelOf } from "../config/hosts.js"
+import type { Target } from "../config/target.js"
 import { connectError, noAnswer, noHost } from "../errors/errors.js"
 import { isPermanent } from "../errors/permanent.js"
 
@@ -33,6 +32,9 @@ export interface Failure {
   readonly place: string
   readonly error: SqlError
 }
+
+/** What a dial needs of a target. @internal */
+export interface DialSettings extends Pick<Target, "hosts" | "stream" | "connectTimeout" | "reach" | "io"> {}
 
 /** Opens a session, in a scope that closes it, and fails if it does not have that role. @internal */
 export type Open<A> = (place: Place, role: Role) => Effect.Effect<A, SqlError, Scope.Scope>
@@ -52,32 +54,22 @@ const aLittle = 50
  * @internal
  */
 export const dial = <A>(
-  hosts: Hosts,
-  /** `false`: names are left to the `stream` that makes the sockets. */
-  looksUp: boolean,
-  connectTimeout: number,
-  reach: Reach,
+  settings: DialSettings,
   open: Open<A>
 ): Effect.Effect<A, SqlError, Scope.Scope> => {
-  const run = new Dial(hosts, looksUp, connectTimeout, reach, open)
+  const run = new Dial(settings, open)
   return Effect.mapError(run.run, (failures) => failures.length === 1 ? failures[0].error : noHost(failures))
 }
 
 type Attempt<A> = Effect.Effect<A, ReadonlyArray<Failure>, Scope.Scope>
 
 class Dial<A> {
-  constructor(
-    private readonly hosts: Hosts,
-    private readonly looksUp: boolean,
-    private readonly connectTimeout: number,
-    private readonly reach: Reach,
-    private readonly open: Open<A>
-  ) {}
+  constructor(private readonly settings: DialSettings, private readonly open: Open<A>) {}
 
   readonly run: Attempt<A> = Effect.suspend(() => {
-    const { attrs, list } = this.hosts
+    const { connectTimeout, hosts: { attrs, list }, io } = this.settings
     // A little less, so that the error says which host failed and why, and not that the dial as a whole took too long.
-    const until = now() + this.connectTimeout * 0.95
+    const until = io.now() + connectTimeout * 0.95
     return Effect.flatMap(
       this.inOrder(list),
       (list) => attrs === "prefer-standby" ? this.preferStandby(list, until) : this.anyOf(list, attrs, until)
@@ -86,7 +78,8 @@ class Dial<A> {
 
   /** A host that was no standby a moment ago, or failed, is not asked for one again until any host will do. */
   private preferStandby(list: ReadonlyArray<Host>, until: number): Attempt<A> {
-    const hopeful = list.filter((host) => this.hosts.faults.isGood(nameOf(host), now()))
+    const { hosts: { faults }, io } = this.settings
+    const hopeful = list.filter((host) => faults.isGood(nameOf(host), io.now()))
     return Effect.catchAll(this.anyOf(hopeful, "standby", until, 1), () => this.anyOf(list, "any", until))
   }
 
@@ -118,12 +111,13 @@ class Dial<A> {
     labelOf: (candidate: B) => string,
     tryOne: (candidate: B, until: number) => Attempt<A>
   ): Attempt<A> {
-    const { hosts: { attrs, faults }, reach } = this
+    const { hosts: { attrs, faults }, io } = this.settings
+    const partOf = (left: number) => this.partOf(until, left)
     return Effect.gen(function*() {
       let failures: ReadonlyArray<Failure> = []
       let left = candidates.length + later
-      for (const candidate of faults.sort(candidates, labelOf, now())) {
-        const outcome = yield* Effect.either(tryOne(candidate, partOf(until, left--, reach)))
+      for (const candidate of faults.sort(candidates, labelOf, io.now())) {
+        const outcome = yield* Effect.either(tryOne(candidate, partOf(left--)))
         if (Either.isRight(outcome)) {
           // A primary that is taken for want of a standby still has the wrong role.
           if (role === roleOf(attrs) && attrs !== "prefer-standby") faults.forget(labelOf(candidate))
@@ -131,22 +125,24 @@ class Dial<A> {
         }
         failures = failures.concat(outcome.left)
         const isWrong = outcome.left.some(({ error }) => error.cause instanceof WrongRole)
-        faults.note(labelOf(candidate), isWrong ? "wrong role" : "failed", now())
+        faults.note(labelOf(candidate), isWrong ? "wrong role" : "failed", io.now())
       }
       return yield* Effect.fail(failures)
     })
   }
 
   private inOrder<B>(list: ReadonlyArray<B>): Effect.Effect<ReadonlyArray<B>> {
-    return this.hosts.isRandom ? Effect.map(Random.shuffle(list), Chunk.toReadonlyArray) : Effect.succeed(list)
+    return this.settings.hosts.isRandom ? Effect.map(Random.shuffle(list), Chunk.toReadonlyArray) : Effect.succeed(list)
   }
 
   private placesOf(host: Host, until: number): Effect.Effect<ReadonlyArray<Place>, ReadonlyArray<Failure>> {
-    if (!this.looksUp || host.name.startsWith("/") || isIP(host.name) !== 0) {
+    // Names are left to a `stream` that makes the sockets.
+    const looksUp = this.settings.stream === undefined
+    if (!looksUp || host.name.startsWith("/") || isIP(host.name) !== 0) {
       return Effect.succeed([{ host, address: undefined }])
     }
     return lookUp(host.name).pipe(
-      before(until),
+      this.before(until),
       Effect.flatMap((addresses) => this.inOrder(addresses)),
       Effect.mapBoth({
         onFailure: (error) => [{ place: nameOf(host), error }],
@@ -162,12 +158,24 @@ class Dial<A> {
         Effect.flatMap(
           Scope.fork(outer, ExecutionStrategy.sequential),
           (scope) =>
-            restore(Scope.extend(before(until)(this.open(place, role)), scope)).pipe(
+            restore(Scope.extend(this.before(until)(this.open(place, role)), scope)).pipe(
               Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
             )
         )
       )
     ).pipe(Effect.mapError((error) => [{ place: labelOfPlace(place), error }]))
+  }
+
+  private partOf(until: number, left: number): number {
+    const { io, reach: { youngFor } } = this.settings
+    return left === 1 ? until : io.now() + Math.min((until - io.now()) / left, youngFor - aLittle)
+  }
+
+  private before(until: number) {
+    const { io } = this.settings
+    const millis = Math.max(0, until - io.now())
+    return <B, R>(effect: Effect.Effect<B, SqlError, R>): Effect.Effect<B, SqlError, R> =>
+      within(effect, { millis, clock: io.clock, onTimeout: () => noAnswer(millis) })
   }
 }
 
@@ -175,16 +183,6 @@ class Dial<A> {
 const thatCount = (failures: ReadonlyArray<Failure>): ReadonlyArray<Failure> => {
   const refusals = failures.filter(({ error }) => isPermanent(error))
   return refusals.length > 0 ? refusals : failures
-}
-
-const now = (): number => ioClock.unsafeCurrentTimeMillis()
-
-const partOf = (until: number, left: number, { youngFor }: Reach): number =>
-  left === 1 ? until : now() + Math.min((until - now()) / left, youngFor - aLittle)
-
-const before = (until: number) => <A, R>(effect: Effect.Effect<A, SqlError, R>): Effect.Effect<A, SqlError, R> => {
-  const millis = Math.max(0, until - now())
-  return within(effect, { millis, clock: ioClock, onTimeout: () => noAnswer(millis) })
 }
 
 /**

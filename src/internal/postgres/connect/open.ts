@@ -7,7 +7,6 @@ import type { TcpSocketConnectOpts } from "node:net"
 import { Socket } from "node:net"
 import type * as Pg from "pg"
 import { awaiting } from "../../effects.js"
-import { ioClock } from "../../time/ioClock.js"
 import type { Target } from "../config/target.js"
 import { onUnixSocket } from "../config/tls.js"
 import { makeClient } from "../driver/makeClient.js"
@@ -29,9 +28,9 @@ export const open = (
       Effect.sync(() => new Session(client, target, onLost)),
       (session) => session.close
     )
-    const began = ioClock.unsafeCurrentTimeMillis()
+    const began = target.io.now()
     yield* logIn(session)
-    target.reach.connected(ioClock.unsafeCurrentTimeMillis() - began)
+    target.reach.connected(target.io.now() - began)
     session.watchReady()
     return session
   })

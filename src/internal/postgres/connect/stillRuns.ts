@@ -3,7 +3,6 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { isIP } from "node:net"
 import { within } from "../../time/deadline.js"
-import { ioClock } from "../../time/ioClock.js"
 import { causes } from "../../words.js"
 import type { Target } from "../config/target.js"
 import { isServerError } from "../errors/codes.js"
@@ -33,5 +32,5 @@ export const stillRuns = (target: Target, { cancellable, processId }: Session): 
   )
   return processId === 0
     ? Effect.succeed(true)
-    : within(runs, { millis: target.reach.youngFor, clock: ioClock, onTimeout: () => Effect.succeed(false) })
+    : within(runs, { millis: target.reach.youngFor, clock: target.io.clock, onTimeout: () => Effect.succeed(false) })
 }

@@ -13,7 +13,6 @@ import { NotSent } from "../../../PgError.js"
 import type { Incidents } from "../../pool/incidents.js"
 import type { Settings } from "../../pool/settings.js"
 import { leaveAfter, within } from "../../time/deadline.js"
-import { ioClock } from "../../time/ioClock.js"
 import { wordsOf } from "../../words.js"
 import type { Target } from "../config/target.js"
 import { connectInTime } from "../connect/connect.js"
@@ -71,7 +70,7 @@ export class ListeningSession {
         schedule: Schedule.resetAfter(this.settings.connectRetry, healthyAfter),
         while: (error) => !isFinal(error)
       }),
-      Effect.withClock(ioClock),
+      Effect.withClock(this.target.io.clock),
       Effect.catchAll((error) => Effect.sync(() => this.channels.end(error)))
     )
   )
@@ -111,7 +110,7 @@ export class ListeningSession {
   private readonly hasRung: Effect.Effect<boolean> = Effect.suspend(() =>
     within(Effect.as(Deferred.await(this.bell), true), {
       millis: heartbeat,
-      clock: ioClock,
+      clock: this.target.io.clock,
       onTimeout: () => Effect.succeed(false)
     })
   )
@@ -153,7 +152,7 @@ export class ListeningSession {
   /** The server's answer. A session whose socket says nothing for `cleanupTimeout` is given up. */
   private answer<A>(session: Session, question: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
     return Effect.flatMap(
-      leaveAfter(question, this.target.reach.cleanupTimeout, ioClock),
+      leaveAfter(question, this.target.reach.cleanupTimeout, this.target.io.clock),
       (answer): Effect.Effect<A, SqlError> => {
         if (Option.isNone(answer)) session.destroy()
         // An answer from a session that was lost since does not count: the next session is asked again.

@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { within } from "../../time/deadline.js"
-import { ioClock } from "../../time/ioClock.js"
 import type { Target } from "../config/target.js"
 import type { Cancellable } from "../driver/cancel.js"
 import { cancelRequest } from "../driver/cancel.js"
@@ -90,14 +89,14 @@ export class Canceller {
    * the step that closes the session to everybody are one.
    */
   private readonly stop: Effect.Effect<void, string> = Effect.suspend(() => {
-    const { cancellable, flight, target: { reach } } = this.session
+    const { cancellable, flight, target: { io, reach } } = this.session
     if (!flight.runsForNobody) return Effect.void
     if (cancellable.processID !== null) flight.cancelSent()
     return Effect.zipRight(
       this.request,
       within(this.readyAfter(flight.readies), {
         millis: reach.cleanupTimeout * patience,
-        clock: ioClock,
+        clock: io.clock,
         onTimeout: () => this.stop
       })
     )
@@ -115,9 +114,9 @@ export class Canceller {
   }
 
   private withinCleanup(work: Effect.Effect<void, string>): Effect.Effect<void, string> {
-    const { cleanupTimeout } = this.session.target.reach
+    const { io, reach: { cleanupTimeout } } = this.session.target
     const late = `what ran was not cancelled within cleanupTimeout (${Math.round(cleanupTimeout)} ms)`
-    return within(work, { millis: cleanupTimeout, clock: ioClock, onTimeout: () => Effect.fail(late) })
+    return within(work, { millis: cleanupTimeout, clock: io.clock, onTimeout: () => Effect.fail(late) })
   }
 
   /** Ends when the request can hit nothing any more. A server that gave no key for it is waited for instead. */

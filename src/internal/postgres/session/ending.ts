@@ -4,7 +4,6 @@ import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { awaiting } from "../../effects.js"
 import { leaveAfter } from "../../time/deadline.js"
-import { ioClock } from "../../time/ioClock.js"
 import type { Canceller } from "./canceller.js"
 import type { Session } from "./session.js"
 import type { Strays } from "./strays.js"
@@ -70,7 +69,7 @@ export class Ending {
     return leaveAfter(
       Effect.zipRight(this.session.settled, this.goodbye),
       target.reach.cleanupTimeout / 2,
-      ioClock
+      target.io.clock
     ).pipe(
       Effect.zipRight(Effect.sync(() => this.giveUp("it was closed", this.canceller.hasReached)))
     )
@@ -125,7 +124,7 @@ export class Ending {
     )
     return Effect.suspend(() => this.phase === "cut" ? Effect.zipRight(this.canceller.rested, gone) : gone).pipe(
       Effect.uninterruptible,
-      Effect.withClock(ioClock),
+      Effect.withClock(this.session.target.io.clock),
       Effect.ensuring(Effect.sync(() => this.destroy()))
     )
   }

@@ -5,7 +5,6 @@ import type * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import { awaiting } from "../../effects.js"
 import { within } from "../../time/deadline.js"
-import { ioClock } from "../../time/ioClock.js"
 import { isForReading, isForWriting, roleOf } from "../config/attrs.js"
 import type { Target } from "../config/target.js"
 import type { Cancellable } from "../driver/cancel.js"
@@ -132,9 +131,9 @@ export class Session {
     answer: Effect.Effect<A, SqlError>,
     asError: (timeout: SqlError) => SqlError = identity
   ): Effect.Effect<A, SqlError> {
-    const { queryTimeout } = this.target
+    const { io, queryTimeout } = this.target
     const onTimeout = () => asError(queryTimedOut(queryTimeout))
-    return within(answer, { millis: queryTimeout, clock: ioClock, onTimeout })
+    return within(answer, { millis: queryTimeout, clock: io.clock, onTimeout })
   }
 
   /** Sends one query and gives its result, once the session is settled again. */

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { within } from "../../time/deadline.js"
-import { ioClock } from "../../time/ioClock.js"
+import type { Time } from "../../time/time.js"
 import type { Session } from "./session.js"
 
 /** In milliseconds. After that long a stray is taken to have ended. */
@@ -27,6 +27,7 @@ export class Strays {
   private readonly turn = Effect.unsafeMakeSemaphore(1)
 
   constructor(
+    private readonly io: Time,
     private readonly maxoverflow: () => number,
     /** What the server says of it to a session that was opened to ask. */
     private readonly stillRuns: (session: Session) => Effect.Effect<boolean>
@@ -35,7 +36,7 @@ export class Strays {
   /** Ends when the server has ended the session (`gone`) or its work, or when the session may be left to itself. */
   leave(session: Session, gone: Effect.Effect<void>): Effect.Effect<unknown> {
     return Effect.suspend((): Effect.Effect<unknown> => {
-      const now = ioClock.unsafeCurrentTimeMillis()
+      const now = this.io.now()
       this.forgottenAt = this.forgottenAt.filter((at) => at > now)
       if (this.forgottenAt.length < Math.max(1, this.maxoverflow() - 1)) {
         this.forgottenAt = [...this.forgottenAt, now + rememberedFor]
@@ -43,7 +44,7 @@ export class Strays {
       }
       return within(Effect.raceFirst(gone, this.idle(session)), {
         millis: this.forgottenAt[0] - now,
-        clock: ioClock,
+        clock: this.io.clock,
         onTimeout: () => this.leave(session, gone)
       })
     })

@@ -7,7 +7,6 @@ import * as Option from "effect/Option"
 import type { Reach } from "../../pool/reach.js"
 import type { Log } from "../../pool/runtime.js"
 import { leaveAfter } from "../../time/deadline.js"
-import { ioClock } from "../../time/ioClock.js"
 import { codeOf } from "../errors/codes.js"
 import { ControlStatement } from "./control.js"
 import type { Kind } from "./kinds.js"
@@ -60,7 +59,7 @@ const leaveBehind = (
   work: Effect.Effect<unknown, SqlError>,
   giveUp: (late: string) => void
 ): Effect.Effect<Fiber.Fiber<void>> => {
-  const done = leaveAfter(work, cleanupTimeout, ioClock).pipe(
+  const done = leaveAfter(work, cleanupTimeout, level.session.target.io.clock).pipe(
     Effect.map((exit) => {
       // A lease that has ended leaves the rest to the connection's own fiber (R15), and a lost session to the server.
       if (!level.isAlive || !level.session.isAlive || (Option.isSome(exit) && Exit.isSuccess(exit.value))) return
