@@ -200,7 +200,7 @@ export type PoolEvent =
  * - `returned`: it got a connection and gave it back
  * - `cutOff`: it got one, and the pool closed the connection before it was given back (R13)
  * - a `RefusalReason`: it was refused
- * - `interrupted`: it was interrupted while it waited
+ * - `interrupted`: it was interrupted before it had a connection
  * - `failed`: the connect that it waited for failed for good
  *
  * @since 0.1.0

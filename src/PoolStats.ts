@@ -107,13 +107,16 @@ export interface PoolStats {
   readonly peakBusy: number
   /** The most permits that were in use at the same time. */
   readonly peakSize: number
-  /** Leases given out. */
+  /**
+   * Callers that got a connection. One whose connection was lost before it had used it, and that got another one, counts
+   * once.
+   */
   readonly acquired: number
   /** Those of them whose caller had to wait in the queue. */
   readonly waited: number
   /** How long all these callers have waited in all, in milliseconds. */
   readonly waitedTotal: number
-  /** How long the leases that have ended lasted in all, in milliseconds. */
+  /** How long the leases that have ended lasted in all, in milliseconds. One that was lost before its use does not count. */
   readonly heldTotal: number
   /** Connects that succeeded. */
   readonly opened: number

@@ -67,10 +67,10 @@ export const get = <A, E, B>(
       Effect.flatMap(take(state, restore, attempts, span), (loan) => {
         const borrowed = as(loan.value, loan)
         return Effect.flatMap(Effect.addFinalizer(() => Effect.sync(() => loan.end())), () => {
-          if (loan.isUsable) return Effect.succeed(borrowed)
+          if (loan.begin(attempts)) return Effect.succeed(borrowed)
           loan.endInVain()
           attempts ??= new Attempts()
-          return attempts.next() ? attempt() : Effect.fail(state.refusals.lostTooOften(loan))
+          return attempts.next(loan) ? attempt() : Effect.fail(state.refusals.lostTooOften(loan))
         })
       })
     return attempt()
@@ -100,11 +100,11 @@ export const use = <A, E, B, E2, R, E3 = E | PoolError>(
     const refused = (taken: Effect.Effect<Loan<A>, E | PoolError>): Effect.Effect<Loan<A>, E3> =>
       (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<Loan<A>, E3>
     const lend = (loan: Loan<A>): Effect.Effect<B, E2 | E3, R> =>
-      Effect.matchCauseEffect(restore(Effect.suspend(() => loan.isUsable ? f(loan.value, loan) : lostExit)), {
+      Effect.matchCauseEffect(restore(Effect.suspend(() => loan.begin(attempts) ? f(loan.value, loan) : lostExit)), {
         onFailure: (cause) => {
           const isLost = cause === lost || isUnused?.(cause) === true
           if (isLost) attempts ??= new Attempts()
-          const triesAgain = isLost && attempts?.next() === true
+          const triesAgain = isLost && attempts?.next(loan) === true
           if (!triesAgain && cause !== lost) {
             loan.end()
             return Effect.failCause(cause)

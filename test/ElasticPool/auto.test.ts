@@ -43,7 +43,7 @@ class Sharers {
   }
 
   lend(): Loan<unknown> {
-    const lender = { isUsable: () => true, release: (loan: Loan<unknown>) => this.forecast.returned(loan, this.now) }
+    const lender = { begins: () => true, release: (loan: Loan<unknown>) => this.forecast.returned(loan, this.now) }
     const loan = new Loan(lender, this.slot, this.now, undefined, true, undefined)
     this.forecast.lent(loan)
     return loan

@@ -96,9 +96,8 @@ function* whileChecked(connect: Connect): Iterable<Situation> {
 
 /** Handed a new connection, one that another gave back, and one that was checked. */
 function* atHandOver(connect: Connect): Iterable<Situation> {
-  const isHandedOver = (world: PoolWorld, before: number) => world.stats.acquired > before
-  const until = (world: PoolWorld, before: number) => {
-    for (let i = 0; !isHandedOver(world, before) && i < 10_000; i++) {
+  const untilHandedOver = (world: PoolWorld) => {
+    for (let i = 0; world.stats.waiting > 0 && i < 10_000; i++) {
       if (world.sim.isQuiet) world.sim.skip()
       else world.step(1)
     }
@@ -115,12 +114,12 @@ function* atHandOver(connect: Connect): Iterable<Situation> {
       const caller = world.take()
       world.settle()
       world.finish(first)
-      until(world, 1)
+      untilHandedOver(world)
       expect([kind, caller.state, world.stats.busy]).toEqual([kind, "waiting", 1])
       yield [world, caller]
     } else {
       const caller = world.take()
-      until(world, 0)
+      untilHandedOver(world)
       expect([kind, caller.state, world.stats.busy]).toEqual([kind, "waiting", 1])
       yield [world, caller]
     }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Schedule, TestClock } from "effect"
+import { Cause, Effect, Exit, Fiber, identity, Schedule, TestClock } from "effect"
 import type { ElasticPool } from "effect-pgpool"
+import { use } from "../../src/internal/borrow.js"
 import { fromState, makeState } from "../../src/internal/elasticPool.js"
 import type { State } from "../support/borrower.js"
 import { make } from "../support/borrower.js"
@@ -18,6 +19,9 @@ const work = (pool: Pool, span: string, millis: number) =>
   Effect.zipLeft(Effect.fork(Effect.withSpan(pool.use(() => Effect.sleep(millis)), span)), settle)
 
 const one = { maxsize: 1, maxoverflow: 1 } as const
+
+const squashed = (exit: Exit.Exit<unknown, unknown>) =>
+  Exit.match(exit, { onFailure: Cause.squash, onSuccess: identity }) as { readonly _tag?: string }
 
 describe("R39: the loans of a pool", () => {
   it.scoped("who gets a connection: when it asked, how long it waited and held it, and its span", () =>
@@ -82,7 +86,7 @@ describe("R39: the loans of a pool", () => {
         "0 Loan asked=0 waited=0 held=0 outcome=returned",
         "0 Loan asked=0 waited=0 held=0 outcome=interrupted span=waiter"
       ])
-      assert.deepInclude(yield* pool.stats, { idle: 1, busy: 0 })
+      assert.deepInclude(yield* pool.stats, { idle: 1, busy: 0, acquired: 1 })
     }))
 
   it.scoped("who gets none: its connect has failed, or fails again and again", () =>
@@ -128,6 +132,42 @@ describe("R39: the loans of a pool", () => {
       yield* Effect.fork(pool.drain({ within: 200 }))
       yield* pass(5000)
       assert.deepStrictEqual(listening.lines, ["200 Loan asked=0 waited=0 held=200 outcome=cutOff span=stuck"])
+    }))
+
+  const unused = Cause.die("unused")
+
+  /** Finds after a while that its connection is of no use, before it has done anything. */
+  const useInVain = (state: State) =>
+    use(state, () => Effect.zipRight(Effect.sleep(100), Effect.failCause(unused)), {
+      isUnused: (cause) => cause === unused
+    })
+
+  it.scoped("who finds its connection lost before it has used it: one loan, also if the next one is well", () =>
+    Effect.gen(function*() {
+      const state = yield* makeState({ ...new FakeResource().options, ...one })
+      const listening = yield* Listening.to(fromState(state).loans)
+      let tries = 0
+      const isLost = () => ++tries === 1
+      yield* use(state, () => isLost() ? Effect.failCause(unused) : Effect.void, { isUnused: () => true })
+      yield* settle
+      assert.deepStrictEqual(listening.lines, ["0 Loan asked=0 waited=0 held=0 outcome=returned"])
+      const { acquired, holdTimes, waitTimes } = state.stats()
+      assert.deepStrictEqual([tries, acquired, waitTimes.count, holdTimes.count], [2, 1, 1, 1])
+    }))
+
+  it.scoped("whose connection is cut off before it has used it: one loan", () =>
+    Effect.gen(function*() {
+      const state = yield* makeState({ ...new FakeResource().options, ...one })
+      const listening = yield* Listening.to(fromState(state).loans)
+      const borrower = yield* Effect.fork(Effect.exit(useInVain(state)))
+      yield* settle
+      yield* Effect.fork(fromState(state).drain({ within: 50 }))
+      yield* pass(1000)
+      assert.strictEqual(squashed(yield* Fiber.join(borrower))._tag, "PoolClosed")
+      yield* settle
+      assert.deepStrictEqual(listening.lines, ["50 Loan asked=0 waited=0 held=50 outcome=cutOff"])
+      const { acquired, refused } = state.stats()
+      assert.deepStrictEqual([acquired, refused.closed], [1, 0])
     }))
 
   it.scoped("who waited while the pool was suspended: that time does not count", () =>
@@ -185,7 +225,31 @@ describe("R39: the loans of a pool", () => {
           "0 Loan asked=0 waited=0 held=0 outcome=returned",
           "0 Loan asked=0 waited=0 held=0 outcome=returned span=borrower"
         ])
-        assert.strictEqual((yield* pool.stats).acquired, 3)
+        // One that was lent in vain is no loan of its caller.
+        const { acquired, holdTimes, waited, waitTimes } = yield* pool.stats
+        assert.deepStrictEqual([acquired, waited, waitTimes.count, holdTimes.count], [2, 2, 2, 2])
+      }))
+
+    it.scoped(`${by}: whose connection is cut off after it was handed over, and before it had it, is told of once`, () =>
+      Effect.gen(function*() {
+        const state = yield* makeState({ ...new FakeResource().options, ...one })
+        const pool = fromState(state)
+        const holder = yield* Caller.ask(pool)
+        const listening = yield* Listening.to(pool.loans)
+        const borrower = yield* Effect.fork(Effect.withSpan(Effect.exit(ask(pool)), "borrower"))
+        yield* settle
+        yield* Effect.fork(pool.drain)
+        yield* settle
+        // In one step: the borrower's fiber has not gone on yet.
+        yield* Effect.zipRight(holder.letGo, Effect.sync(() => state.lifecycle["cutOff"]()))
+        assert.strictEqual(squashed(yield* Fiber.join(borrower))._tag, "PoolClosed")
+        yield* settle
+        assert.deepStrictEqual(listening.lines, [
+          "0 Loan asked=0 waited=0 held=0 outcome=returned",
+          "0 Loan asked=0 waited=0 held=0 outcome=closed span=borrower"
+        ])
+        const { acquired, refused } = state.stats()
+        assert.deepStrictEqual([acquired, refused.closed], [1, 1])
       }))
 
     it.scoped(`${by}: who is handed lost connections only is told of once`, () =>
@@ -201,6 +265,7 @@ describe("R39: the loans of a pool", () => {
         yield* Effect.flip(Effect.withSpan(ask(pool), "borrower"))
         yield* settle
         assert.deepStrictEqual(listening.lines, ["0 Loan asked=0 waited=0 held=0 outcome=handOver span=borrower"])
+        assert.deepInclude(state.stats(), { acquired: 0, waited: 0, heldTotal: 0 })
       }))
   }
 })

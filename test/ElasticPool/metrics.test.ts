@@ -159,6 +159,31 @@ describe("R41: metrics say what happens in the pool", () => {
       assert.isUndefined(third.value)
     }))
 
+  it.scoped("a caller whose connection is lost before it has it is one request and one use", () =>
+    Effect.gen(function*() {
+      const name = freshName()
+      const { pool } = yield* makeMeasured(name, new FakeResource(), { maxsize: 1, maxoverflow: 1 })
+      const holder = yield* Caller.ask(pool)
+      const first = yield* Effect.fork(pool.use(() => Effect.void))
+      const second = yield* Effect.fork(pool.use(() => Effect.void))
+      yield* settle
+      // In one step: its fiber has not gone on when its connection is lost.
+      yield* Effect.zipRight(holder.letGo, pool.invalidate(holder.value!))
+      yield* Fiber.join(first)
+      yield* Fiber.join(second)
+      const requests = (outcome: string) => valueOf(name, "effect_pgpool.connection.requests", outcome)
+      const uses = () => sampleOf(name, "db.client.connection.use_time")!.value
+      assert.deepStrictEqual([requests("served"), uses()], [3, 3])
+      const last = yield* Caller.ask(pool)
+      const interrupted = yield* Effect.fork(pool.use(() => Effect.void))
+      yield* settle
+      // It is handed the connection, and interrupted in the same step.
+      yield* Effect.zipRight(last.letGo, Effect.sync(() => interrupted.unsafeInterruptAsFork(interrupted.id())))
+      yield* settle
+      assert.deepStrictEqual([requests("served"), requests("interrupted"), uses()], [4, 1, 4])
+      assert.strictEqual(sampleOf(name, "db.client.connection.wait_time")!.value, 4)
+    }))
+
   it.scoped("the wait of the oldest caller rises while nobody is served, and is 0 after that", () =>
     Effect.gen(function*() {
       const name = freshName()

@@ -55,7 +55,7 @@ describe("I7: a connection changes its state only as its life allows", () => {
 
   it("R5: a borrower shares it until it enters another state, and the first one says whether it does", () => {
     const slot = slotThatIs("busy")
-    const lender = { isUsable: () => true, release: () => {} }
+    const lender = { begins: () => true, release: () => {} }
     const [sharer, sole] = [true, false].map((shares) => new Loan(lender, slot, 0, undefined, shares, undefined))
     slot.lent(sharer)
     slot.lent(sole)

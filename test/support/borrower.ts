@@ -18,8 +18,10 @@ export class Borrower {
   /** `onEnd`: what it does in the moment in which its wait ends. */
   constructor(private readonly state: State, readonly shares: boolean, onEnd = () => {}) {
     this.waiter = state.request(shares, (exit) => {
-      if (Exit.isSuccess(exit)) this.loan = exit.value
-      else this.failure = exit
+      if (Exit.isSuccess(exit)) {
+        this.loan = exit.value
+        this.loan.begin()
+      } else this.failure = exit
       onEnd()
     })
   }

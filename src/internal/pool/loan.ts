@@ -6,7 +6,8 @@ import type { Slot } from "./slot.js"
 
 /** What a loan asks of the pool. @internal */
 export interface Lender<A> {
-  isUsable(slot: Slot<A>): boolean
+  /** Whether the connection is well still. Then its caller is served. */
+  begins(loan: Loan<A>, attempts: Attempts | undefined): boolean
   release(loan: Loan<A>): void
 }
 
@@ -26,6 +27,8 @@ export class Loan<A> {
   later: Loan<A> | undefined = undefined
   /** The span in which it began: its borrower may be in another one later. */
   readonly span: Span
+  /** Whether its borrower has had the connection. Until then its caller has not been served. */
+  hasBegun = false
   /** Whether it was of no use: its borrower asks for another connection. */
   isVain = false
   private isOver = false
@@ -56,11 +59,16 @@ export class Loan<A> {
   }
 
   /**
-   * Whether the connection is well, as far as anybody knows. The borrower asks in the step in which it gets the connection:
-   * this may have been lost since it was handed over.
+   * The borrower calls it once, in the step in which it gets the connection: this may have been lost since it was handed
+   * over. Whether it is well, as far as anybody knows; else the loan is to `endInVain`.
    */
-  get isUsable(): boolean {
-    return this.lender.isUsable(this.slot)
+  begin(attempts?: Attempts): boolean {
+    return this.hasBegun = this.lender.begins(this, attempts)
+  }
+
+  /** Whether the pool has closed the connection under its borrower (R13). */
+  get isCutOff(): boolean {
+    return this.hasBegun && this.slot.state !== "busy"
   }
 
   /** A second end does nothing (I4). */
@@ -88,14 +96,20 @@ const mostAttempts = 10
  */
 export class Attempts {
   private left = mostAttempts
+  /** Whether a loan had begun: the borrower has counted as served. */
+  hasBegun = false
+  /** Whether a connection was cut off: that is what has become of the borrower. */
+  isCutOff = false
 
   /** Whether the borrower has lost one, and so was let in before. */
   get hasFailed(): boolean {
     return this.left < mostAttempts
   }
 
-  /** One was lost. Whether the borrower may ask for another one. */
-  next(): boolean {
+  /** One was lost, and its loan is about to end. Whether the borrower may ask for another one. */
+  next(loan: Loan<unknown>): boolean {
+    this.hasBegun ||= loan.hasBegun
+    this.isCutOff ||= loan.isCutOff
     return this.left-- > 0
   }
 }

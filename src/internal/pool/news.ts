@@ -99,7 +99,8 @@ export class News<A> {
   /** A connection is closed under its borrowers, if it has any (R13). */
   cutOff(slot: Slot<A>): void {
     const now = this.pool.env.now()
-    for (const loan of slot.loans) this.loanEnded(loan, "cutOff", now)
+    // What becomes of the others shows in the step in which they would have begun.
+    for (const loan of slot.loans) if (loan.hasBegun) this.loanEnded(loan, "cutOff", now)
   }
 
   /** A caller got no connection. `since` leaves out what did not count for it. */

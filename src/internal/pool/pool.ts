@@ -20,7 +20,7 @@ import type { Outbox } from "./outbox.js"
 import { Permits } from "./permits.js"
 import type { Port } from "./port.js"
 import { Proof } from "./proof.js"
-import { Refusals } from "./refusals.js"
+import { askedFor, Refusals } from "./refusals.js"
 import { Rounds } from "./rounds.js"
 import type { Borrower, Outcome } from "./runtime.js"
 import { failed, succeeded } from "./runtime.js"
@@ -177,7 +177,6 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     const waited = waiter === undefined ? undefined : now - waiter.since
     const loan = new Loan(this, slot, now, borrower, shares, waited, waiter?.asked)
     slot.lent(loan)
-    this.tally.lent(waited, now)
     this.holders.changed()
     if (shares) this.sharing.changed(slot)
     this.waitPolicy.lent(loan)
@@ -185,8 +184,11 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     return loan
   }
 
-  isUsable(slot: Slot<A>): boolean {
-    return this.fitness.isUsable(slot)
+  /** A caller that had lost another connection before is counted once. */
+  begins(loan: Loan<A>, attempts: Attempts | undefined): boolean {
+    const isUsable = this.fitness.isUsable(loan.slot)
+    if (isUsable && attempts?.hasBegun !== true) this.tally.lent(loan.waited, loan.since)
+    return isUsable
   }
 
   // --- wait ------------------------------------------------------------------------------------------------------
@@ -210,11 +212,9 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   /** Ends a wait that was interrupted or failed. A connection that it was handed meanwhile goes back (R12). */
   leave(waiter: Waiter<A, E | PoolError>): void {
     this.outbox.section(() => {
-      // One that was handed a connection has counted as served, but it never had it.
       if (waiter.queued) this.refusals.left(waiter)
-      else if (waiter.loan !== undefined) this.news.callerLeft(waiter.borrower, "interrupted", this.env.now(), waiter)
       this.waiters.leave(waiter)
-      waiter.loan?.endInVain()
+      waiter.loan?.end()
       this.serve()
     })
   }
@@ -292,10 +292,9 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     this.outbox.section(() => {
       const now = this.env.now()
       if (loan.leakWatch !== undefined) this.leaks.end(loan.leakWatch)
-      this.tally.returned(now - loan.since, now)
+      if (!loan.isVain) this.ended(loan, now)
       this.holders.changed()
       const { slot } = loan
-      if (slot.state === "busy" && !loan.isVain) this.news.loanEnded(loan, "returned", now)
       slot.returned(loan, now)
       // It was closed under its borrower (R13).
       if (slot.state !== "busy") return
@@ -304,6 +303,13 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
       this.giveBack(slot, now)
       if (isAwaited) this.serve(now)
     })
+  }
+
+  private ended(loan: Loan<A>, now: number): void {
+    // Its caller was interrupted after the hand-over.
+    if (!loan.hasBegun) return this.refusals.left(askedFor(loan))
+    this.tally.returned(now - loan.since, now)
+    if (!loan.isCutOff) this.news.loanEnded(loan, "returned", now)
   }
 
   private giveBack(slot: Slot<A>, now: number): void {

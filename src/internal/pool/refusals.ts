@@ -11,8 +11,15 @@ import { failure } from "./runtime.js"
 import type { NoLoan } from "./tally.js"
 import type { Waiter } from "./waiters.js"
 
-/** When a caller asked, and since when it waited, by the policy clock. */
-type Asked = Pick<Waiter<unknown, unknown>, "asked" | "since">
+/** Who asked, when, and since when it waited, by the policy clock. */
+type Asked = Pick<Waiter<unknown, unknown>, "asked" | "borrower" | "since">
+
+/** What was asked for by the caller that got this. @internal */
+export const askedFor = ({ asked, borrower, since, waited = 0 }: Loan<unknown>): Asked => ({
+  asked,
+  borrower,
+  since: since - waited
+})
 
 /**
  * Which callers are let in, and the errors of those that get no connection.
@@ -45,7 +52,9 @@ export class Refusals<A, E> {
   /** Why a caller for which nothing is ready may not wait. */
   of(attempts: Attempts | undefined, borrower: Borrower | undefined): Failure<PoolError> | undefined {
     const { demand, settings: { maxsize, maxWaiting } } = this.pool
-    if (!this.admits(attempts)) return this.refuse("closed", borrower, this.closed)
+    if (!this.admits(attempts)) {
+      return attempts?.isCutOff === true ? this.closed : this.refuse("closed", borrower, this.closed)
+    }
     if (attempts?.hasFailed === true || demand.unserved(demand.room(maxsize)) < maxWaiting) return undefined
     const error = new PoolQueueFull({ stats: this.pool.stats(), maxWaiting })
     this.log?.refused(() => `${error.message}${this.held}`)
@@ -123,9 +132,9 @@ export class Refusals<A, E> {
     while (waiters.first !== undefined) this.failed(waiters.first, why)
   }
 
-  /** A waiter was interrupted. */
-  left(waiter: Waiter<A, E | PoolError>): void {
-    this.ended(waiter.borrower, "interrupted", this.pool.env.now(), waiter)
+  /** A caller was interrupted while it waited, or before it had what it was handed. */
+  left(asked: Asked): void {
+    this.ended(asked.borrower, "interrupted", this.pool.env.now(), asked)
   }
 
   /** A caller has got no connection: it is counted, and told. */
@@ -136,9 +145,9 @@ export class Refusals<A, E> {
 
   /** For a borrower that was handed one dead connection after the other. */
   lostTooOften(loan: Loan<A>): PoolExhausted {
-    const { asked, borrower, since, waited = 0 } = loan
+    const asked = askedFor(loan)
     const now = this.pool.env.now()
-    this.ended(borrower, "handOver", now, { asked, since: since - waited })
-    return this.errorOf(now - since + waited, { limit: "handOver", limitMillis: undefined, wasOwed: true })
+    this.ended(asked.borrower, "handOver", now, asked)
+    return this.errorOf(now - asked.since, { limit: "handOver", limitMillis: undefined, wasOwed: true })
   }
 }

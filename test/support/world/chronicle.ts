@@ -80,6 +80,7 @@ export class Chronicle {
       event._tag === "Exhausted" ? event.limit : event.reason
     const wrongs = [
       expect("opened", this.count("Opened"), stats.opened - atBegin.opened),
+      expect("acquired", this.left("returned") + this.left("cutOff"), stats.acquired - atBegin.acquired),
       expect("connectFailures", this.count("ConnectFailed"), stats.connectFailures - atBegin.connectFailures),
       ...Object.entries(stats.closed).map(([reason, n]) =>
         expect(`closed as ${reason}`, this.closed(reason as CloseReason), n)

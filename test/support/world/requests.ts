@@ -29,6 +29,7 @@ export class Requests {
   }
 
   private lent(caller: Caller, loan: Loan<Conn>, how: Take): void {
+    if (!loan.begin()) throw new Error(`${caller.number} is handed a resource that is not well`)
     this.loans.begin(caller, loan.value)
     caller.loan = loan
     const { again = 0, hold } = how

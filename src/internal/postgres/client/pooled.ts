@@ -88,9 +88,11 @@ class PooledStatement<A> {
   }
 
   private send(loan: Loan<Session>): void {
-    if (!loan.isUsable) {
+    if (!loan.begin(this.attempts)) {
       loan.endInVain()
-      return this.triesAgain() ? this.take() : this.end(Exit.fail(asSqlError(this.pool.refusals.lostTooOften(loan))))
+      return this.triesAgain(loan)
+        ? this.take()
+        : this.end(Exit.fail(asSqlError(this.pool.refusals.lostTooOften(loan))))
     }
     const session = loan.value
     const request = session.send<A>(
@@ -109,15 +111,15 @@ class PooledStatement<A> {
     if (queryTimeout < Infinity) this.callOffDeadline = after(io, queryTimeout, () => this.timedOut(queryTimeout))
   }
 
-  private triesAgain(): boolean {
+  private triesAgain(loan: Loan<Session>): boolean {
     this.attempts ??= new Attempts()
-    return this.attempts.next()
+    return this.attempts.next(loan)
   }
 
   private answered(answer: Exit.Exit<A, SqlError>, loan: Loan<Session>): void {
     // The statement has done nothing yet, so it may be sent on another session.
     const isLost = Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause))
-    if (isLost && !this.isOver && this.triesAgain()) {
+    if (isLost && !this.isOver && this.triesAgain(loan)) {
       loan.endInVain()
       this.callOffDeadline?.()
       return this.take()

@@ -119,18 +119,18 @@ export class Router extends Statements {
   ): Stream.Stream<any, SqlError> {
     return Stream.suspend(() => {
       let hasBegun = false
-      return Stream.unwrapScoped(
-        Effect.map(
-          Effect.mapError(get(this.pool, (session) => session, attempts, span), asSqlError),
-          (session) => SessionStream.exclusive({ ...rows, session })
+      let triesAgain = false
+      const exclusive = (session: Session, loan: Loan<Session>) =>
+        SessionStream.exclusive({ ...rows, session }).pipe(
+          Stream.mapChunks((chunk) => (hasBegun = true, chunk)),
+          // Before the end of the loan, which is that of the stream.
+          Stream.mapError((error) => {
+            if (!hasBegun && isNotSent(error)) triesAgain = loan.isVain = attempts.next(loan)
+            return error
+          })
         )
-      ).pipe(
-        Stream.mapChunks((chunk) => (hasBegun = true, chunk)),
-        Stream.catchSome((error) =>
-          !hasBegun && isNotSent(error) && attempts.next()
-            ? Option.some(this.stream(rows, span, attempts))
-            : Option.none()
-        )
+      return Stream.unwrapScoped(Effect.mapError(get(this.pool, exclusive, attempts, span), asSqlError)).pipe(
+        Stream.catchSome(() => triesAgain ? Option.some(this.stream(rows, span, attempts)) : Option.none())
       )
     })
   }
