@@ -39,7 +39,7 @@ export interface Opened extends ConnectionEvent<"Opened"> {
 
 /**
  * A connect has failed. After one of kind `other` the next connect follows at once; else it waits for `connectRetry`
- * (R18).
+ * (R18). One that the pool itself breaks off has not failed.
  *
  * @since 0.1.0
  * @category models

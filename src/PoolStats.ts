@@ -16,7 +16,8 @@
  * - `invalidated`: it was broken, or `invalidate` was called for it
  * - `dirty`: a check or a reset failed or took too long
  * - `closed`: the pool was closed (R13), or drained
- * - `failed`: it never opened
+ * - `failed`: its connect failed
+ * - `abandoned`: its connect hung, while others succeed or are tried, and its permit was needed for the next one (R6)
  *
  * @since 0.1.0
  * @category models
@@ -32,6 +33,7 @@ export type CloseReason =
   | "dirty"
   | "closed"
   | "failed"
+  | "abandoned"
 
 /**
  * Why the pool has refused a caller: the limit of `PoolExhausted` that ended its wait, or that the queue was full
@@ -120,7 +122,10 @@ export interface PoolStats {
   readonly heldTotal: number
   /** Connects that succeeded. */
   readonly opened: number
-  /** Connects that failed. */
+  /**
+   * Connects that failed: as many as were `closed` as `failed`. One that the pool itself breaks off has not failed: such
+   * connections are `closed` as `abandoned`, or as `closed`.
+   */
   readonly connectFailures: number
   /** The reason why the last connect failed that has failed, also if others have succeeded since. */
   readonly lastConnectError: unknown

@@ -6,7 +6,7 @@ import { fromState, makeState } from "../../src/internal/elasticPool.js"
 import { areAll } from "../support/areAll.js"
 import type { State } from "../support/borrower.js"
 import { make } from "../support/borrower.js"
-import { Caller, fail, failTransiently, FakeResource, ok, settle, slow, stuck } from "../support/fakeResource.js"
+import { Caller, fail, failTransiently, FakeResource, hang, ok, settle, slow, stuck } from "../support/fakeResource.js"
 import { Listening } from "../support/listening.js"
 import { makeClosable, makePool, WatchedClock, withLogs } from "../support/testPool.js"
 
@@ -93,6 +93,27 @@ describe("R39: the events of a pool", () => {
         "0 ConnectFailed connection=1 kind=other",
         "0 Closed connection=1 reason=failed age=0 uses=0"
       ])
+    }))
+
+  it.scoped("a connect that hangs and is given up for its permit has not failed", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id === 1 ? hang : ok })
+      const pool = yield* makePool({ ...fake.options, maxsize: 2, maxoverflow: 2 })
+      const listening = yield* Listening.to(pool.events)
+      yield* Caller.ask(pool)
+      yield* pass(900)
+      yield* Caller.ask(pool)
+      assert.deepStrictEqual(listening.lines, [
+        "0 Opening connection=1",
+        "800 Opening connection=2",
+        "800 Opened connection=2 took=0",
+        "900 Closed connection=1 reason=abandoned age=0 uses=0",
+        "900 Opening connection=3",
+        "900 Opened connection=3 took=0"
+      ])
+      const { closed, connectFailures, lastConnectError } = yield* pool.stats
+      assert.deepInclude(closed, { abandoned: 1, failed: 0 })
+      assert.deepStrictEqual([connectFailures, lastConnectError], [0, undefined])
     }))
 
   it.scoped("a connect whose fiber ends is one that has failed", () =>

@@ -99,7 +99,7 @@ export class Supply<A, E> {
   giveUpHopeless(): void {
     const slot = this.pool.connections.hopeless(this.pool.env.io.now())
     if (slot === undefined) return
-    this.pool.enter(slot, "closing")
+    this.pool.enter(slot, "closing", "abandoned")
     this.pool.interrupt(slot)
   }
 

@@ -44,7 +44,8 @@ export const noneClosed: { readonly [reason in CloseReason]: number } = {
   invalidated: 0,
   dirty: 0,
   closed: 0,
-  failed: 0
+  failed: 0,
+  abandoned: 0
 }
 
 /** @internal */

@@ -15,7 +15,7 @@ export const checkStats = (witness: Witness, stats: PoolStats.PoolStats): void =
     witness.fault("the states of the pool don't add up to its size")
   }
   if (size > connections) witness.fault("the pool was larger than maxoverflow")
-  const ended = Object.values(closed).reduce((sum, n) => sum + n, 0) - closed.failed
+  const ended = Object.values(closed).reduce((sum, n) => sum + n, 0) - closed.failed - closed.abandoned
   // Each that was opened is still there or was closed; one that is closing may never have opened.
   if (opened - ended > size - opening || opened - ended < size - opening - closing) {
     witness.fault("the counters of the pool don't add up")

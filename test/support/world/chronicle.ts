@@ -39,6 +39,11 @@ export class Chronicle {
       if (!("connection" in event) || event._tag === "Leaked" || event._tag === "CameBack") continue
       lives.set(event.connection, [...lives.get(event.connection) ?? [], event._tag])
     }
+    for (const event of this.events) {
+      if (event._tag !== "Closed") continue
+      const hasFailed = lives.get(event.connection)?.includes("ConnectFailed") === true
+      if (hasFailed !== (event.reason === "failed")) return `connection ${event.connection} closes as ${event.reason}`
+    }
     for (const [connection, tags] of lives) {
       const life = tags.filter((tag) => tag !== "Overflow").join(" ")
       const isOrdered = /^Opening( Opened| ConnectFailed)? Closed$/.test(life)
