@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url"
 import * as Pg from "pg"
 import * as Tarn from "tarn"
 import { fibers, promises } from "./crowd.js"
+import { holding } from "./holding.js"
 import type { Contender, Figure, Rounds } from "./measure.js"
 import { compare, named } from "./measure.js"
 import * as Memory from "./memory.js"
@@ -232,6 +233,7 @@ export const overhead = (options: Options): Effect.Effect<ReadonlyArray<Section>
     idle(options),
     waiting(64, 2, options),
     waiting(options.quick ? 100 : 1000, 3, options),
+    holding(options),
     watchedLoans(options),
     watchedStatements(options),
     memory(options)

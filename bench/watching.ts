@@ -3,6 +3,7 @@ import { Reactivity } from "@effect/experimental"
 import { Effect, Redacted, Stream } from "effect"
 import type { Scope } from "effect"
 import { PgPool } from "effect-pgpool"
+import { look } from "./browser.js"
 import { fibers } from "./crowd.js"
 import type { Contender, Figure, Rounds } from "./measure.js"
 import { compare, named } from "./measure.js"
@@ -17,6 +18,7 @@ const names = {
   loop: "the loop alone",
   off: "nothing on",
   metrics: "metrics on, as by default",
+  page: "metrics on, and the live page in one browser",
   all: "metrics on, and all events and loans listened to"
 }
 
@@ -33,13 +35,15 @@ const pools = (url: string) =>
   Effect.gen(function*() {
     const off = yield* makePool(url, false)
     const metrics = yield* makePool(url, true)
+    const page = yield* makePool(url, true)
+    yield* look(page)
     const all = yield* makePool(url, true)
     yield* Effect.forkScoped(Stream.runDrain(all.events))
     yield* Effect.forkScoped(Stream.runDrain(all.loans))
-    return { off, metrics, all }
+    return { off, metrics, page, all }
   })
 
-const watched = ["off", "metrics", "all"] as const
+const watched = ["off", "metrics", "page", "all"] as const
 
 const contenders = (
   url: string,
@@ -99,6 +103,7 @@ export const watchedStatements = (options: Options): Effect.Effect<Section, unkn
       markdown: tableOf(figures),
       goals: [
         atMost("metrics, % of a statement", percent(figures, "metrics"), 1),
+        atMost("the live page, % of a statement", percent(figures, "page"), 10),
         atMost("everything listened to, % of a statement", percent(figures, "all"), 10)
       ]
     }

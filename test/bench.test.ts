@@ -40,10 +40,20 @@ const sizes = ["1", "100"]
 
 type Tables = Readonly<Record<string, ReadonlyArray<string>>>
 
+const whoLooksOn = [
+  "nothing on",
+  "metrics on, as by default",
+  "metrics on, and the live page in one browser",
+  "metrics on, and all events and loans listened to"
+]
+
 const ofThePool: Tables = {
   "Taking an idle item and giving it back": pools,
   "Waiting for one of 10 items, 64 fibers": pools,
   "Waiting for one of 10 items, 100 fibers": pools,
+  "Remembering who holds an item": ["nobody is remembered", "the fiber and its span are remembered, as always"],
+  "Taking a connection and giving it back, while somebody looks on": whoLooksOn,
+  "`SELECT 1`, while somebody looks on": whoLooksOn,
   "Memory": ["a waiter, beyond a fiber that is suspended", "an idle connection, on this side"],
   "Growth: fibers that each take one of 10 items once": ["10", "1,000"],
   "Growth: taking one of so many idle items": sizes,
