@@ -27,7 +27,8 @@ const rooms = [
   "elasticPool.ts",
   "postgres/client/",
   "pgPool.ts",
-  "dashboard/"
+  "dashboard/",
+  "testing/"
 ]
 
 /** The path of any import from one of these rooms, from wherever it is imported. */
@@ -75,10 +76,13 @@ const roomRules = [
     ["src/*.ts"],
     "The public face imports from the ground, errors and config, and each pool from its own implementation.",
     [importsOf(["pool/", ...after("postgres/config/")])],
-    ["src/ElasticPool.ts", "src/PgPool.ts", "src/Dashboard.ts"]
+    ["src/ElasticPool.ts", "src/PgPool.ts", "src/Dashboard.ts", "src/Testing.ts"]
   ),
   restrict(["src/Dashboard.ts"], "Dashboard is that of dashboard/.", [
     importsOf(["pool/", ...after("postgres/config/").filter((room) => room !== "dashboard/")])
+  ]),
+  restrict(["src/Testing.ts"], "Testing is that of testing/.", [
+    importsOf(["pool/", ...after("postgres/config/").filter((room) => room !== "testing/")])
   ]),
   restrict(["src/ElasticPool.ts"], "ElasticPool is that of elasticPool.ts.", [importsOf(["pool/", "pgPool.ts"]), sql]),
   restrict(["src/PgPool.ts"], "PgPool is that of pgPool.ts.", [

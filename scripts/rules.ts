@@ -14,7 +14,7 @@ import { slugOf } from "./links.js"
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..")
 
-const pages = ["docs/rules.md", "docs/rules-connection.md", "docs/rules-interface.md"]
+const pages = ["docs/rules.md", "docs/rules-connection.md", "docs/rules-interface.md", "docs/rules-tools.md"]
 
 const index = "docs/rules-tests.md"
 

@@ -31,7 +31,7 @@ export class Loan<A> {
   hasBegun = false
   /** Whether it was of no use: its borrower asks for another connection. */
   isVain = false
-  private isOver = false
+  isOver = false
 
   constructor(
     private readonly lender: Lender<A>,

@@ -1,0 +1,122 @@
+/** @internal */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type * as Scheduler from "effect/Scheduler"
+import type { Timer } from "./timerHeap.js"
+import { TimerHeap } from "./timerHeap.js"
+
+interface Task {
+  readonly priority: number
+  readonly run: () => void
+}
+
+/** More than this at one instant, and something runs in circles. */
+const tooMany = 50_000
+
+/** A fiber yields after so many operations, as in Effect's own scheduler. */
+const operationsAtOnce = 2048
+
+/**
+ * An event loop whose time jumps from one timer to the next: a scheduler that runs the tasks of fibers when told to, and a
+ * clock. There are no promises in it, so it is fast, and the same calls always give the same result.
+ *
+ * @internal
+ */
+export class VirtualLoop implements Scheduler.Scheduler {
+  /** In milliseconds. */
+  now = 0
+  private readonly timers = new TimerHeap()
+  private readonly tasks: Array<Task> = []
+
+  readonly clock: Clock.Clock = {
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    unsafeCurrentTimeMillis: () => this.now,
+    unsafeCurrentTimeNanos: () => BigInt(Math.round(this.now * 1e6)),
+    currentTimeMillis: Effect.sync(() => this.now),
+    currentTimeNanos: Effect.sync(() => BigInt(Math.round(this.now * 1e6))),
+    sleep: (duration) =>
+      Effect.async<void>((resume) => {
+        const timer = this.setTimer(Duration.toMillis(duration), () => resume(Effect.void))
+        return Effect.sync(() => this.timers.remove(timer))
+      })
+  }
+
+  /** Calls back after so many milliseconds. Gives what calls that off. */
+  schedule(millis: number, ring: () => void): () => void {
+    const timer = this.setTimer(millis, ring)
+    return () => this.timers.remove(timer)
+  }
+
+  /** The same without a way back. */
+  setTimer(millis: number, ring: () => void): Timer {
+    return this.timers.add(this.now + millis, ring)
+  }
+
+  shouldYield(fiber: Fiber.RuntimeFiber<unknown, unknown>): number | false {
+    return fiber.currentOpCount > operationsAtOnce ? 0 : false
+  }
+
+  scheduleTask(run: () => void, priority: number): void {
+    const at = this.tasks.findIndex((task) => task.priority > priority)
+    this.tasks.splice(at === -1 ? this.tasks.length : at, 0, { priority, run })
+  }
+
+  /** Timers that have not rung. */
+  get timersSet(): number {
+    return this.timers.size
+  }
+
+  get isQuiet(): boolean {
+    return this.tasks.length === 0 && !this.isDue(this.now)
+  }
+
+  private isDue(until: number): boolean {
+    return this.timers.first !== undefined && this.timers.first.at <= until
+  }
+
+  /** Runs one task, or rings one timer that is due. Tells whether there was one. */
+  step(): boolean {
+    const task = this.tasks.shift()
+    if (task !== undefined) task.run()
+    else if (this.isDue(this.now)) this.ringNext()
+    else return false
+    return true
+  }
+
+  /** Runs until nothing is left to do at this instant. */
+  settle(): void {
+    for (let steps = 0; this.step(); steps++) {
+      if (steps > tooMany) throw new Error(`it runs in circles at ${this.now} ms`)
+    }
+  }
+
+  /** Lets time pass, stopping at each timer on the way. */
+  advance(millis: number): void {
+    this.advanceTo(this.now + millis)
+  }
+
+  advanceTo(end: number): void {
+    this.settle()
+    while (this.isDue(end)) {
+      this.ringNext()
+      this.settle()
+    }
+    this.now = end
+    this.settle()
+  }
+
+  /** Goes to the next timer and rings it, but does nothing else yet. Tells whether there was one. */
+  skip(): boolean {
+    return this.isDue(Infinity) && this.ringNext()
+  }
+
+  private ringNext(): true {
+    const timer = this.timers.first!
+    this.timers.remove(timer)
+    this.now = Math.max(this.now, timer.at)
+    timer.ring()
+    return true
+  }
+}

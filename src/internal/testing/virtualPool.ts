@@ -1,0 +1,148 @@
+/** @internal */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Runtime from "effect/Runtime"
+import * as Scope from "effect/Scope"
+import type { PoolError } from "../../PoolError.js"
+import type * as Api from "../../VirtualTime.js"
+import { attempt, BadOption, fieldsOf, ofType, orThrow } from "../decode.js"
+import { stateOf } from "../elasticPool.js"
+import type { Loan } from "../pool/loan.js"
+import type { DecodedPool } from "../pool/options.js"
+import { decodeLimits, decodePool } from "../pool/options.js"
+import type { ElasticPoolState } from "../pool/pool.js"
+import type { VirtualLoop } from "./virtualLoop.js"
+
+/** A connection: nothing but who has it. */
+class Connection {
+  isBroken = false
+  private loan: Loan<Connection> | undefined = undefined
+  private caller: Api.VirtualCaller | undefined = undefined
+
+  lend(loan: Loan<Connection>, caller: Api.VirtualCaller): void {
+    this.loan = loan
+    this.caller = caller
+    caller.lent(loan)
+  }
+
+  /** Tells the last caller, which may have ended its loan. */
+  lose(): void {
+    const { caller, loan } = this
+    if (loan === undefined || caller === undefined || loan.isOver) return
+    if (caller.lost === undefined) loan.end()
+    else caller.lost(loan)
+  }
+}
+
+/** What a connect looks like. */
+interface Connects {
+  readonly takes: () => number
+  readonly opens: () => boolean
+}
+
+const decode = (options: Api.VirtualPoolOptions | undefined): DecodedPool & Connects => {
+  const { connect = 20, opens = () => true, ...rest } = fieldsOf("pool", options)
+  if (typeof connect !== "function" && !(connect >= 0 && connect < Infinity)) {
+    throw new BadOption("connect", connect, "a number of milliseconds, or a function that gives one")
+  }
+  ofType("opens", opens, "function")
+  return { ...decodePool(rest), opens, takes: typeof connect === "function" ? connect : () => connect }
+}
+
+/**
+ * A pool asked through its state machine, without a fiber for each request: a connection is lent by a call. Only its
+ * connections and its timers have fibers, which the loop runs.
+ *
+ * @internal
+ */
+export class VirtualPool implements Api.VirtualPool {
+  private readonly state: ElasticPoolState<Connection, "failed">
+  /** Those that exist, or are being opened. */
+  private readonly alive = new Set<Connection>()
+  private begun = 0
+  private peak = 0
+  /** How many there were, summed over the time until `summedAt`. */
+  private sum = 0
+  private summedAt: number
+  private readonly madeAt: number
+
+  constructor(
+    private readonly loop: VirtualLoop,
+    runtime: Runtime.Runtime<never>,
+    options?: Api.VirtualPoolOptions
+  ) {
+    this.madeAt = this.summedAt = loop.now
+    const { opens, takes, ...decoded } = orThrow(attempt(() => decode(options)))
+    const acquire = this.acquire({ opens, takes })
+    const make = Effect.flatMap(
+      Scope.make(),
+      (scope) => Scope.extend(stateOf({ acquire, isTransient: () => true }, decoded), scope)
+    )
+    // It is made on the spot, and with the scheduler of the loop.
+    const made = Runtime.runFork(runtime)(make).unsafePoll()
+    if (made === null || Exit.isFailure(made)) throw new Error("effect-pgpool has a defect: a pool was not made")
+    this.state = made.value
+  }
+
+  private acquire({ opens, takes }: Connects): Effect.Effect<Connection, "failed", Scope.Scope> {
+    return Effect.suspend(() => {
+      const connection = this.begin()
+      const connect = Effect.async<Connection, "failed">((resume) => {
+        const end = () => resume(!connection.isBroken && opens() ? Effect.succeed(connection) : Effect.fail("failed"))
+        return Effect.sync(this.loop.schedule(takes(), end))
+      })
+      return Effect.acquireReleaseInterruptible(connect, () => Effect.sync(() => this.end(connection)))
+    })
+  }
+
+  private begin(): Connection {
+    const connection = new Connection()
+    this.count()
+    this.alive.add(connection)
+    this.begun++
+    this.peak = Math.max(this.peak, this.alive.size)
+    return connection
+  }
+
+  private end(connection: Connection): void {
+    this.count()
+    this.alive.delete(connection)
+  }
+
+  private count(): void {
+    this.sum += this.alive.size * (this.loop.now - this.summedAt)
+    this.summedAt = this.loop.now
+  }
+
+  readonly request = (caller: Api.VirtualCaller): void => {
+    this.state.request(false, (outcome) => {
+      if (Exit.isSuccess(outcome)) outcome.value.value.lend(outcome.value, caller)
+      // Only the pool itself refuses: it waits for a connect that fails.
+      else caller.refused?.(Cause.squash(outcome.cause) as PoolError)
+    })
+  }
+
+  readonly breakConnections = (): void => {
+    const broken = [...this.alive]
+    for (const connection of broken) {
+      connection.isBroken = true
+      this.state.invalidate(connection)
+    }
+    // Not before the pool knows of all: else who ends a loan might be lent another broken one.
+    for (const connection of broken) connection.lose()
+  }
+
+  readonly resize: Api.VirtualPool["resize"] = (limits) => {
+    const { maxoverflow, maxsize } = orThrow(attempt(() => decodeLimits(this.state.settings, limits)))
+    this.state.operator.resize(maxsize, maxoverflow)
+  }
+
+  readonly stats: Api.VirtualPool["stats"] = () => this.state.stats()
+
+  readonly connections = (): Api.VirtualConnections => {
+    this.count()
+    const { alive: { size: now }, begun, loop, madeAt, peak, sum } = this
+    return { now, mean: loop.now === madeAt ? now : sum / (loop.now - madeAt), peak, begun }
+  }
+}
