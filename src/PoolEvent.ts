@@ -130,7 +130,8 @@ export interface OutageBegan extends Event<"OutageBegan"> {
 }
 
 /**
- * A connect has succeeded again, or `connectRetry` has come to its end. The outage lasted for so many milliseconds.
+ * A connect has succeeded again, or `connectRetry` has come to its end, or the pool has: then it tries no connect any
+ * more. The outage lasted for so many milliseconds.
  *
  * @since 0.1.0
  * @category models

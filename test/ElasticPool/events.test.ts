@@ -66,6 +66,43 @@ describe("R39: the events of a pool", () => {
       ])
     }))
 
+  const ends = {
+    closed: [
+      "0 OutageBegan",
+      "500 StateChanged from=open to=closing",
+      "500 OutageEnded lasted=500",
+      "500 Refused reason=closed"
+    ],
+    drained: [
+      "0 OutageBegan",
+      "500 StateChanged from=open to=draining",
+      "2500 Exhausted limit=outageTimeout waited=2500",
+      "2500 OutageEnded lasted=2500",
+      "5500 StateChanged from=draining to=closing"
+    ]
+  }
+
+  for (const [end, lines] of Object.entries(ends)) {
+    it.scoped(`an outage that lasts when the pool is ${end} ends with it`, () =>
+      Effect.gen(function*() {
+        const fake = new FakeResource({ connect: failTransiently })
+        const options = { maxsize: 1, connectRetry: Schedule.spaced(1000), acquireTimeout: 1000, outageTimeout: 2500 }
+        const { close, pool } = yield* makeClosable({ ...fake.options, ...options })
+        const listening = yield* Listening.to(pool.events)
+        yield* Caller.ask(pool)
+        yield* pass(500)
+        yield* Effect.fork(end === "closed" ? close : pool.drain)
+        yield* pass(5000)
+        yield* close
+        yield* settle
+        assert.isTrue(listening.hasEnded)
+        assert.deepStrictEqual(
+          listening.lines.filter((line) => /Outage|State|Refused|Exhausted/.test(line)),
+          lines
+        )
+      }))
+  }
+
   it.scoped("connectRetry comes to its end, for each caller", () =>
     Effect.gen(function*() {
       const fake = new FakeResource({ connect: failTransiently })

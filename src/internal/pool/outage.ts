@@ -128,7 +128,9 @@ export class Outage<E> {
     if (this.until < Infinity) this.until += to - Math.max(from, Math.min(this.until, to))
   }
 
+  /** The pool comes to its end, and tries no connect any more. */
   stop(): void {
+    this.end(this.pool.env.now())
     this.io.outbox.post(() => this.retry === undefined ? undefined : this.io.interrupt(this.retry))
     this.incidents.stop()
   }

@@ -65,6 +65,7 @@ export class Chronicle {
     const tags = this.events.map(({ _tag }) => _tag).filter((tag) => tag === "OutageBegan" || tag === "OutageEnded")
     const wrong = tags.findIndex((tag, i) => tag !== (i % 2 === 0 ? "OutageBegan" : "OutageEnded"))
     if (wrong >= 0) return `${tags[wrong]} is told twice`
+    if (tags.at(-1) === "OutageBegan") return "the last outage has no end"
     let state: PoolStats["state"] = "open"
     for (const event of this.events) {
       if (event._tag !== "StateChanged") continue
