@@ -110,6 +110,8 @@ describe("R36: the advice in the log", () => {
 })
 
 describe("R36: callers that are refused, in the log", () => {
+  const isNamedOnce = (line: string) => assert.lengthOf(line.match(/shop/g) ?? [], 1, line)
+
   it.scoped("at most one line a minute, with the holders; the others are counted", () =>
     withLogs((logs) =>
       Effect.gen(function*() {
@@ -120,6 +122,7 @@ describe("R36: callers that are refused, in the log", () => {
         assert.strictEqual(logs.length, 1)
         assert.include(logs[0], "WARN shop: A caller was refused. No connection after 10 ms (acquireTimeout: 10 ms)")
         assert.include(logs[0], "Held: 1 taken in transfer")
+        isNamedOnce(logs[0])
         yield* TestClock.adjust("10 millis")
         assert.strictEqual(logs.length, 2)
         assert.include(logs[1], "WARN shop: A caller was refused (and 1 more since the last line). No connection")
@@ -139,6 +142,7 @@ describe("R36: callers that are refused, in the log", () => {
         assert.strictEqual(logs.length, 1)
         assert.include(logs[0], "As many callers as maxWaiting allows, 1, wait already")
         assert.include(logs[0], "Held: 1 taken in transfer")
+        isNamedOnce(logs[0])
         yield* waiter.interrupt
         yield* holder.release
       })

@@ -2,6 +2,7 @@
 import type { PoolError } from "../../PoolError.js"
 import { PoolClosed, PoolExhausted, PoolQueueFull } from "../../PoolError.js"
 import * as PoolHolder from "../../PoolHolder.js"
+import type { PoolStats } from "../../PoolStats.js"
 import type { Refusal } from "./limits.js"
 import type { Attempts, Loan } from "./loan.js"
 import type { Port } from "./port.js"
@@ -20,6 +21,9 @@ export const askedFor = ({ asked, borrower, since, waited = 0 }: Loan<unknown>):
   borrower,
   since: since - waited
 })
+
+/** For the log: each of its lines begins with the pool's name. */
+const unnamed = (stats: PoolStats): PoolStats => ({ ...stats, name: "" })
 
 /**
  * Which callers are let in, and the errors of those that get no connection.
@@ -56,9 +60,9 @@ export class Refusals<A, E> {
       return attempts?.isCutOff === true ? this.closed : this.refuse("closed", borrower, this.closed)
     }
     if (attempts?.hasFailed === true || demand.unserved(demand.room(maxsize)) < maxWaiting) return undefined
-    const error = new PoolQueueFull({ stats: this.pool.stats(), maxWaiting })
-    this.log?.refused(() => `${error.message}${this.held}`)
-    return this.refuse("queueFull", borrower, failure(error))
+    const stats = this.pool.stats()
+    this.log?.refused(() => `${new PoolQueueFull({ stats: unnamed(stats), maxWaiting }).message}${this.held}`)
+    return this.refuse("queueFull", borrower, failure(new PoolQueueFull({ stats, maxWaiting })))
   }
 
   private get held(): string {
@@ -115,9 +119,9 @@ export class Refusals<A, E> {
     const { env, holders, news, outage } = this.pool
     const stats = this.pool.stats()
     news.exhausted(why.limit, waited, stats)
-    const error = new PoolExhausted({ stats, waited, holders: holders.at(env.now()), cause: outage.reason, ...why })
-    this.log?.refused(() => error.message)
-    return error
+    const told = { stats, waited, holders: holders.at(env.now()), cause: outage.reason, ...why }
+    this.log?.refused(() => new PoolExhausted({ ...told, stats: unnamed(stats) }).message)
+    return new PoolExhausted(told)
   }
 
   /** The connect of this waiter has failed for good. */
