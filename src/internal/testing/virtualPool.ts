@@ -23,6 +23,7 @@ class Connection {
   lend(loan: Loan<Connection>, caller: Api.VirtualCaller): void {
     this.loan = loan
     this.caller = caller
+    loan.begin()
     caller.lent(loan)
   }
 
