@@ -2,7 +2,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Redacted } from "effect"
 import { once } from "node:events"
-import * as Proxy from "../test/support/proxy.js"
+import * as Proxy from "../src/internal/testing/proxy.js"
 
 const [host, port, millis] = process.argv.slice(2)
 

@@ -4,8 +4,8 @@ import { Data, Effect, Option } from "effect"
 import { PgError, PoolError } from "effect-pgpool"
 import type { PoolStats } from "effect-pgpool/PoolStats"
 import { connectError } from "../src/internal/postgres/errors/errors.js"
+import * as Proxy from "../src/internal/testing/proxy.js"
 import { eventually, makePool, makeTable, makeWarmPool, serverUrl } from "./support/pgPool.js"
-import * as Proxy from "./support/proxy.js"
 
 const predicates = {
   isConstraintViolation: PgError.isConstraintViolation,

@@ -4,12 +4,12 @@ import { spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { dashboardFile, written } from "../examples/observed/dashboard.js"
+import * as Proxy from "../src/internal/testing/proxy.js"
 import { areAll } from "./support/areAll.js"
 import * as Collector from "./support/collector.js"
 import { eventually, serverUrl } from "./support/pgPool.js"
 import { freePort } from "./support/program.js"
 import * as Prometheus from "./support/prometheus.js"
-import * as Proxy from "./support/proxy.js"
 
 const file = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url))
 

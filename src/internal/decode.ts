@@ -126,12 +126,15 @@ export const attempt = <A>(decoder: () => A): Either.Either<A, BadOption> => {
 export const orDie = <A>(decoded: Either.Either<A, BadOption>): Effect.Effect<A> =>
   Either.isRight(decoded)
     ? Effect.succeed(decoded.right)
-    : Effect.die(new Misuse(decoded.left.message))
+    : misuse(decoded.left.message)
 
 /** The same, where no effect runs that could die of it. @internal */
 export const orThrow = <A>(decoded: Either.Either<A, BadOption>): A => {
   if (Either.isRight(decoded)) return decoded.right
   throw new Misuse(decoded.left.message)
 }
+
+/** A mistake of the programmer that is none of an option. @internal */
+export const misuse = (message: string): Effect.Effect<never> => Effect.die(new Misuse(message))
 
 class Misuse extends readable(Cause.IllegalArgumentException) {}

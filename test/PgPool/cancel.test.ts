@@ -3,6 +3,7 @@ import type { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
 import { Socket } from "node:net"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { areAll } from "../support/areAll.js"
 import type { TestPool } from "../support/pgPool.js"
 import {
@@ -17,7 +18,6 @@ import {
   serverUrl,
   watch
 } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 import { startOnUnixSocket, startWithTls } from "../support/sockets.js"
 
 /** Interrupts `sleep` when the server is in it, and sees that the server leaves it long before its end. */

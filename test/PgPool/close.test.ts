@@ -7,6 +7,7 @@ import { once } from "node:events"
 import { text } from "node:stream/consumers"
 import { fileURLToPath } from "node:url"
 import { inject } from "vitest"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import {
   causeTagOf,
   eventually,
@@ -17,7 +18,6 @@ import {
   serverUrl,
   uniqueName
 } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 const nobody = (sessions: Array<unknown>) => sessions.length === 0
 

@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Config, ConfigError, ConfigProvider, Context, Effect, Exit, Layer, Redacted, Stream } from "effect"
 import { PgPool, PgPoolLayer } from "effect-pgpool"
 import { inject, vi } from "vitest"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { makePool, serverUrl, serverVariables, uniqueName } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 type Options = PgPool.PgPoolOptions
 

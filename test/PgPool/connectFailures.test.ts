@@ -4,9 +4,9 @@ import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
 import dns from "node:dns"
 import { Socket } from "node:net"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import * as Fake from "../support/fakeServer.js"
 import { causeTagOf, eventually, makePool, promptly, serverUrl, uniqueName } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 import { admitLogins, answerLogins, errorResponse } from "../support/wire.js"
 
 /** A way to the server on which new connects can be made to fail. */

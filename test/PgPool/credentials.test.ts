@@ -4,6 +4,7 @@ import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
 import { randomBytes } from "node:crypto"
 import { inspect } from "node:util"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import {
   causeTagOf,
   codeOf,
@@ -15,7 +16,6 @@ import {
   uniqueName,
   watch
 } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 import { traced } from "../support/spans.js"
 
 /** A role whose password can be changed on the server, and the place where the current one can be had. */

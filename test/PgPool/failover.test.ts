@@ -5,10 +5,10 @@ import { PgError } from "effect-pgpool"
 import type { Role } from "../../src/internal/postgres/config/attrs.js"
 import type { Lease } from "../../src/internal/postgres/lease/lease.js"
 import { askRole, checkRole } from "../../src/internal/postgres/session/roles.js"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import * as Cluster from "../support/cluster.js"
 import { codeOf, eventually, isSleeping, makePool, nobodySleeps, pidOf, promptly, watch } from "../support/pgPool.js"
 import type { Postgres } from "../support/postgres.js"
-import * as Proxy from "../support/proxy.js"
 
 const urlOf = ({ url }: Postgres) => Redacted.make(url)
 

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { Reach } from "../../src/internal/pool/reach.js"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { areAll } from "../support/areAll.js"
 import { eventually, isSleeping, makePool, pause, serverUrl } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 describe("R17, R24: a server that is far away", () => {
   it("has as long for its clean-up as half as much again as a connect takes, but for what the user has set", () => {

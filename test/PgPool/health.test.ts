@@ -2,9 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Redacted, TestClock } from "effect"
 import type { PgPool } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { codeOf, eventually, makePool, pidOf, serverUrl, uniqueName, watch } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
-import * as Proxy from "../support/proxy.js"
 
 /** A pool behind a proxy that counts what is sent to the server. */
 const makeBehindProxy = (options?: PgPool.PgPoolOptions) =>

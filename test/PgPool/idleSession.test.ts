@@ -3,10 +3,10 @@ import type { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { PgError } from "effect-pgpool"
-import type { Socket } from "node:net"
+import type { Duplex } from "node:stream"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { causeTagOf, makePool, makeTable, serverUrl } from "../support/pgPool.js"
 import type { Table } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 import { errorResponse } from "../support/wire.js"
 
 /** The ways of a statement that writes a row. */
@@ -29,7 +29,7 @@ const makeIdle = (multiplex = false) =>
       validateAfterIdle: "1 hour",
       multiplex
     })
-    let client: Socket | undefined
+    let client: Duplex | undefined
     proxy.onAnswer = (chunk, from) => (client = from, chunk)
     yield* sql`SELECT 1`
     const end = (code: string, severity?: string) => {

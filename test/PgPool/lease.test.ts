@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { Socket } from "node:net"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { areAll } from "../support/areAll.js"
 import { causeTagOf, eventually, makePool, makeTable, pause, promptly, serverUrl } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 describe("R15: a lease that has ended", () => {
   it.scopedLive("what waited in it for a cancel to settle is never sent", () =>

@@ -4,8 +4,8 @@ import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
 import { createHash } from "node:crypto"
 import { createRequire } from "node:module"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { eventually, makePool, promptly, serverUrl } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 import { authentication, errorResponse } from "../support/wire.js"
 
 const withPassword = (password: string, url = serverUrl): Redacted.Redacted => {

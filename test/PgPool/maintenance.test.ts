@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
 import { PoolError } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { causeTagOf, eventually, makePool, promptly, serverUrl, uniqueName } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
-import * as Proxy from "../support/proxy.js"
 
 /** A pool behind a proxy with `n` idle connections, which are not checked because of their idling. */
 const makeIdle = (n: number) =>

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { isOutcomeUnknown } from "effect-pgpool/PgError"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { areAll } from "../support/areAll.js"
 import {
   causeTagOf,
@@ -16,7 +17,6 @@ import {
   pidOf,
   serverUrl
 } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 /** Everything goes through one connection. */
 const one = { maxsize: 1, maxoverflow: 1, multiplex: 100, validateAfterIdle: "1 hour" } as const

@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { areAll } from "../support/areAll.js"
 import {
   causeTagOf,
@@ -17,7 +18,6 @@ import {
   serverUrl,
   show
 } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 describe("onConnect and settings", () => {
   it.scopedLive("R37: onConnect runs once for each connection, before its first use", () =>

@@ -4,10 +4,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Option, Redacted, Scope, Stream } from "effect"
 import type { PoolError } from "effect-pgpool"
 import { PgError, PgPool } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { areAll } from "../support/areAll.js"
 import { causeTagOf, codeOf, eventually, makePool, pause, pidOf, promptly, serverUrl } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
-import * as Proxy from "../support/proxy.js"
 import { withLogs } from "../support/testPool.js"
 
 const changed = (change: (url: URL) => void) => {

@@ -2,6 +2,7 @@ import type { PgClient } from "@effect/sql-pg"
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { areAll } from "../support/areAll.js"
 import {
   codeOf,
@@ -14,7 +15,6 @@ import {
   serverUrl,
   watch
 } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 /** Everything goes through one connection. */
 const one = { maxsize: 1, maxoverflow: 1, prepare: true, validateAfterIdle: "1 hour" } as const

@@ -2,10 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { OutcomeUnknown } from "effect-pgpool/PgError"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { Sockets } from "../support/faults/sockets.js"
 import type { Server } from "../support/pgPool.js"
 import { eventually, isSleeping, makePool, pause, promptly, serverUrl, watch } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 import { within } from "../support/server.js"
 
 /** A function for the session that heeds no cancel. */

@@ -2,6 +2,7 @@ import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Ref, Scope, Stream } from "effect"
 import { PgError } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import {
   causeTagOf,
   codeOf,
@@ -18,7 +19,6 @@ import {
   show,
   uniqueName
 } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 describe("R15: a clean hand-over", () => {
   for (const reset of ["transaction", "session", "none"] as const) {

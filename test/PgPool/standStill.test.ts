@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { areAll } from "../support/areAll.js"
 import { eventually, isSleeping, makePool, pause, serverUrl } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 import { standStill } from "../support/standStill.js"
 
 const five = { maxsize: 5, maxoverflow: 5 } as const

@@ -4,8 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Either, Exit, Fiber, Option, Scope, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { causeTagOf, isSleeping, makePool, makeTable, promptly, serverUrl, watch } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 const one = { maxsize: 1, maxoverflow: 1, cleanupTimeout: "10 seconds" } as const
 

@@ -1,6 +1,7 @@
 import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Logger, Option } from "effect"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import type { TestPool } from "../support/pgPool.js"
 import {
   causeTagOf,
@@ -14,7 +15,6 @@ import {
   promptly,
   serverUrl
 } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 import { withLogs } from "../support/testPool.js"
 
 describe("R22: commit and rollback", () => {

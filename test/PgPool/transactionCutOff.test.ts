@@ -2,8 +2,8 @@ import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, FiberId, Option, Stream } from "effect"
 import { Socket } from "node:net"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { causeTagOf, eventually, insert, makePool, makeTable, pidOf, promptly, serverUrl } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 import { withLogs } from "../support/testPool.js"
 
 /** A pool, and what interrupts a fiber when the server has answered `command` but the fiber has not heard it. */

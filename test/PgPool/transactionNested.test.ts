@@ -1,6 +1,7 @@
 import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option } from "effect"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import {
   causeTagOf,
   codeOf,
@@ -11,7 +12,6 @@ import {
   promptly,
   serverUrl
 } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 describe("R23: nested transactions", () => {
   it.scopedLive("R23: a failing one is undone alone", () =>

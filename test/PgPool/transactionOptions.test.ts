@@ -4,9 +4,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Deferred, Effect, Exit, Fiber, Option, Schedule, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { areAll } from "../support/areAll.js"
 import { causeTagOf, eventually, makePool, makeTable, serverUrl } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 const characteristics = (sql: PgClient.PgClient) =>
   Effect.map(

@@ -2,6 +2,7 @@ import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import {
   causeTagOf,
   eventually,
@@ -14,7 +15,6 @@ import {
   serverUrl,
   uniqueName
 } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 const never = "1 hour"
 

@@ -21,10 +21,10 @@ import { Rpc } from "@effect/rpc"
 import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, ExecutionStrategy, Exit, Layer, Option, Schema, Scope, String } from "effect"
 import { PgPool } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { areAll } from "../support/areAll.js"
 import * as Database from "../support/database.js"
 import { eventually, pause, uniqueName, watch } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 const Add = Rpc.make("Add", {
   payload: { n: Schema.Number },

@@ -3,10 +3,10 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
 import type { Scope } from "effect"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { atOnce, hazard, makeClient, onUnixSocket, open, range, runTogether, timesOut } from "../support/hazards.js"
 import type { Client } from "../support/hazards.js"
 import { isSleeping, pause, serverUrl } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 import { startWithTls } from "../support/sockets.js"
 
 const sleep = (sql: PgClient.PgClient) => sql`SELECT pg_sleep(60)`

@@ -3,10 +3,10 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer, Redacted, Stream } from "effect"
 import { PgPool } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { atOnce, describeOurs, failure, hazard, layerOf, makeClient, open, range } from "../support/hazards.js"
 import { causeTagOf, isSleeping, makeTable, pause, serverUrl } from "../support/pgPool.js"
 import * as Postgres from "../support/postgres.js"
-import * as Proxy from "../support/proxy.js"
 
 describe("the layer fails when the database is down, hangs on a server that accepts and says nothing", () => {
   hazard("it builds at once while the database is down, and serves when it is up", () =>

@@ -2,6 +2,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe } from "@effect/vitest"
 import { Effect, Either, Fiber, Option, Stream } from "effect"
 import { PgError } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import type { Client } from "../support/hazards.js"
 import {
   describeOurs,
@@ -14,7 +15,6 @@ import {
   range
 } from "../support/hazards.js"
 import { codeOf, isSleeping, makePool, makeTable, pause, pidOf, serverUrl, uniqueName } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 describe("the next borrower gets an open transaction", () => {
   const left: Record<string, (table: string) => string> = {

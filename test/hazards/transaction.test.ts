@@ -3,6 +3,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { PgError } from "effect-pgpool"
+import * as Proxy from "../../src/internal/testing/proxy.js"
 import { atOnce, failure, hazard, killSleeper, makeClient, range } from "../support/hazards.js"
 import {
   causeTagOf,
@@ -15,7 +16,6 @@ import {
   pidOf,
   serverUrl
 } from "../support/pgPool.js"
-import * as Proxy from "../support/proxy.js"
 
 describe("failing COMMIT or ROLLBACK, and a session killed inside a transaction, are defects", () => {
   hazard("a failing COMMIT is an SqlError with the SQLSTATE in its cause", () =>

@@ -1,5 +1,5 @@
-import type { Socket } from "node:net"
-import type { Proxy } from "./proxy.js"
+import type { Duplex } from "node:stream"
+import type { Proxy } from "../../src/internal/testing/proxy.js"
 
 /** The server's side of the protocol: https://www.postgresql.org/docs/current/protocol-message-formats.html */
 
@@ -101,7 +101,7 @@ export const sslRequest = 80877103
 
 /** Ends each new login with that, or with what it gives. Sessions that there are go on. */
 export const answerLogins = (proxy: Proxy, answer: Buffer | (() => Buffer)): void => {
-  proxy.onAnswer = (chunk: Buffer, client: Socket) => {
+  proxy.onAnswer = (chunk: Buffer, client: Duplex) => {
     // Only a login is answered with an R.
     if (chunk[0] !== "R".charCodeAt(0)) return chunk
     client.end(typeof answer === "function" ? answer() : answer)

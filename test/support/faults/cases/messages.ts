@@ -1,13 +1,13 @@
 /** Messages of the server that don't come as they were sent. */
 import { Effect } from "effect"
-import type { Socket } from "node:net"
+import type { End } from "../../../../src/internal/testing/network.js"
 import type { Case } from "../case.js"
 import { atLeast, atMost, fullRateWithin, proxied } from "../case.js"
 
 const rounds = 5
 
 /** What one chunk of the server's becomes, again and again; afterwards all is well. */
-const mangled = (name: string, mangle: (chunk: Buffer, client: Socket) => Buffer | undefined): Case => ({
+const mangled = (name: string, mangle: (chunk: Buffer, client: End) => Buffer | undefined): Case => ({
   name,
   deadline: 3000,
   through: proxied,
