@@ -194,6 +194,25 @@ describe("R45: virtual time", () => {
     assert.deepStrictEqual(told.slice(2), ["121: C lent"])
   })
 
+  it("a connection that breaks between its hand-over and its caller is replaced", () => {
+    const { pool, request, time, told } = make({ maxsize: 2, connect: 10 })
+    request("idle", 0)
+    time.runUntil(20)
+    pool.request({
+      lent: (loan) => {
+        loan.end()
+        // It is handed the idle connection, and is told so when this has returned.
+        request("B", 10)
+        pool.breakConnections()
+      }
+    })
+    assert.deepStrictEqual(told, ["10: idle lent"])
+    time.runUntil(50)
+    assert.deepStrictEqual(told, ["10: idle lent", "30: B lent"])
+    assert.strictEqual(pool.connections().begun, 2)
+    assert.strictEqual(pool.stats().acquired, 3)
+  })
+
   it("counts connections from the beginning of their connect", () => {
     const { pool, request, time } = make({ connect: 40, maxsize: 3 })
     time.runUntil(60)

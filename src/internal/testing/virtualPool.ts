@@ -9,6 +9,7 @@ import type * as Api from "../../VirtualTime.js"
 import { attempt, BadOption, fieldsOf, ofType, orThrow } from "../decode.js"
 import { stateOf } from "../elasticPool.js"
 import type { Loan } from "../pool/loan.js"
+import { Attempts } from "../pool/loan.js"
 import type { DecodedPool } from "../pool/options.js"
 import { decodeLimits, decodePool } from "../pool/options.js"
 import type { ElasticPoolState } from "../pool/pool.js"
@@ -116,12 +117,24 @@ export class VirtualPool implements Api.VirtualPool {
     this.summedAt = this.loop.now
   }
 
-  readonly request = (caller: Api.VirtualCaller): void => {
-    this.state.request(false, (outcome) => {
-      if (Exit.isSuccess(outcome)) outcome.value.value.lend(outcome.value, caller)
+  readonly request = (caller: Api.VirtualCaller): void => this.ask(caller)
+
+  private ask(caller: Api.VirtualCaller, attempts?: Attempts): void {
+    const told = (outcome: Exit.Exit<Loan<Connection>, "failed" | PoolError>) => {
+      if (Exit.isSuccess(outcome)) this.lend(outcome.value, caller, attempts)
       // Only the pool itself refuses: it waits for a connect that fails.
       else caller.refused?.(Cause.squash(outcome.cause) as PoolError)
-    })
+    }
+    this.state.request(false, told, undefined, attempts)
+  }
+
+  /** What another caller does when it is told may have broken the connection since it was handed over. */
+  private lend(loan: Loan<Connection>, caller: Api.VirtualCaller, attempts = new Attempts()): void {
+    if (loan.begin(attempts)) return loan.value.lend(loan, caller)
+    const triesAgain = attempts.next(loan)
+    loan.endInVain()
+    if (triesAgain) this.ask(caller, attempts)
+    else caller.refused?.(this.state.refusals.lostTooOften(loan))
   }
 
   readonly breakConnections = (): void => {
