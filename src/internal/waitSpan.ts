@@ -43,7 +43,18 @@ export class WaitSpan {
     parent = waiter.borrower?.currentSpan
   ): WaitSpan | undefined {
     const { borrower, queued } = waiter
-    if (!queued || borrower === undefined || parent === undefined) return undefined
+    return queued && borrower !== undefined && parent !== undefined
+      ? WaitSpan.ifTraced(pool, waiter, borrower, parent)
+      : undefined
+  }
+
+  /** On its own, as a function is given memory for what its closures use before it looks whether it needs them. */
+  private static ifTraced(
+    pool: ElasticPoolState<any, any>,
+    waiter: Waiter<any, any>,
+    borrower: Borrower,
+    parent: Tracer.AnySpan
+  ): WaitSpan | undefined {
     // A tracer or a clock that throws must not keep the caller from its connection.
     return readOr(
       () => isTraced(borrower, parent) ? new WaitSpan(pool, waiter, borrower, parent) : undefined,

@@ -60,28 +60,25 @@ class Held implements Holder {
 
 const plain = ({ location, name }: SpanFrame): SpanFrame => ({ name, location })
 
-const nobody: ReadonlyArray<Holder> = []
-
 /**
  * Who holds the connections.
  *
  * @internal
  */
 export class Holders<A> {
-  private latest = nobody
-  private takenAt = -Infinity
+  private latest: ReadonlyArray<Holder> | undefined = undefined
+  private takenAt = 0
 
   constructor(private readonly pool: Port<A, any>) {}
 
   /** A loan has begun or ended. Nothing is kept of fibers that may be gone. */
   changed(): void {
-    this.latest = nobody
-    this.takenAt = -Infinity
+    this.latest = undefined
   }
 
   /** The one that has held its connection longest is the first. Callers that are refused together share the list. */
   at(now: number): ReadonlyArray<Holder> {
-    if (this.takenAt === now) return this.latest
+    if (this.latest !== undefined && this.takenAt === now) return this.latest
     this.takenAt = now
     return this.latest = [...this.loans()].sort((a, b) => a.since - b.since).map((loan) => this.of(loan, now))
   }
