@@ -3,7 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Exit, FiberId, Option, Predicate } from "effect"
 import { PgError } from "effect-pgpool"
 import { DatabaseError } from "pg"
-import { commitOutcome, mayCommit } from "../../src/internal/postgres/transaction/outcome.js"
+import { mayCommit } from "../../src/internal/postgres/session/mayCommit.js"
+import { commitOutcome } from "../../src/internal/postgres/transaction/outcome.js"
 
 const serverError = (code: string, severity = "ERROR") =>
   Object.assign(new DatabaseError("refused", 0, "error"), { code, severity })

@@ -1,8 +1,18 @@
 import type { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Stream } from "effect"
+import { Cause, Effect, Exit, Fiber, Stream } from "effect"
+import { PgError } from "effect-pgpool"
 import type { TestPool } from "../support/pgPool.js"
-import { eventually, insert, isSleeping, makePool, makeTable, nobodySleeps, uniqueName } from "../support/pgPool.js"
+import {
+  eventually,
+  insert,
+  isSleeping,
+  makePool,
+  makeTable,
+  nobodySleeps,
+  pidOf,
+  uniqueName
+} from "../support/pgPool.js"
 
 const rolledBack = ({ pool }: TestPool) => Effect.map(pool.stats, ({ rolledBack }) => rolledBack)
 
@@ -70,11 +80,64 @@ describe("R40: rolledBack", () => {
       assert.strictEqual(yield* rolledBack(test), 2)
     }))
 
-  it.scopedLive("does not count a transaction whose connection was lost: nobody has heard of its end", () =>
+  const dies = "SELECT pg_terminate_backend(pg_backend_pid())"
+
+  const losses: Record<string, (test: TestPool) => Effect.Effect<unknown, unknown>> = {
+    "in a statement of its body": ({ sql }) => sql.withTransaction(sql.unsafe(dies)),
+    "in a statement of a nested one": ({ sql }) => sql.withTransaction(sql.withTransaction(sql.unsafe(dies))),
+    "while it does something else": ({ server, sql }) =>
+      sql.withTransaction(Effect.gen(function*() {
+        const pid = yield* pidOf(sql)
+        yield* sql`SELECT 1 -- no commit`
+        yield* server.query(`SELECT pg_terminate_backend(${pid}, 5000)`)
+        yield* sql`SELECT 1`
+      })),
+    "where a borrower has begun it by hand": ({ pool }) =>
+      pool.use((connection) => Effect.zipRight(connection.executeRaw("BEGIN", []), connection.executeRaw(dies, [])))
+  }
+
+  for (const [name, way] of Object.entries(losses)) {
+    it.scopedLive(`counts one whose connection was lost ${name}, once`, () =>
+      Effect.gen(function*() {
+        const test = yield* makePool()
+        yield* Effect.exit(way(test))
+        yield* test.sql`SELECT 1`
+        assert.strictEqual(yield* rolledBack(test), 1)
+        yield* test.close
+        assert.strictEqual(yield* rolledBack(test), 1)
+      }))
+  }
+
+  it.scopedLive("counts one whose connection the pool has closed", () =>
     Effect.gen(function*() {
       const test = yield* makePool()
-      const { sql } = test
-      yield* Effect.exit(sql.withTransaction(sql`SELECT pg_terminate_backend(pg_backend_pid())`))
+      const { pool, sql } = test
+      const fiber = yield* Effect.fork(sql.withTransaction(Effect.zipRight(sql`SELECT 1`, Effect.never)))
+      yield* eventually(pool.stats, ({ busy }) => busy === 1)
+      yield* pool.drain({ within: 0 })
+      yield* Fiber.interrupt(fiber)
+      yield* eventually(rolledBack(test), (count) => count === 1)
+    }))
+
+  it.scopedLive("does not count one whose connection was lost in its COMMIT: nobody knows what became of it", () =>
+    Effect.gen(function*() {
+      const test = yield* makePool()
+      const { server, sql } = test
+      const deadly = uniqueName()
+      yield* Effect.acquireRelease(
+        server.query(`
+          CREATE FUNCTION ${deadly}() RETURNS trigger LANGUAGE plpgsql AS
+          'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(60); RETURN NULL; END'
+        `),
+        () => server.query(`DROP FUNCTION ${deadly}()`)
+      )
+      const table = yield* makeTable("id integer")
+      yield* server.query(`
+        CREATE CONSTRAINT TRIGGER dies AFTER INSERT ON ${table.name}
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ${deadly}()
+      `)
+      const exit = yield* Effect.exit(sql.withTransaction(insert(sql, table, 1)))
+      assert.isTrue(Exit.isFailure(exit) && PgError.isOutcomeUnknown(Cause.squash(exit.cause)))
       yield* sql`SELECT 1`
       assert.strictEqual(yield* rolledBack(test), 0)
     }))

@@ -160,7 +160,8 @@ export class Ending {
 
   private end(phase: Phase): void {
     if (!this.isOpen) return
-    const { flight } = this.session
+    const { endsTransaction, flight } = this.session
+    if (endsTransaction) this.session.onRollback()
     this.phase = phase
     flight.ended()
     this.onLost(this.session)

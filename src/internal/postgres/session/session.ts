@@ -23,6 +23,7 @@ import { Ending } from "./ending.js"
 import type { Manner, OnInterrupt } from "./flight.js"
 import { Flight } from "./flight.js"
 import { endAfterLastWords } from "./lastWords.js"
+import { mayCommit } from "./mayCommit.js"
 import type { Note } from "./outcome.js"
 import { notSent, outcomeOf } from "./outcome.js"
 import { heldBack } from "./pooler.js"
@@ -43,7 +44,7 @@ export class Session {
   onShareable: () => void = () => {}
   /** Told of each statement that the server is asked to cancel. */
   onCancel: () => void = () => {}
-  /** Told when the server has rolled a transaction back. */
+  /** Told when the server has rolled a transaction back, or will, as the session has ended before its COMMIT. */
   onRollback: () => void = () => {}
   readonly flight: Flight
   readonly ending: Ending
@@ -52,6 +53,8 @@ export class Session {
   readonly reported: Reported
   /** Where a cancel has to go. */
   cancellable: Cancellable
+  /** Whether what was sent last may have committed the transaction that it was sent in. */
+  private mayHaveCommitted = false
   private readonly canceller = new Canceller(this)
   private readonly preparedStatements: PreparedStatements | undefined
 
@@ -112,6 +115,11 @@ export class Session {
 
   get isInTransaction(): boolean {
     return this.client.getTransactionStatus() !== "I"
+  }
+
+  /** Whether the server rolls a transaction back if the session ends now. */
+  get endsTransaction(): boolean {
+    return this.isInTransaction && (this.flight.isQuiet || !this.mayHaveCommitted)
   }
 
   /** A borrower's statement. It is cancelled when its caller is interrupted or `queryTimeout` has passed. */
@@ -187,6 +195,7 @@ export class Session {
 
   /** Gives the driver a query of which the flight knows. */
   write(query: string | OwnQuery, how: Manner, callback: (error: unknown, result: unknown) => void): void {
+    if (this.isInTransaction) this.mayHaveCommitted = mayCommit(typeof query === "string" ? query : query.text)
     if (how.isShared === true) inOnePiece(this.client.connection, () => this.handOver.send(query, callback))
     else this.handOver.send(query, callback)
   }

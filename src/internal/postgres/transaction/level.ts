@@ -3,8 +3,9 @@ import { SqlError } from "@effect/sql/SqlError"
 import type * as Cause from "effect/Cause"
 import type * as Pg from "pg"
 import { Lease } from "../lease/lease.js"
+import { mayCommit } from "../session/mayCommit.js"
 import type { Session } from "../session/session.js"
-import { isLoss, mayCommit } from "./outcome.js"
+import { isLoss } from "./outcome.js"
 
 /** What a fiber's statements run on: a connection that was kept for it, or a transaction. @internal */
 export class TransactionLevel extends Lease {

@@ -74,18 +74,6 @@ export const lateCommit = (log: Log, outcome: Exit.Exit<void, SqlError>): void =
 export const isLoss = (reason: unknown): reason is object =>
   reason instanceof OutcomeUnknown || Predicate.isTagged(reason, "NotSent") || isSessionLost(reason)
 
-/**
- * Whether a text may end the transaction that it is sent in, or leave that to another session.
- *
- * @internal
- */
-export const mayCommit = (text: string): boolean => ending.test(text) || (isLong.test(text) && anywhere.test(text))
-
-const ending = /^\s*(commit|end|prepare)\b/i
-const anywhere = /\b(commit|end|prepare)\b/i
-/** It has comments, or several statements. */
-const isLong = /;\s*\S|--|\/\*/
-
 /** What is known of a transaction's end. */
 interface Ending {
   readonly losses: ReadonlyArray<object>
