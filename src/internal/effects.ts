@@ -1,7 +1,9 @@
 /** @internal */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import { AsyncResource } from "node:async_hooks"
 import { isReadable } from "./words.js"
 
@@ -13,10 +15,6 @@ import { isReadable } from "./words.js"
  * @internal
  */
 export const contextOfNow = (): AsyncResource => new AsyncResource("effect-pgpool")
-
-/** Has a fiber resumed in the async context in which it began to wait. @internal */
-export const resumeHere = <A>(resume: (answer: A) => void, context = contextOfNow()): (answer: A) => void => (answer) =>
-  context.runInAsyncScope(resume, undefined, answer)
 
 /**
  * `Effect.failCause` which notes the span that its fiber is in, as `Effect.fail` does: the failure was made elsewhere, by
@@ -36,23 +34,36 @@ export const failHere = <E>(cause: Cause.Cause<E>): Effect.Effect<never, E> =>
  * replaces the step that would have installed the canceller. This one stands in a mask, and its canceller is known from the
  * step in which `register` runs. An interrupt that comes before that step begins nothing, and there is nothing to cancel.
  *
- * The fiber goes on in the async context in which it began to wait. It takes half as many steps as `Effect.async` does.
+ * The fiber goes on in the async context in which it began to wait. What stays in memory meanwhile is half of what
+ * `Effect.async` keeps: where thousands wait, that is copied again and again by the garbage collector.
  *
  * @internal
  */
 export const awaiting = <A, E>(
-  register: (resume: (answer: Effect.Effect<A, E>) => void, context: AsyncResource) => (() => void) | undefined
+  register: (
+    resume: (answer: Effect.Effect<A, E>) => void,
+    context: AsyncResource,
+    fiber: Fiber.RuntimeFiber<unknown, unknown>
+  ) => (() => void) | undefined
 ): Effect.Effect<A, E> =>
-  Effect.uninterruptibleMask((restore) => {
+  Effect.withFiberRuntime<A, E>((fiber, { runtimeFlags }) => {
     let cancel: (() => void) | undefined
     const answer = Effect.async<A, E>((resume) => {
       const context = contextOfNow()
-      cancel = register(resumeHere(resume, context), context)
+      const resumeHere = (answer: Effect.Effect<A, E>) =>
+        context.runInAsyncScope(
+          resume,
+          undefined,
+          Exit.isExit(answer) && Exit.isFailure(answer) ? failHere(answer.cause) : answer
+        )
+      cancel = register(resumeHere, context, fiber as Fiber.RuntimeFiber<unknown, unknown>)
     })
-    return Effect.catchAllCause(restore(answer), (cause) => {
+    if (!RuntimeFlags.interruptible(runtimeFlags)) return answer
+    const onFailure = (cause: Cause.Cause<E>) => {
       if (Cause.isInterruptedOnly(cause)) cancel?.()
-      return failHere(cause)
-    })
+      return Effect.failCause(cause)
+    }
+    return Effect.uninterruptible(Effect.catchAllCause(Effect.interruptible(answer), onFailure))
   })
 
 /**
@@ -73,7 +84,10 @@ export class LeanDeferred<A, E> {
   get await(): Effect.Effect<A, E> {
     return Effect.async((resume) => {
       if (this.exit !== undefined) resume(this.exit)
-      else this.resume = resumeHere(resume)
+      else {
+        const context = contextOfNow()
+        this.resume = (exit) => context.runInAsyncScope(resume, undefined, exit)
+      }
     })
   }
 }

@@ -1,12 +1,26 @@
 /** @internal */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import type * as Tracer from "effect/Tracer"
+import * as Tracer from "effect/Tracer"
 import type { SpanFrame } from "../PoolHolder.js"
 import { oneLine, readOr } from "./words.js"
+
+/** Effect's own, which is in force where the program has set none. */
+const ownTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
+
+/**
+ * Whether anybody can see the spans that a fiber begins beside its own effects. Effect's own tracer shows none to anybody,
+ * and to make one takes longer than the rest of a short statement's way through the pool.
+ *
+ * @internal
+ */
+export const isTraced = ({ currentTracer }: Fiber.RuntimeFiber<any, any>): boolean => currentTracer !== ownTracer
 
 /** Fails with nothing to say, so that only the spans are left of what is printed. */
 const nothing = Effect.fail(Object.assign(new Error(""), { stack: "" }))

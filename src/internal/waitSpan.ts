@@ -11,6 +11,7 @@ import type { WaitReason } from "./pool/demand.js"
 import type { ElasticPoolState } from "./pool/pool.js"
 import type { Borrower } from "./pool/runtime.js"
 import type { Waiter } from "./pool/waiters.js"
+import { isTraced } from "./spans.js"
 import { readOr } from "./words.js"
 
 /**
@@ -43,7 +44,7 @@ export class WaitSpan {
     parent = waiter.borrower?.currentSpan
   ): WaitSpan | undefined {
     const { borrower, queued } = waiter
-    return queued && borrower !== undefined && parent !== undefined
+    return queued && borrower !== undefined && parent !== undefined && isTraced(borrower)
       ? WaitSpan.ifTraced(pool, waiter, borrower, parent)
       : undefined
   }
@@ -57,7 +58,7 @@ export class WaitSpan {
   ): WaitSpan | undefined {
     // A tracer or a clock that throws must not keep the caller from its connection.
     return readOr(
-      () => isTraced(borrower, parent) ? new WaitSpan(pool, waiter, borrower, parent) : undefined,
+      () => isEnabled(borrower, parent) ? new WaitSpan(pool, waiter, borrower, parent) : undefined,
       undefined
     )
   }
@@ -84,7 +85,7 @@ export class WaitSpan {
   }
 }
 
-const isTraced = (borrower: Borrower, parent: Tracer.AnySpan): boolean =>
+const isEnabled = (borrower: Borrower, parent: Tracer.AnySpan): boolean =>
   borrower.getFiberRef(FiberRef.currentTracerEnabled) && !Context.get(parent.context, Tracer.DisablePropagation)
 
 /** In the words of the metric of requests. */

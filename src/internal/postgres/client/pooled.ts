@@ -1,162 +1,74 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
-import * as Cause from "effect/Cause"
-import type * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
-import type { AsyncResource } from "node:async_hooks"
-import { currentBorrower } from "../../borrow.js"
+import { get } from "../../borrow.js"
 import { awaiting } from "../../effects.js"
 import type { Loan } from "../../pool/loan.js"
 import { Attempts } from "../../pool/loan.js"
 import type { ElasticPoolState } from "../../pool/pool.js"
-import { secondsNow } from "../../time/stopwatch.js"
-import { after } from "../../time/time.js"
-import { WaitSpan } from "../../waitSpan.js"
 import type { Operations } from "../config/operations.js"
 import type { Query } from "../driver/query.js"
-import { asSqlError, isNotSent, queryTimedOut } from "../errors/errors.js"
+import { asSqlError, isNotSent } from "../errors/errors.js"
+import type { OneOrMany, Params, TransformRows } from "../lease/statements.js"
+import { Statements } from "../lease/statements.js"
+import * as SessionStream from "../lease/stream.js"
+import { timedStream } from "../lease/timed.js"
 import type { Session } from "../session/session.js"
+import { PooledStatement } from "./pooledStatement.js"
 
 /** @internal */
 export type SessionPool = ElasticPoolState<Session, SqlError>
 
 /**
- * Runs one statement on a connection of the pool. The caller's fiber is suspended only once, for the wait and the
- * answer together. The statement is sent as soon as it gets a connection, and the connection is given back with the
- * answer. So the next statement is on its way before this caller has seen its own rows.
+ * Statements that each get a connection of the pool of their own.
  *
  * @internal
  */
-export const pooled = <A>(
-  pool: SessionPool,
-  query: Query,
-  operations: Operations | undefined,
-  span?: Tracer.Span
-): Effect.Effect<A, SqlError> =>
-  awaiting<A, SqlError>((resume, context) => {
-    const run = new PooledStatement<A>(pool, query, operations, span, resume, context)
-    run.take()
-    return () => run.interrupt()
-  })
-
-class PooledStatement<A> {
-  /** Ends the wait or the statement that is under way. */
-  private leave = (): void => {}
-  private callOffDeadline: (() => void) | undefined = undefined
-  private isOver = false
-  /** Made when a connection was lost: most statements need one only. */
-  private attempts: Attempts | undefined = undefined
-  private readonly begun: number
-  private readonly shares: boolean
-  private readonly borrower: ReturnType<typeof currentBorrower>
-
+export class Pooled extends Statements {
   constructor(
-    private readonly pool: SessionPool,
-    private readonly query: Query,
-    private readonly operations: Operations | undefined,
-    /** That of the statement. */
-    private readonly span: Tracer.Span | undefined,
-    private readonly resume: (exit: Exit.Exit<A, SqlError>) => void,
-    /** The statement is sent in this context too: instrumentation of `pg` looks there for the caller of a statement. */
-    private readonly context: AsyncResource
+    readonly pool: SessionPool,
+    readonly operations: Operations | undefined,
+    /** That of the statement: its wait for a connection is below it. */
+    readonly span?: Tracer.Span
   ) {
-    this.begun = operations === undefined ? 0 : secondsNow()
-    this.shares = pool.settings.share > 1 && isShareable(query)
-    this.borrower = currentBorrower()
+    super()
   }
 
-  take(): void {
-    let wait: WaitSpan | undefined = undefined
-    const waiter = this.pool.request(
-      this.shares,
-      (taken) => {
-        wait?.end(taken)
-        if (Exit.isSuccess(taken)) this.context.runInAsyncScope(this.send, this, taken.value)
-        else this.end(Exit.failCause(Cause.map(taken.cause, asSqlError)))
-      },
-      this.borrower,
-      this.attempts
-    )
-    if (waiter?.isUntold !== true) return
-    wait = WaitSpan.begin(this.pool, waiter, this.span)
-    this.leave = () => {
-      this.pool.leave(waiter)
-      wait?.end(interrupted)
-    }
+  run<A>(query: Query, read: (result: OneOrMany) => A): Effect.Effect<A, SqlError> {
+    return awaiting<A, SqlError>((resume, context, fiber) => {
+      const statement = new PooledStatement(this, query, read, resume, context, fiber)
+      statement.take()
+      return () => statement.interrupt()
+    })
   }
 
-  private send(loan: Loan<Session>): void {
-    if (!loan.begin(this.attempts)) {
-      loan.endInVain()
-      return this.triesAgain(loan)
-        ? this.take()
-        : this.end(Exit.fail(asSqlError(this.pool.refusals.lostTooOften(loan))))
-    }
-    const session = loan.value
-    const request = session.send<A>(
-      session.prepared(this.query),
-      { onInterrupt: "cancel", isShared: this.shares, isWrite: this.shares && !reads.test(this.query.text) },
-      (answer) => this.answered(answer, loan)
-    )
-    this.leave = () => {
-      request.abandon()
-      // The connection's own fiber handles whatever is still in flight (R16). But on a shared connection, statements of
-      // other callers may wait behind this one.
-      if (!this.shares) loan.end()
-    }
-    const { io, queryTimeout } = session.target
-    // R24.
-    if (queryTimeout < Infinity) this.callOffDeadline = after(io, queryTimeout, () => this.timedOut(queryTimeout))
+  executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
+    return timedStream(this.operations, this.stream({ sql, params, transformRows, inTurn: (page) => page }))
   }
 
-  private triesAgain(loan: Loan<Session>): boolean {
-    this.attempts ??= new Attempts()
-    return this.attempts.next(loan)
-  }
-
-  private answered(answer: Exit.Exit<A, SqlError>, loan: Loan<Session>): void {
-    // The statement has done nothing yet, so it may be sent on another session.
-    const isLost = Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause))
-    if (isLost && !this.isOver && this.triesAgain(loan)) {
-      loan.endInVain()
-      this.callOffDeadline?.()
-      return this.take()
-    }
-    loan.end()
-    this.end(answer)
-  }
-
-  private timedOut(queryTimeout: number): void {
-    this.leave()
-    this.end(Exit.fail(queryTimedOut(queryTimeout)))
-  }
-
-  interrupt(): void {
-    this.leave()
-    this.end(interrupted)
-  }
-
-  private end(exit: Exit.Exit<A, SqlError>): void {
-    if (this.isOver) return
-    this.isOver = true
-    this.callOffDeadline?.()
-    this.operations?.ended(this.begun, exit)
-    this.resume(exit)
+  /** A session that ended before it read the first request for rows has done nothing, so another session is tried. */
+  private stream(
+    rows: Omit<SessionStream.Rows, "session">,
+    attempts = new Attempts()
+  ): Stream.Stream<any, SqlError> {
+    return Stream.suspend(() => {
+      let hasBegun = false
+      let triesAgain = false
+      const exclusive = (session: Session, loan: Loan<Session>) =>
+        SessionStream.exclusive({ ...rows, session }).pipe(
+          Stream.mapChunks((chunk) => (hasBegun = true, chunk)),
+          // Before the end of the loan, which is that of the stream.
+          Stream.mapError((error) => {
+            if (!hasBegun && isNotSent(error)) triesAgain = loan.isVain = attempts.next(loan)
+            return error
+          })
+        )
+      return Stream.unwrapScoped(Effect.mapError(get(this.pool, exclusive, attempts, this.span), asSqlError)).pipe(
+        Stream.catchSome(() => triesAgain ? Option.some(this.stream(rows, attempts)) : Option.none())
+      )
+    })
   }
 }
-
-const interrupted = Exit.interrupt(FiberId.none)
-
-/**
- * Whether other callers may run statements on the same session. That is not allowed for a text that may change the
- * session or has several statements: statements of others would run in its transaction, or with its settings.
- */
-const isShareable = ({ text, values }: Query): boolean =>
-  shareable.test(text) && (values.length > 0 || !/;\s*\S/.test(text))
-
-const shareable = /^\s*(select|insert|update|delete|merge|with|values|table)\b/i
-
-/** Statements that do no harm if they begin after their caller has gone. */
-const reads = /^\s*(select|values|table)\b/i

@@ -5,7 +5,6 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
@@ -13,19 +12,16 @@ import { randomUUID } from "node:crypto"
 import type { PoolError } from "../../../PoolError.js"
 import { get, use } from "../../borrow.js"
 import type { Loan } from "../../pool/loan.js"
-import { Attempts } from "../../pool/loan.js"
 import type { Operations } from "../config/operations.js"
 import type { Query } from "../driver/query.js"
-import { asSqlError, isNotSent } from "../errors/errors.js"
+import { asSqlError } from "../errors/errors.js"
 import { Lease } from "../lease/lease.js"
-import type { Params, TransformRows } from "../lease/statements.js"
+import type { OneOrMany, Params, TransformRows } from "../lease/statements.js"
 import { Statements } from "../lease/statements.js"
-import * as SessionStream from "../lease/stream.js"
-import { timedStream } from "../lease/timed.js"
 import type { Session } from "../session/session.js"
 import { TransactionLevel } from "../transaction/level.js"
 import type { SessionPool } from "./pooled.js"
-import { pooled } from "./pooled.js"
+import { Pooled } from "./pooled.js"
 
 /**
  * Leads a client's statements to a session: that of the transaction or connection that the fiber is in, or else one of
@@ -40,11 +36,14 @@ export class Router extends Statements {
    */
   private readonly tag = Context.GenericTag<TransactionLevel>(`effect-pgpool/Transaction/${randomUUID()}`)
 
+  private readonly pooled: Pooled
+
   constructor(
     private readonly pool: SessionPool,
     private readonly operations: Operations | undefined
   ) {
     super()
+    this.pooled = new Pooled(pool, operations)
   }
 
   readonly enter = <R>(level: TransactionLevel, context: Context.Context<R>): Context.Context<R> => {
@@ -83,73 +82,21 @@ export class Router extends Statements {
       return f(level)
     }, { asError: asSqlError, isUnused, span })
 
-  /** The same for a statement that has this span. */
-  under(span: Tracer.Span): Statements {
-    return new Spanned(this, span)
+  /** Where the statements of a fiber in that context go. Those that are traced have a span. */
+  at(context: Context.Context<never>, span?: Tracer.Span): Statements {
+    return this.current(context) ?? (span === undefined ? this.pooled : new Pooled(this.pool, this.operations, span))
   }
 
-  run<A>(statement: Query, span?: Tracer.Span): Effect.Effect<A, SqlError> {
-    return Effect.withFiberRuntime((fiber) => {
-      const level = this.current(fiber.currentContext)
-      return level === undefined ? pooled(this.pool, statement, this.operations, span) : level.run(statement)
-    })
-  }
-
-  executeStream(
-    sql: string,
-    params: Params,
-    transformRows: TransformRows,
-    span?: Tracer.Span
-  ): Stream.Stream<any, SqlError> {
-    return Stream.unwrapScoped(Effect.withFiberRuntime((fiber) => {
-      const level = this.current(fiber.currentContext)
-      return level !== undefined
-        ? Effect.succeed(level.executeStream(sql, params, transformRows))
-        : Effect.succeed(
-          timedStream(this.operations, this.stream({ sql, params, transformRows, inTurn: (page) => page }, span))
-        )
-    }))
-  }
-
-  /** A session that ended before it read the first request for rows has done nothing, so another session is tried. */
-  private stream(
-    rows: Omit<SessionStream.Rows, "session">,
-    span: Tracer.Span | undefined,
-    attempts = new Attempts()
-  ): Stream.Stream<any, SqlError> {
-    return Stream.suspend(() => {
-      let hasBegun = false
-      let triesAgain = false
-      const exclusive = (session: Session, loan: Loan<Session>) =>
-        SessionStream.exclusive({ ...rows, session }).pipe(
-          Stream.mapChunks((chunk) => (hasBegun = true, chunk)),
-          // Before the end of the loan, which is that of the stream.
-          Stream.mapError((error) => {
-            if (!hasBegun && isNotSent(error)) triesAgain = loan.isVain = attempts.next(loan)
-            return error
-          })
-        )
-      return Stream.unwrapScoped(Effect.mapError(get(this.pool, exclusive, attempts, span), asSqlError)).pipe(
-        Stream.catchSome(() => triesAgain ? Option.some(this.stream(rows, span, attempts)) : Option.none())
-      )
-    })
-  }
-}
-
-class Spanned extends Statements {
-  constructor(
-    private readonly router: Router,
-    private readonly span: Tracer.Span
-  ) {
-    super()
-  }
-
-  run<A>(statement: Query): Effect.Effect<A, SqlError> {
-    return this.router.run(statement, this.span)
+  run<A>(statement: Query, read: (result: OneOrMany) => A): Effect.Effect<A, SqlError> {
+    return Effect.withFiberRuntime((fiber) => this.at(fiber.currentContext).run(statement, read))
   }
 
   executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
-    return this.router.executeStream(sql, params, transformRows, this.span)
+    return Stream.unwrap(
+      Effect.withFiberRuntime((fiber) =>
+        Effect.succeed(this.at(fiber.currentContext).executeStream(sql, params, transformRows))
+      )
+    )
   }
 }
 

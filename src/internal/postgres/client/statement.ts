@@ -3,8 +3,10 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
+import { isTraced } from "../../spans.js"
 import { errorTypeOf } from "../errors/errorType.js"
 import type { Statements } from "../lease/statements.js"
 import type { Router } from "./router.js"
@@ -35,7 +37,7 @@ const StatementPrimitive = make(Effect.never, {} as Statement.Compiler, [], unde
 ) => Primitive
 
 /**
- * A statement as `@effect/sql` makes it, with the same span. That span is in no context, so here is the only place where
+ * A statement as `@effect/sql` makes it, with the same span where anybody sees it. That span is in no context, so here is the only place where
  * more can be told to it: how the statement has failed, and that its wait for a connection is below it.
  */
 class SpannedStatement extends StatementPrimitive {
@@ -52,15 +54,18 @@ class SpannedStatement extends StatementPrimitive {
     run: (connection: Statements, sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<A, SqlError>,
     withoutTransform = false
   ): Effect.Effect<A, SqlError> {
-    return Effect.useSpan("sql.execute", spanOptions, (span) =>
-      this.transformed(span, (statement) => {
-        const [sql, params] = statement.compile(withoutTransform)
-        this.describe(span, operation, sql)
-        return Effect.catchAllCause(run(this.router.under(span), sql, params), (cause) => {
-          tell(span, cause)
-          return Effect.failCause(cause)
-        })
-      }))
+    return Effect.withFiberRuntime((fiber) => {
+      if (!isSeen(fiber)) return run(this.router.at(fiber.currentContext), ...this.compile(withoutTransform))
+      return Effect.useSpan("sql.execute", spanOptions, (span) =>
+        this.transformed(span, (statement, fiber) => {
+          const [sql, params] = statement.compile(withoutTransform)
+          this.describe(span, operation, sql)
+          return Effect.catchAllCause(run(this.router.at(fiber.currentContext, span), sql, params), (cause) => {
+            tell(span, cause)
+            return Effect.failCause(cause)
+          })
+        }))
+    })
   }
 
   override get stream(): Stream.Stream<any, SqlError> {
@@ -68,10 +73,10 @@ class SpannedStatement extends StatementPrimitive {
       Effect.flatMap(
         Effect.makeSpanScoped("sql.execute", spanOptions),
         (span) =>
-          this.transformed(span, (statement) => {
+          this.transformed(span, (statement, fiber) => {
             const [sql, params] = statement.compile()
             this.describe(span, "executeStream", sql)
-            const rows = this.router.under(span).executeStream(sql, params, this.transformRows)
+            const rows = this.router.at(fiber.currentContext, span).executeStream(sql, params, this.transformRows)
             return Effect.succeed(Stream.tapErrorCause(rows, (cause) => Effect.sync(() => tell(span, cause))))
           })
       )
@@ -81,15 +86,15 @@ class SpannedStatement extends StatementPrimitive {
   /** As the program's transformer of statements would have it, if there is one. */
   private transformed<A, E>(
     span: Tracer.Span,
-    f: (statement: Statement.Statement<any>) => Effect.Effect<A, E>
+    f: (statement: Statement.Statement<any>, fiber: AnyFiber) => Effect.Effect<A, E>
   ): Effect.Effect<A, E | SqlError> {
     return Effect.withFiberRuntime((fiber) => {
       const transformer = fiber.getFiberRef(Statement.currentTransformer)
-      if (transformer._tag === "None") return f(this)
+      if (transformer._tag === "None") return f(this, fiber)
       const sql = make(this.acquirer, this.compiler, this.spanAttributes, this.transformRows)
       return Effect.flatMap(
         transformer.value(this, sql, fiber.getFiberRefs(), span) as Effect.Effect<Statement.Statement<any>>,
-        f
+        (statement) => f(statement, fiber)
       )
     })
   }
@@ -100,6 +105,12 @@ class SpannedStatement extends StatementPrimitive {
     span.attribute("db.query.text", sql)
   }
 }
+
+type AnyFiber = Fiber.RuntimeFiber<any, any>
+
+/** Whether anybody sees the span of a statement: a tracer of the program's own, or its transformer, which is given it. */
+const isSeen = (fiber: AnyFiber): boolean =>
+  isTraced(fiber) || fiber.getFiberRef(Statement.currentTransformer)._tag === "Some"
 
 const spanOptions: Tracer.SpanOptions = { kind: "client", captureStackTrace: false }
 

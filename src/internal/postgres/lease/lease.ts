@@ -7,13 +7,15 @@ import * as Stream from "effect/Stream"
 import type * as Pg from "pg"
 import { LeaseEnded, TransactionDoomed } from "../../../PgError.js"
 import type { PgConnection } from "../../../PgPool.js"
+import { awaiting } from "../../effects.js"
 import type { Query } from "../driver/query.js"
 import { sqlFailure } from "../errors/codes.js"
 import { statementError } from "../errors/errors.js"
 import type { Sender } from "../session/request.js"
 import type { Session } from "../session/session.js"
 import { LeasedClient } from "./leasedClient.js"
-import type { Params, TransformRows } from "./statements.js"
+import { LeasedStatement } from "./leasedStatement.js"
+import type { OneOrMany, Params, TransformRows } from "./statements.js"
 import { Statements } from "./statements.js"
 import * as SessionStream from "./stream.js"
 import { timed, timedStream } from "./timed.js"
@@ -143,10 +145,29 @@ export class Lease extends Statements implements PgConnection, Sender {
   /** A statement is to be sent. */
   protected sends(_text: string): void {}
 
-  run<A>(statement: Query): Effect.Effect<A, SqlError> {
+  run<A>(statement: Query, read: (result: OneOrMany) => A): Effect.Effect<A, SqlError> {
     this.sends(statement.text)
+    return awaiting<A, SqlError>((resume) => {
+      if (!this.isFree || !this.turn.takeNow("statement")) {
+        resume(Effect.map(this.later(statement), read))
+        return
+      }
+      const sent = new LeasedStatement(this, statement, read, resume)
+      return () => sent.interrupt()
+    })
+  }
+
+  /** Whether a statement may be sent at once, when it is its turn. */
+  private get isFree(): boolean {
+    const { session } = this
+    return session.isAlive && session.isSettled && session.target.queryTimeout === Infinity &&
+      this.refusal === undefined
+  }
+
+  /** A statement that has to wait for something, or has a deadline. */
+  private later(statement: Query): Effect.Effect<OneOrMany, SqlError> {
     // Between its turn and the moment of sending a statement may have to wait for a cancel to settle.
-    const answer = this.inTurn(this.session.statement<A>(statement, this))
+    const answer = this.inTurn(this.session.statement<OneOrMany>(statement, this))
     return timed(this.session.target.operations, answer)
   }
 

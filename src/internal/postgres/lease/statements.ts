@@ -2,6 +2,8 @@
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import type * as Stream from "effect/Stream"
 import type * as Pg from "pg"
 import type { Query } from "../driver/query.js"
@@ -15,14 +17,22 @@ type Rows = ReadonlyArray<any>
 /** @internal */
 export type TransformRows = (<A extends object>(row: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
-type OneOrMany = Pg.QueryResult | Array<Pg.QueryResult>
+/** @internal */
+export type OneOrMany = Pg.QueryResult | Array<Pg.QueryResult>
 
 /** Statements without parameters go by the simple protocol, and a text with several of them has several results. */
 const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((one) => one.rows) : result.rows
 
-const transformed = (result: Effect.Effect<OneOrMany, SqlError>, transformRows: TransformRows) => {
-  const rows = Effect.map(result, rowsOf)
-  return transformRows === undefined ? rows : Effect.flatMap(rows, (rows) => transformedRows(rows, transformRows))
+/** The answer to a statement. Whatever answers in place of `pg` may give anything for a result. @internal */
+export const answerOf = <A>(
+  exit: Exit.Exit<OneOrMany, SqlError>,
+  read: (result: OneOrMany) => A
+): Exit.Exit<A, SqlError> => {
+  try {
+    return Exit.map(exit, read)
+  } catch (defect) {
+    return Exit.die(defect)
+  }
 }
 
 /**
@@ -31,23 +41,27 @@ const transformed = (result: Effect.Effect<OneOrMany, SqlError>, transformRows: 
  * @internal
  */
 export abstract class Statements implements Connection {
-  abstract run<A>(statement: Query): Effect.Effect<A, SqlError>
+  /** `read` makes the answer of the driver's result. */
+  abstract run<A>(statement: Query, read: (result: OneOrMany) => A): Effect.Effect<A, SqlError>
 
   abstract executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError>
 
   execute(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    return transformed(this.run({ text: sql, values: params }), transformRows)
+    return transformed(this.run({ text: sql, values: params }, rowsOf), transformRows)
   }
 
   executeRaw(sql: string, params: Params): Effect.Effect<unknown, SqlError> {
-    return this.run({ text: sql, values: params })
+    return this.run({ text: sql, values: params }, identity)
   }
 
   executeValues(sql: string, params: Params): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
-    return Effect.map(this.run<OneOrMany>({ text: sql, values: params, rowMode: "array" }), rowsOf)
+    return this.run({ text: sql, values: params, rowMode: "array" }, rowsOf)
   }
 
   executeUnprepared(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    return transformed(this.run({ text: sql, values: params, isUnprepared: true }), transformRows)
+    return transformed(this.run({ text: sql, values: params, isUnprepared: true }, rowsOf), transformRows)
   }
 }
+
+const transformed = (rows: Effect.Effect<Rows, SqlError>, transformRows: TransformRows) =>
+  transformRows === undefined ? rows : Effect.flatMap(rows, (rows) => transformedRows(rows, transformRows))
