@@ -30,7 +30,7 @@ export const version = 1
 const millis = Schema.Finite.pipe(Schema.nonNegative())
 
 /**
- * The first line of a recording: the pool, its limits, and when the recording began, in milliseconds since
+ * The first line of a recording: the pool, its limits at that time, and when the recording began, in milliseconds since
  * 1970.
  *
  * @since 0.1.0
@@ -85,6 +85,25 @@ export const Loan = Schema.TaggedStruct("Loan", {
 export type Loan = typeof Loan.Type
 
 /**
+ * The limits have changed at `at`, in milliseconds since 1970. Loans are in the order in which they ended, and a change
+ * stands among those that ended at about that time.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Resized = Schema.TaggedStruct("Resized", {
+  at: Schema.Finite,
+  maxsize: Schema.Int,
+  maxoverflow: Schema.Int
+})
+
+/**
+ * @since 0.1.0
+ * @category schemas
+ */
+export type Resized = typeof Resized.Type
+
+/**
  * So many loans are missing here: they ended faster than they were written. It was noticed at `at`.
  *
  * @since 0.1.0
@@ -107,7 +126,7 @@ export type Dropped = typeof Dropped.Type
  * @since 0.1.0
  * @category schemas
  */
-export const Line = Schema.Union(Header, Loan, Dropped)
+export const Line = Schema.Union(Header, Loan, Resized, Dropped)
 
 /**
  * @since 0.1.0
@@ -153,6 +172,7 @@ export class BadRecording extends readable(Data.TaggedError("BadRecording"))<{
 export interface Recordable {
   readonly stats: Effect.Effect<PoolStats>
   readonly loans: Stream.Stream<PoolEvent.Loan | PoolEvent.Dropped>
+  readonly events: Stream.Stream<PoolEvent.PoolEvent>
 }
 
 // --- writing ---
@@ -176,15 +196,28 @@ const encode = Schema.encodeSync(Schema.parseJson(Line))
  * @since 0.1.0
  * @category writing
  */
-export const lines = ({ loans, stats }: Recordable): Stream.Stream<string> =>
+export const lines = (pool: Recordable): Stream.Stream<string> =>
   Stream.unwrap(Effect.gen(function*() {
-    // The listener begins at once, and what it hears waits until the header is out.
     const headerIsOut = yield* Effect.makeLatch()
-    const header = Effect.zipWith(stats, Clock.currentTimeMillis, headerOf)
+    const header = Effect.zipWith(pool.stats, Clock.currentTimeMillis, headerOf)
     const begin = Stream.concat(Stream.fromEffect(header), Stream.execute(headerIsOut.open))
-    const rest = Stream.mapChunksEffect(loans, (chunk) => headerIsOut.whenOpen(Effect.succeed(chunk)))
-    return Stream.map(Stream.merge(begin, rest), (line) => `${encode(line)}\n`)
+    const afterIt = <Line>(lines: Stream.Stream<Line>) =>
+      Stream.mapChunksEffect(lines, (chunk) => headerIsOut.whenOpen(Effect.succeed(chunk)))
+    // The first of two begins first: so no change of the limits is missed after those of the header have been read.
+    const all = Stream.merge(afterIt(resizes(pool)), Stream.merge(afterIt(pool.loans), begin))
+    return Stream.map(all, (line) => `${encode(line)}\n`)
   }))
+
+/** What a listener was too slow for may have changed the limits too. */
+const resizes = ({ events, stats }: Recordable): Stream.Stream<Resized> =>
+  Stream.filterMapEffect(events, (event) => {
+    if (event._tag === "Resized") return Option.some(Effect.succeed(event))
+    return event._tag === "Dropped"
+      ? Option.some(
+        Effect.map(stats, ({ maxoverflow, maxsize }) => Resized.make({ at: event.at, maxsize, maxoverflow }))
+      )
+      : Option.none()
+  })
 
 const headerOf = ({ maxoverflow, maxsize, name }: PoolStats, began: number): Header => ({
   _tag: "Header",

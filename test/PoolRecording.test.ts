@@ -27,10 +27,14 @@ const read = (text: string, size = 1000) => {
 const messageFor = (text: string) => Effect.map(Effect.flip(read(text)), ({ message }) => message)
 
 /** What a pool would give that has these loans. */
-const recordable = (loans: Stream.Stream<PoolEvent.Loan | PoolEvent.Dropped>) =>
+const recordable = (
+  loans: Stream.Stream<PoolEvent.Loan | PoolEvent.Dropped>,
+  events: Stream.Stream<PoolEvent.PoolEvent> = Stream.empty
+) =>
   Effect.map(makePool({ ...new FakeResource().options, maxsize: 2, maxoverflow: 3, name: "shop" }), ({ stats }) => ({
     stats,
-    loans
+    loans,
+    events
   }))
 
 const written = (pool: PoolRecording.Recordable) => Stream.run(PoolRecording.lines(pool), Sink.mkString)
@@ -92,6 +96,44 @@ describe("R39: a recording", () => {
       yield* Deferred.succeed(isWritten, undefined)
       yield* settle
       assert.match(lines.join(""), /^\{"_tag":"Header".*\}\n\{"_tag":"Loan".*\}\n$/)
+    }))
+
+  it.scoped("of a pool that is resized: its limits, from the beginning on", () =>
+    Effect.gen(function*() {
+      const options = { ...new FakeResource().options, name: "shop", maxsize: 2, maxoverflow: 3 }
+      const { close, pool } = yield* makeClosable(options)
+      const recording = yield* Effect.fork(written(pool))
+      yield* settle
+      yield* pool.use(() => Effect.void)
+      yield* TestClock.adjust(10)
+      yield* pool.resize({ maxsize: 3, maxoverflow: 8 })
+      yield* pool.resize({ maxoverflow: 9 })
+      yield* TestClock.adjust(10)
+      yield* pool.use(() => Effect.void)
+      yield* settle
+      yield* close
+      const lines = yield* read(yield* Fiber.join(recording))
+      assert.deepStrictEqual(lines[0], { ...header, began: 0 })
+      assert.deepStrictEqual(lines.filter(({ _tag }) => _tag === "Resized"), [
+        { _tag: "Resized", at: 10, maxsize: 3, maxoverflow: 8 },
+        { _tag: "Resized", at: 10, maxsize: 3, maxoverflow: 9 }
+      ])
+      assert.lengthOf(lines.filter(({ _tag }) => _tag === "Loan"), 2)
+    }))
+
+  it.scoped("no resize is missed: what it was too slow for may have been one, and it listens before it reads the limits", () =>
+    Effect.gen(function*() {
+      const order: Array<string> = []
+      const noting = <A, E>(what: string, effect: Effect.Effect<A, E>) =>
+        Effect.zipRight(Effect.sync(() => order.push(what)), effect)
+      const dropped = Stream.make<[PoolEvent.PoolEvent]>({ _tag: "Dropped", at: 5, count: 3 })
+      const pool = yield* recordable(
+        Stream.unwrap(noting("loans", Effect.succeed(Stream.empty))),
+        Stream.unwrap(noting("events", Effect.succeed(dropped)))
+      )
+      const text = yield* written({ ...pool, stats: noting("stats", pool.stats) })
+      assert.strictEqual(order[0], "events")
+      assert.deepStrictEqual((yield* read(text)).slice(1), [{ _tag: "Resized", at: 5, maxsize: 2, maxoverflow: 3 }])
     }))
 
   it.scoped("what it was too slow for is in it", () =>
