@@ -1,0 +1,100 @@
+import { NodeContext } from "@effect/platform-node"
+import { assert, describe, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { readCsv } from "../../src/input/csv.js"
+import type { Hold } from "../../src/load.js"
+import { fileOf } from "../files.js"
+
+const read = (content: string, hold?: Hold) =>
+  Effect.flatMap(fileOf("load.csv", content), (file) => readCsv(file, hold))
+
+/** What is wrong with a file, without the path in which it is. */
+const wrong = (content: string) =>
+  Effect.map(Effect.flip(read(content)), ({ message }) => message.replace(/\S*\/load\.csv/, "load.csv"))
+
+const five: Hold = { _tag: "Constant", millis: 5 }
+
+describe("CSV files", () => {
+  layer(NodeContext.layer)((it) => {
+    it.scoped("times and holds are read by the names of their columns", () =>
+      Effect.gen(function*() {
+        const { began, source } = yield* read("user,time_s,hold\na,0,4\nb,1.5,2.5ms\n\nc,2,0.1s\n")
+        assert(source._tag === "Recorded")
+        assert.deepStrictEqual([...source.at], [0, 1500, 2000])
+        assert.deepStrictEqual([...source.holds], [4, 2.5, 100])
+        assert.strictEqual(source.duration, 2000)
+        assert.isUndefined(began)
+      }))
+
+    it.scoped("without names the first column is when, and the second how long", () =>
+      Effect.gen(function*() {
+        const { source } = yield* read("10,4\n20,5")
+        assert(source._tag === "Recorded")
+        assert.deepStrictEqual([...source.at], [10, 20])
+        assert.deepStrictEqual([...source.holds], [4, 5])
+      }))
+
+    it.scoped("dates begin the load, and semicolons, quotes and a byte order mark are known", () =>
+      Effect.gen(function*() {
+        const lines = `\uFEFFTime;Hold_us\n"2026-05-01T12:00:00.500Z";1000\n2026-05-01 14:00:01+02;2000\n`
+        const { began, source } = yield* read(lines)
+        assert.strictEqual(began, Date.parse("2026-05-01T12:00:00.500Z"))
+        assert(source._tag === "Recorded")
+        assert.deepStrictEqual([...source.at], [0, 500])
+        assert.deepStrictEqual([...source.holds], [1, 2])
+      }))
+
+    it.scoped("holds that are not in the file are drawn as --hold says, which also wins over those that are", () =>
+      Effect.gen(function*() {
+        const { source } = yield* read("time\n0\n1\n", five)
+        assert(source._tag === "Arrivals")
+        assert.deepStrictEqual(source.hold, five)
+        assert.strictEqual((yield* read("time,hold\n0,9\n1,9\n", five)).source._tag, "Arrivals")
+      }))
+
+    it.scoped("requests of a whole second are spread over it, and the report says so", () =>
+      Effect.gen(function*() {
+        const lines = Array.from({ length: 300 }, (_, i) => `2026-05-01T12:00:0${Math.floor(i / 100)}Z,5`).join("\n")
+        const { notes, source } = yield* read(lines)
+        assert(source._tag === "Recorded")
+        assert.include(notes[0], "whole seconds")
+        const gaps = source.at.slice(1).map((at, i) => at - source.at[i])
+        assert.isBelow(Math.max(...gaps), 200)
+        assert.isAtLeast(Math.min(...gaps), 0)
+        assert.isAbove(source.duration, 2500)
+      }))
+
+    it.scoped("what is wrong is named with its line", () =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* wrong(""), "load.csv is empty: there is no request in it")
+        assert.strictEqual(yield* wrong("time,hold\n"), "load.csv is empty: there is no request in it")
+        assert.strictEqual(
+          yield* wrong("time,hold\n1,4\n3,4\n2,4\n"),
+          "Line 4 of load.csv: its time is before that of the line above; sort the file by time"
+        )
+        assert.strictEqual(yield* wrong("time,hold\n1,4\n2\n"), "Line 3 of load.csv: it has no hold; is it cut off?")
+        assert.strictEqual(yield* wrong("time,hold\n1,4\n2,"), "Line 3 of load.csv: it has no hold; is it cut off?")
+        assert.strictEqual(
+          yield* wrong("time\n2026-05-01T12:00:00Z\n2026-05-01T1"),
+          `Line 3 of load.csv: "2026-05-01T1" is no time that can be read; is it cut off?`
+        )
+        assert.strictEqual(
+          yield* wrong("time,hold\n1,4\n2,\"4"),
+          "Line 3 of load.csv: a quote has no end; is the file cut off?"
+        )
+        assert.include(yield* wrong("time,hold\n1,soon\n"), `Line 2 of load.csv: "soon" is no time`)
+        assert.include(
+          yield* wrong("when,hold\n1,4\n"),
+          "Line 1 of load.csv: of the columns when, hold none is named time"
+        )
+        assert.include(yield* wrong("time,hold\n1777636800,4\n"), "name it time_s")
+        assert.include(yield* wrong("time\n1\n2\n"), "say it with --hold")
+      }))
+
+    it.scoped("a file that is not there is named", () =>
+      Effect.gen(function*() {
+        const { message } = yield* Effect.flip(readCsv("/nowhere/load.csv", undefined))
+        assert.strictEqual(message, "There is no file /nowhere/load.csv")
+      }))
+  })
+})
