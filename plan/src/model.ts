@@ -1,8 +1,13 @@
 /** What the planner speaks of: a load, the pools that may serve it, what is around them, and what becomes of the callers. */
 
-/** One request for a connection. Milliseconds from the beginning. */
+/** One request for a connection. */
 export interface Arrival {
+  /** Milliseconds from the beginning. */
   readonly at: number
+  /**
+   * How long it holds its connection, in milliseconds, if the server is not busy with others. A hold that was recorded
+   * already has in it what the server was busy with then.
+   */
   readonly hold: number
 }
 
@@ -33,6 +38,11 @@ export interface Surroundings {
   readonly connect: number
   /** The statements that run share so many cores. `undefined`: each runs at its full speed always. */
   readonly serverCores: number | undefined
+  /**
+   * Which part of each hold the server works, from 0 to 1: only that becomes longer where the statements that run are more
+   * than `serverCores`. In the rest of a hold the server waits for a lock, its disk or the caller. Default: all of it.
+   */
+  readonly serverPart?: number | undefined
   /** From when, for how long, in milliseconds: connections break, and no connect succeeds. */
   readonly outages: ReadonlyArray<Outage>
   /** Other options of the pool that change what callers see, where they are not the defaults. */
