@@ -1,0 +1,61 @@
+/** The command: from its options to what is asked, and from the plan to what is printed. */
+import * as Command from "@effect/cli/Command"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import { readFileSync } from "node:fs"
+import { askedOf } from "./asked.js"
+import type { Mistake } from "./mistake.js"
+import { mistake } from "./mistake.js"
+import { wrongName } from "./names.js"
+import { options } from "./options.js"
+import type { Plan, PlayAll } from "./plan.js"
+import { make } from "./plan.js"
+import { withProgress } from "./progress.js"
+import { svg } from "./report/chart.js"
+import { html } from "./report/html.js"
+import { json } from "./report/json.js"
+import { text } from "./report/text.js"
+import { oneDigit, percent, pool, refusedPart, targetWords, time, whole } from "./report/words.js"
+
+const reports = { text, json, html, svg }
+
+const command = (playAll: PlayAll) =>
+  Command.make("effect-pgpool-plan", options, ({ format = "text", ...given }) =>
+    Effect.gen(function*() {
+      const asked = yield* Effect.mapError(askedOf({ ...given, format }), mistake)
+      const plan = yield* withProgress(process.stderr, (onProgress) => make(asked, playAll, onProgress))
+      process.stdout.write(reports[format](plan))
+      if (plan.chosen === undefined) return yield* mistake(noneMeets(plan))
+    })).pipe(
+      Command.withDescription(
+        "Plays a load against the pool of effect-pgpool in simulated time, and tells the smallest pool that serves it."
+      )
+    )
+
+const noneMeets = ({ asked: { target }, best, demand, outcomes }: Plan): string => {
+  const growth = Math.min(...outcomes.map(({ queueGrowth }) => queueGrowth))
+  return growth > 0
+    ? `No candidate can serve this load: the queue grows for ever, by at least ${whole(growth)} callers each second. ` +
+      `${
+        oneDigit(demand.mean)
+      } connections are in use on average where there are enough: take a higher --maxoverflow, ` +
+      "or make the statements shorter"
+    : `No candidate meets the target (${targetWords(target)}). The closest is ${pool(best.candidate)}: ` +
+      `p99 wait ${time(best.wait.p99)}, ${percent(refusedPart(best))} refused`
+}
+
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+  readonly version: string
+}
+
+/** Runs the command with the arguments of a process, the first two of which are node and the program. */
+export const run = (playAll: PlayAll) => (args: ReadonlyArray<string>) => {
+  const wrong = wrongName(args.slice(2))
+  return wrong === undefined
+    ? Effect.tapErrorTag(
+      Command.run(command(playAll), { name: "effect-pgpool-plan", version })(args),
+      "Mistake",
+      ({ message }: Mistake) => Console.error(message)
+    )
+    : Effect.zipRight(Console.error(wrong), mistake(wrong))
+}

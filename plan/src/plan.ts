@@ -1,0 +1,151 @@
+/** From what was asked to what is answered: reads the load, plays the candidates, and chooses. */
+import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type { Asked, From } from "./asked.js"
+import { candidatesOf } from "./candidates.js"
+import { choose, closest, frontOf } from "./choice.js"
+import type { Demand } from "./demand.js"
+import { demandOf } from "./demand.js"
+import type { Fleet, Overload } from "./fleet.js"
+import { coresForOne, mostOverflow, overloadOf, reserved } from "./fleet.js"
+import { readCsv } from "./input/csv.js"
+import type { Input } from "./input/input.js"
+import { readLog } from "./input/log.js"
+import { readRecording } from "./input/recording.js"
+import type { Source } from "./load.js"
+import { loadOf } from "./load.js"
+import type { Mistake } from "./mistake.js"
+import { mistake } from "./mistake.js"
+import type { Candidate, Outage, Outcome, Surroundings } from "./model.js"
+import { withLongerHolds, withMoreRequests } from "./scale.js"
+import { placeOutage } from "./words/outage.js"
+
+/** Plays all candidates. `onProgress` is told the part that is done, from 0 to 1. */
+export type PlayAll = (
+  source: Source,
+  candidates: ReadonlyArray<Candidate>,
+  around: Surroundings,
+  seed: number,
+  onProgress: (done: number) => void
+) => Effect.Effect<ReadonlyArray<Outcome>>
+
+/** What becomes of a candidate if the load is another one. */
+export interface Scenario {
+  readonly name: string
+  /** Or the server can't do it, whatever the pool does. */
+  readonly result: Either.Either<Outcome, Overload>
+}
+
+export interface Plan {
+  readonly asked: Asked
+  readonly input: Input
+  readonly demand: Demand
+  readonly outages: ReadonlyArray<Outage>
+  readonly outcomes: ReadonlyArray<Outcome>
+  readonly front: ReadonlyArray<Outcome>
+  readonly chosen: Outcome | undefined
+  /** The chosen one, or that which comes closest. */
+  readonly best: Outcome
+  /** Of the best one. */
+  readonly scenarios: ReadonlyArray<Scenario>
+}
+
+const changes: ReadonlyArray<readonly [name: string, change: (source: Source) => Source]> = [
+  ["1.5 times the load", (source) => withMoreRequests(source, 1.5)],
+  ["holds twice as long", (source) => withLongerHolds(source, 2)]
+]
+
+export const make = (
+  asked: Asked,
+  playAll: PlayAll,
+  onProgress: (done: number) => void
+): Effect.Effect<Plan, Mistake, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const input = yield* read(asked.from)
+    const demand = demandOf(input.source)
+    const overload = overloadOf(asked.fleet, demand)
+    if (overload !== undefined) return yield* mistake(tooMuch(overload))
+    const outages = yield* placed(asked, input)
+    const candidates = yield* candidatesFor(asked, demand)
+
+    const steps = candidates.length + changes.length
+    /** Plays a load after `before` candidates have been played. */
+    const play = (source: Source, candidates: ReadonlyArray<Candidate>, before: number) =>
+      playAll(
+        source,
+        candidates,
+        aroundOf(asked, demandOf(source), outages),
+        asked.seed,
+        (done) => onProgress((before + done * candidates.length) / steps)
+      )
+    const outcomes = yield* play(input.source, candidates, 0)
+    const chosen = choose(outcomes, asked.target, asked.fleet)
+    const best = chosen ?? closest(outcomes, asked.target)
+    const scenarios = yield* Effect.forEach(changes, ([name, change], i) => {
+      const source = change(input.source)
+      const overload = overloadOf(asked.fleet, demandOf(source))
+      const result: Effect.Effect<Scenario["result"]> = overload === undefined
+        ? Effect.map(play(source, [best.candidate], candidates.length + i), ([outcome]) => Either.right(outcome))
+        : Effect.succeed(Either.left(overload))
+      return Effect.map(result, (result) => ({ name, result }))
+    })
+    return { asked, input, demand, outages, outcomes, front: frontOf(outcomes), chosen, best, scenarios }
+  })
+
+const read = (from: From): Effect.Effect<Input, Mistake, FileSystem.FileSystem> => {
+  switch (from._tag) {
+    case "Rate": {
+      const { hold, length, name, perSecond } = from
+      const source = { _tag: "Rate", name, phases: [{ length, perSecond }], hold } as const
+      return Effect.succeed({ source, began: undefined, notes: [] })
+    }
+    case "Csv":
+      return readCsv(from.file, from.hold)
+    case "Log":
+      return readLog(from.file, from.pattern, from.hold)
+    case "Recording":
+      return readRecording(from.file, from.hold)
+  }
+}
+
+const placed = ({ outages }: Asked, { began, source }: Input) =>
+  Effect.mapError(
+    Effect.forEach(outages, (outage) => placeOutage(outage, began, loadOf(source).duration)),
+    (why) => mistake(`--outage: ${why}`)
+  )
+
+const candidatesFor = ({ fleet, limits }: Asked, demand: Demand) => {
+  const most = mostOverflow(fleet)
+  if (most < 1) return Effect.fail(mistake(noRoom(fleet)))
+  const candidates = candidatesOf(limits, demand, most)
+  return candidates.length === 0
+    ? Effect.fail(mistake("No --maxoverflow is as high as a --maxsize: maxoverflow is the limit of all connections"))
+    : Effect.succeed(candidates)
+}
+
+const noRoom = ({ instances, maxConnections, rollout }: Fleet): string =>
+  `${instances} instances${rollout ? ", twice as many during a roll-out," : ""} do not fit into --max-connections ` +
+  `${maxConnections}, of which ${reserved} are reserved, even with one connection and one listener each: use a pooler ` +
+  "such as PgBouncer"
+
+const tooMuch = ({ cores, growth, needed }: Overload): string =>
+  `No pool can serve this load: the statements need ${
+    needed.toFixed(1)
+  } cores of the server all the time, and it has ` +
+  `${cores}, so the queue grows for ever, by ${
+    Math.ceil(growth)
+  } callers each second. Make the statements shorter, or ` +
+  "give the server more cores"
+
+const aroundOf = (
+  { connect, fleet, options }: Asked,
+  demand: Demand,
+  outages: ReadonlyArray<Outage>
+): Surroundings => ({
+  connect,
+  serverCores: coresForOne(fleet, demand),
+  serverPart: fleet.serverPart,
+  outages,
+  options
+})
