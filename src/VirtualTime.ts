@@ -70,6 +70,9 @@ export interface VirtualPool {
     readonly maxoverflow?: number | undefined
   }) => void
 
+  /** Closes it, as the end of its scope closes another pool (R13). It takes time, as with any pool. */
+  readonly close: () => void
+
   /** The pool at this instant. */
   readonly stats: () => PoolStats
 

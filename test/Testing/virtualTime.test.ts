@@ -222,6 +222,23 @@ describe("R45: virtual time", () => {
     assert.deepStrictEqual(pool.connections(), { now: 2, mean: 0.8, peak: 2, begun: 2 })
   })
 
+  it("closes as any pool does: who has a connection has time, and who waits is refused", () => {
+    const { pool, request, time, told } = make({ maxsize: 1, maxoverflow: 1 })
+    request("A", 1000)
+    request("B", 10)
+    time.runUntil(100)
+    pool.close()
+    request("C", 10)
+    assert.deepStrictEqual(told.map((line) => line.split(":", 2).join(":")), [
+      "20: A lent",
+      "100: B refused",
+      "100: C refused"
+    ])
+    assert.strictEqual(pool.connections().now, 1)
+    time.runUntil(1021)
+    assert.strictEqual(pool.connections().now, 0)
+  })
+
   it("limits can change on the way", () => {
     const { pool, request, time, told } = make({ maxsize: 1, maxoverflow: 1 })
     request("A", 1000)

@@ -8,7 +8,7 @@ import { decodePool } from "../../src/internal/pool/options.js"
 import { Outbox } from "../../src/internal/pool/outbox.js"
 import { ElasticPoolState } from "../../src/internal/pool/pool.js"
 import { Reach } from "../../src/internal/pool/reach.js"
-import type { Running, Timers } from "../../src/internal/pool/runtime.js"
+import type { Sleeper, Timers } from "../../src/internal/pool/runtime.js"
 import type { Command, Slot } from "../../src/internal/pool/slot.js"
 
 interface Timer {
@@ -30,8 +30,8 @@ export class FakeRuntime {
   readonly dials: Array<Slot<object>> = []
   readonly state: ElasticPoolState<object, string>
   private readonly outbox = new Outbox()
-  private readonly timers = new Map<Running, { readonly timer: Timer; readonly at: number }>()
-  private readonly fibers = new Map<Running, Slot<object>>()
+  private readonly timers = new Map<Sleeper, { readonly timer: Timer; readonly at: number }>()
+  private readonly fibers = new Map<Sleeper, Slot<object>>()
 
   /** `quick`: a connect has succeeded when its fiber has begun. */
   constructor(options: ElasticPool.PoolOptions, private readonly quick = false) {
@@ -84,17 +84,17 @@ export class FakeRuntime {
     }
   }
 
-  private sleeps(timer: Timer): Running {
+  private sleeps(timer: Timer): Sleeper {
     this.hears("sleep")
-    const running = {} as Running
+    const running = {} as Sleeper
     this.timers.set(running, { timer, at: this.now + timer.delay() })
     return running
   }
 
   /** Begun in the order in which the machine has counted them. */
-  private readonly fork = (): Running => {
+  private readonly fork = (): Sleeper => {
     this.hears("begin")
-    const running = {} as Running
+    const running = {} as Sleeper
     const known = new Set(this.fibers.values())
     const slot = [...this.state["connections"].all].find((slot) => !known.has(slot))!
     this.fibers.set(running, slot)

@@ -1,5 +1,5 @@
 /** @internal */
-import type { Running, Timers } from "./runtime.js"
+import type { Sleeper, Timers } from "./runtime.js"
 
 /**
  * One fiber that sleeps until something is due, whatever the number of things that can become due. It isn't woken when
@@ -11,7 +11,7 @@ import type { Running, Timers } from "./runtime.js"
  */
 export class Alarm {
   private at = Infinity
-  private sleeper: Running | undefined = undefined
+  private sleeper: Sleeper | undefined = undefined
   private isSet = false
 
   constructor(

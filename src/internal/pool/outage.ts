@@ -3,7 +3,7 @@ import { wordsOf } from "../words.js"
 import { Incidents } from "./incidents.js"
 import { ConnectTimedOut } from "./life.js"
 import type { Port } from "./port.js"
-import type { Delays, Failure, Log, RetryPolicy, Running, Timers } from "./runtime.js"
+import type { Delays, Failure, Log, RetryPolicy, Sleeper, Timers } from "./runtime.js"
 import { defect, defectOf, errorOf, reasonOf, withoutInterrupts } from "./runtime.js"
 import type { Resource } from "./settings.js"
 
@@ -44,7 +44,7 @@ export class Outage<E> {
   private readonly incidents: Incidents
   /** The number of logins that were refused since the last delay began. */
   private refusedLogins = 0
-  private retry: Running | undefined = undefined
+  private retry: Sleeper | undefined = undefined
   private delays: Delays | undefined = undefined
 
   constructor(

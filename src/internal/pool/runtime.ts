@@ -54,6 +54,9 @@ export const withoutInterrupts = <E>(failure: Failure<E>): Failure<E> =>
 /** Something that runs by itself. @internal */
 export type Running = Fiber.RuntimeFiber<unknown>
 
+/** What waits by a clock: a fiber, where there is no lighter way. @internal */
+export interface Sleeper extends Pick<Running, "unsafeInterruptAsFork"> {}
+
 /** The fiber that has a resource in hand. @internal */
 export type Borrower = Fiber.RuntimeFiber<unknown, unknown>
 
@@ -102,7 +105,7 @@ export interface Delays {
    * Waits for the next delay, and until `quiet`, which is asked again and again, asks for no more milliseconds. Then calls
    * `end`: with `false` where the policy has no more delays.
    */
-  readonly next: (failure: Failure<unknown>, quiet: () => number, end: (goesOn: boolean) => void) => Running
+  readonly next: (failure: Failure<unknown>, quiet: () => number, end: (goesOn: boolean) => void) => Sleeper
 }
 
 /** A clock, and what waits by it. All that waits calls back in a section of its own. @internal */
@@ -111,9 +114,9 @@ export interface Timers {
   /** In milliseconds. */
   readonly now: () => number
   /** Calls `ring` again and again, each time after `delay()` milliseconds, as long as that is finite. */
-  readonly repeat: (delay: () => number, ring: () => void) => Running
+  readonly repeat: (delay: () => number, ring: () => void) => Sleeper
   readonly delays: (policy: RetryPolicy) => Delays
-  readonly interrupt: (running: Running) => void
+  readonly interrupt: (running: Sleeper) => void
 }
 
 /** What the pool is given by the place where it is built. Its own clock is that of its policy (R14). @internal */
@@ -161,8 +164,8 @@ const timersOf = (time: Time, outbox: Outbox): Timers => ({
   interrupt: (running) => running.unsafeInterruptAsFork(FiberId.none)
 })
 
-/** Past 2^31 ms a timer of JavaScript does not wait at all; it is enough to look again then. */
-const longestTimer = 2 ** 31 - 1
+/** Past 2^31 ms a timer of JavaScript does not wait at all; it is enough to look again then. @internal */
+export const longestTimer = 2 ** 31 - 1
 
 const repeated = ({ clock }: Time, delay: () => number, ring: () => void): Effect.Effect<unknown> => {
   const untilDue = Schedule.forever.pipe(

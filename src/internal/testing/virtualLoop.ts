@@ -39,19 +39,23 @@ export class VirtualLoop implements Scheduler.Scheduler {
     sleep: (duration) =>
       Effect.async<void>((resume) => {
         const timer = this.setTimer(Duration.toMillis(duration), () => resume(Effect.void))
-        return Effect.sync(() => this.timers.remove(timer))
+        return Effect.sync(() => this.callOff(timer))
       })
   }
 
   /** Calls back after so many milliseconds. Gives what calls that off. */
   schedule(millis: number, ring: () => void): () => void {
     const timer = this.setTimer(millis, ring)
-    return () => this.timers.remove(timer)
+    return () => this.callOff(timer)
   }
 
-  /** The same without a way back. */
   setTimer(millis: number, ring: () => void): Timer {
     return this.timers.add(this.now + millis, ring)
+  }
+
+  /** Does nothing where it has rung. */
+  callOff(timer: Timer): void {
+    this.timers.remove(timer)
   }
 
   shouldYield(fiber: Fiber.RuntimeFiber<unknown, unknown>): number | false {

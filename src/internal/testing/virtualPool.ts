@@ -2,17 +2,17 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Runtime from "effect/Runtime"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { PoolError } from "../../PoolError.js"
 import type * as Api from "../../VirtualTime.js"
 import { attempt, BadOption, fieldsOf, ofType, orThrow } from "../decode.js"
-import { stateOf } from "../elasticPool.js"
 import type { Loan } from "../pool/loan.js"
 import { Attempts } from "../pool/loan.js"
 import type { DecodedPool } from "../pool/options.js"
-import { decodeLimits, decodePool } from "../pool/options.js"
-import type { ElasticPoolState } from "../pool/pool.js"
+import { decodeLimits, decodePool, reachOf } from "../pool/options.js"
+import { ElasticPoolState } from "../pool/pool.js"
+import type { Runtime } from "../pool/runtime.js"
+import type { Resource } from "../pool/settings.js"
 import type { VirtualLoop } from "./virtualLoop.js"
 
 /** A connection: nothing but who has it. */
@@ -24,7 +24,6 @@ class Connection {
   lend(loan: Loan<Connection>, caller: Api.VirtualCaller): void {
     this.loan = loan
     this.caller = caller
-    loan.begin()
     caller.lent(loan)
   }
 
@@ -52,6 +51,21 @@ const decode = (options: Api.VirtualPoolOptions | undefined): DecodedPool & Conn
   return { ...decodePool(rest), opens, takes: typeof connect === "function" ? connect : () => connect }
 }
 
+/** What the pool must know of connections that are always well, and whose connects may succeed later. */
+const resource: Omit<Resource<Connection, "failed">, "acquire"> = {
+  check: () => Effect.void,
+  reset: () => Effect.void,
+  released: () => Effect.void,
+  canCheck: false,
+  canShare: () => false,
+  isUsable: () => true,
+  isRunning: undefined,
+  processId: undefined,
+  needsReset: () => false,
+  isTransient: () => true,
+  isPermanent: () => false
+}
+
 /**
  * A pool asked through its state machine, without a fiber for each request: a connection is lent by a call. Only its
  * connections and its timers have fibers, which the loop runs.
@@ -71,20 +85,21 @@ export class VirtualPool implements Api.VirtualPool {
 
   constructor(
     private readonly loop: VirtualLoop,
-    runtime: Runtime.Runtime<never>,
+    runtime: Runtime,
     options?: Api.VirtualPoolOptions
   ) {
     this.madeAt = this.summedAt = loop.now
     const { opens, takes, ...decoded } = orThrow(attempt(() => decode(options)))
-    const acquire = this.acquire({ opens, takes })
-    const make = Effect.flatMap(
-      Scope.make(),
-      (scope) => Scope.extend(stateOf({ acquire, isTransient: () => true }, decoded), scope)
+    this.state = new ElasticPoolState<Connection, "failed">(
+      { ...decoded, share: 1 },
+      { ...resource, acquire: this.acquire({ opens, takes }) },
+      {
+        ...runtime,
+        reach: reachOf(options ?? {}, decoded),
+        makeMeter: undefined
+      }
     )
-    // It is made on the spot, and with the scheduler of the loop.
-    const made = Runtime.runFork(runtime)(make).unsafePoll()
-    if (made === null || Exit.isFailure(made)) throw new Error("effect-pgpool has a defect: a pool was not made")
-    this.state = made.value
+    this.state.start()
   }
 
   private acquire({ opens, takes }: Connects): Effect.Effect<Connection, "failed", Scope.Scope> {
@@ -151,6 +166,8 @@ export class VirtualPool implements Api.VirtualPool {
     const { maxoverflow, maxsize } = orThrow(attempt(() => decodeLimits(this.state.settings, limits)))
     this.state.operator.resize(maxsize, maxoverflow)
   }
+
+  readonly close = (): void => this.state.lifecycle.close()
 
   readonly stats: Api.VirtualPool["stats"] = () => this.state.stats()
 

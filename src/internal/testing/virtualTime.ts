@@ -1,19 +1,15 @@
 /** @internal */
-import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Logger from "effect/Logger"
-import * as LogLevel from "effect/LogLevel"
-import * as Random from "effect/Random"
-import * as Runtime from "effect/Runtime"
 import type * as Api from "../../VirtualTime.js"
 import { attempt, BadOption, fieldsOf, orThrow, wholeNumber } from "../decode.js"
 import { VirtualLoop } from "./virtualLoop.js"
 import { VirtualPool } from "./virtualPool.js"
+import { runtimesOf } from "./virtualRuntime.js"
 
 /** @internal */
 export const virtualTime = (options?: { readonly seed?: number | undefined }): Api.VirtualTime => {
   const loop = new VirtualLoop()
-  const runtime = runtimeOf(loop, orThrow(attempt(() => seedOf(options))))
+  const runtimeOfPool = runtimesOf(loop, orThrow(attempt(() => seedOf(options))))
   return {
     get now() {
       return loop.now
@@ -21,7 +17,7 @@ export const virtualTime = (options?: { readonly seed?: number | undefined }): A
     after: (millis, task) => loop.schedule(notBefore("after", millis, 0), task),
     each: (items, task) => next(loop, items[Symbol.iterator](), task),
     runUntil: (millis) => loop.advanceTo(notBefore("runUntil", millis, loop.now)),
-    pool: (options) => new VirtualPool(loop, runtime, options)
+    pool: (options) => new VirtualPool(loop, runtimeOfPool(), options)
   }
 }
 
@@ -48,14 +44,3 @@ const next = <A extends { readonly at: number }>(
     next(loop, items, task)
   })
 }
-
-/** What a pool logs is not of interest here: its statistics tell the same. */
-const runtimeOf = (loop: VirtualLoop, seed: number): Runtime.Runtime<never> =>
-  Runtime.runSync(Runtime.defaultRuntime)(
-    Effect.runtime<never>().pipe(
-      Effect.withScheduler(loop),
-      Effect.withClock(loop.clock),
-      Effect.withRandom(Random.make(seed)),
-      Logger.withMinimumLogLevel(LogLevel.None)
-    )
-  )
