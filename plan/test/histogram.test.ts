@@ -31,7 +31,7 @@ describe("the histogram", () => {
     assert.strictEqual(histogramOf([20, 20, 20]).quantile(0.5), 20)
     assert.strictEqual(histogramOf([0, 0, 0, 5]).quantile(0.5), 0)
     assert.strictEqual(histogramOf([0, 0, 0, 5]).quantile(0.999), 5)
-    assert.strictEqual(histogramOf([86_400_000]).quantile(0.5), 86_400_000)
+    assert.approximately(histogramOf([86_400_000]).quantile(0.5), 86_400_000, 86_400_000 / 4000)
   })
 
   it("of nothing is 0", () => {
