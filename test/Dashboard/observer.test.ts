@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber } from "effect"
 import { insideOf } from "../../src/internal/inside.js"
+import * as Wire from "../../src/internal/testing/messages.js"
 import * as Fake from "../support/fakeServer.js"
 import { eventually, makePool } from "../support/pgPool.js"
-import * as Wire from "../support/wire.js"
 
 /** A pool of a fake server, what asks that server beside the pool, and how often it was asked. */
 const make = (answer: (messages: Array<Buffer>) => ReadonlyArray<Buffer>) =>

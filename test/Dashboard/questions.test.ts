@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Stream, TestClock } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { live } from "../../src/internal/dashboard/live.js"
+import * as Wire from "../../src/internal/testing/messages.js"
 import * as Fake from "../support/fakeServer.js"
 import { eventually, makePool, pause } from "../support/pgPool.js"
-import * as Wire from "../support/wire.js"
 
 const nothingKnown = [
   Wire.rowDescription(["json_agg"]),

@@ -4,10 +4,11 @@ import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
 import dns from "node:dns"
 import { Socket } from "node:net"
+import { errorResponse } from "../../src/internal/testing/messages.js"
 import * as Proxy from "../../src/internal/testing/proxy.js"
 import * as Fake from "../support/fakeServer.js"
+import { admitLogins, answerLogins } from "../support/logins.js"
 import { causeTagOf, eventually, makePool, promptly, serverUrl, uniqueName } from "../support/pgPool.js"
-import { admitLogins, answerLogins, errorResponse } from "../support/wire.js"
 
 /** A way to the server on which new connects can be made to fail. */
 interface Way {

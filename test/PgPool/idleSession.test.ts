@@ -4,10 +4,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { PgError } from "effect-pgpool"
 import type { Duplex } from "node:stream"
+import { errorResponse } from "../../src/internal/testing/messages.js"
 import * as Proxy from "../../src/internal/testing/proxy.js"
 import { causeTagOf, makePool, makeTable, serverUrl } from "../support/pgPool.js"
 import type { Table } from "../support/pgPool.js"
-import { errorResponse } from "../support/wire.js"
 
 /** The ways of a statement that writes a row. */
 const writes: Record<string, (sql: PgClient.PgClient, table: Table) => Effect.Effect<unknown, SqlError.SqlError>> = {

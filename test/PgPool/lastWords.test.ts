@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
+import { errorResponse, ready } from "../../src/internal/testing/messages.js"
 import * as Fake from "../support/fakeServer.js"
 import { makePool, promptly } from "../support/pgPool.js"
-import { errorResponse, ready } from "../support/wire.js"
 
 /**
  * A server that says FATAL in answer to what has `tok1` in it, and leaves the socket open. After that it says nothing,

@@ -2,10 +2,10 @@ import { SqlError } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Exit, Fiber, Logger, Option, Redacted, Stream } from "effect"
 import { PgError, PgPool } from "effect-pgpool"
+import { errorResponse, message } from "../../src/internal/testing/messages.js"
 import * as Proxy from "../../src/internal/testing/proxy.js"
 import type { Backend, TestPool } from "../support/pgPool.js"
 import { causeTagOf, eventually, makePool, pause, promptly, serverUrl, uniqueName } from "../support/pgPool.js"
-import { errorResponse, message } from "../support/wire.js"
 
 const listening = (sessions: ReadonlyArray<Backend>) => sessions.filter(({ query }) => query.startsWith("LISTEN"))
 

@@ -4,9 +4,9 @@ import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
 import { createHash } from "node:crypto"
 import { createRequire } from "node:module"
+import { authentication, errorResponse } from "../../src/internal/testing/messages.js"
 import * as Proxy from "../../src/internal/testing/proxy.js"
 import { eventually, makePool, promptly, serverUrl } from "../support/pgPool.js"
-import { authentication, errorResponse } from "../support/wire.js"
 
 const withPassword = (password: string, url = serverUrl): Redacted.Redacted => {
   const changed = new URL(Redacted.value(url))

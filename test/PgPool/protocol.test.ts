@@ -3,6 +3,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Stream } from "effect"
 import { PgError, PgPool } from "effect-pgpool"
+import * as Wire from "../../src/internal/testing/messages.js"
 import * as Proxy from "../../src/internal/testing/proxy.js"
 import type { FakeServer } from "../support/fakeServer.js"
 import * as Fake from "../support/fakeServer.js"
@@ -10,7 +11,6 @@ import * as Fuzz from "../support/fuzz.js"
 import { asks, wire } from "../support/fuzz/wire.js"
 import { eventually, makePool, serverUrl } from "../support/pgPool.js"
 import { Chance } from "../support/storm/chance.js"
-import * as Wire from "../support/wire.js"
 
 /** Each changes the row in an answer. */
 const violations: Record<string, (answer: Buffer, row: number) => void> = {

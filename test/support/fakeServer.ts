@@ -5,8 +5,8 @@ import { once } from "node:events"
 import type { AddressInfo, Socket } from "node:net"
 import { createServer } from "node:net"
 import { TLSSocket } from "node:tls"
+import * as Wire from "../../src/internal/testing/messages.js"
 import type { Certificate } from "./certificates.js"
-import * as Wire from "./wire.js"
 
 /** What a session is about to send: at the login, as an answer to what `request` has in it, or on a cancel's socket. */
 export interface Occasion {

@@ -7,7 +7,7 @@ import { attempt, BadOption, orThrow } from "../decode.js"
 import type { DecodedTarget } from "../postgres/config/target.js"
 import { withStream } from "../postgres/config/wire.js"
 import { ioClock } from "../time/ioClock.js"
-import { faultsOf, mend } from "./faults.js"
+import { facing } from "./faults.js"
 import { Gateway } from "./gateway.js"
 import { onWire } from "./onWire.js"
 
@@ -25,13 +25,6 @@ export const faulty = <A, E, R>(
         face: facing(tag, gateway)
       })
   ))
-
-/** The pools are closed after all is well again: they say good-bye to their servers. */
-const facing = (tag: Context.Tag<Api.Faults, Api.Faults>, { network }: Gateway): Layer.Layer<Api.Faults> =>
-  Layer.scoped(
-    tag,
-    Effect.acquireRelease(Effect.sync(() => faultsOf(network)), () => Effect.sync(() => mend(network)))
-  )
 
 const withoutStream = (target: DecodedTarget): DecodedTarget =>
   orThrow(attempt(() => {

@@ -13,10 +13,16 @@ import { Listener, realTime } from "./proxy.js"
 export class Gateway {
   readonly network = new Network(realTime)
   private readonly listeners = new Map<string, Listener>()
+  private readonly made = new Set<Socket>()
+
+  /** The program's own ends of all connections that have come to a listener. */
+  readonly sockets = (): ReadonlyArray<Socket> =>
+    [...this.made].filter(({ localPort }) => localPort !== undefined && this.network.hasClientAt(localPort))
 
   /** A socket that does not connect to where it is told, but to a listener that leads there. */
   readonly socket = (): Socket => {
     const socket = new Socket()
+    this.made.add(socket.once("close", () => this.made.delete(socket)))
     const connect = socket.connect.bind(socket)
     const detour = (port: number | string, host?: string): Socket => {
       const to = typeof port === "string" ? { path: port } : { port, host: host ?? "localhost" }

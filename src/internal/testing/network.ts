@@ -1,5 +1,5 @@
 /** @internal */
-import type { Socket } from "node:net"
+import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { Time } from "../time/time.js"
 import { after } from "../time/time.js"
@@ -8,7 +8,9 @@ import { after } from "../time/time.js"
 export type Direction = "requests" | "answers"
 
 /** One end of a connection: a socket, or what stands for one. @internal */
-export type End = Duplex & Pick<Socket, "resetAndDestroy">
+export interface End extends Duplex {
+  readonly resetAndDestroy: () => unknown
+}
 
 /**
  * All connections between clients and their server, which can be made to fail as networks do. It knows nothing of what
@@ -43,6 +45,11 @@ export class Network {
   /** Connections open now. */
   get open(): number {
     return this.pairs.size
+  }
+
+  /** Whether the client whose socket has this port is connected. */
+  hasClientAt(port: number): boolean {
+    return [...this.pairs.keys()].some((client) => client instanceof Socket && client.remotePort === port)
   }
 
   /** Nothing passes until `release`, in both directions and on new connections, and nobody is told. */

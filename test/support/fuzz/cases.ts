@@ -5,12 +5,12 @@ import { SqlError } from "@effect/sql/SqlError"
 import type { Scope } from "effect"
 import { Cause, Data, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
 import { PgPool } from "effect-pgpool"
+import * as Wire from "../../../src/internal/testing/messages.js"
 import type { Certificate } from "../certificates.js"
 import type { FakeServer, FakeSession } from "../fakeServer.js"
 import * as Fake from "../fakeServer.js"
 import { pause } from "../server.js"
 import type { Chance } from "../storm/chance.js"
-import * as Wire from "../wire.js"
 import { cut, mutate } from "./mutations.js"
 
 /** What must not have been. */

@@ -1,6 +1,6 @@
 /** Makes of what a server should send what it should not. */
+import * as Wire from "../../../src/internal/testing/messages.js"
 import type { Chance } from "../storm/chance.js"
-import * as Wire from "../wire.js"
 
 const word = (chance: Chance): string =>
   chance.pick([

@@ -4,8 +4,8 @@ import * as Pg from "pg"
 import { Portal } from "../../../src/internal/postgres/driver/portal.js"
 import { watchProtocol } from "../../../src/internal/postgres/driver/protocol.js"
 import { StatementQuery } from "../../../src/internal/postgres/driver/query.js"
+import * as Wire from "../../../src/internal/testing/messages.js"
 import type { Chance } from "../storm/chance.js"
-import * as Wire from "../wire.js"
 import { cut, mutate } from "./mutations.js"
 
 class Pipe extends EventEmitter {

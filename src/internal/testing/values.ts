@@ -1,0 +1,77 @@
+/** @internal */
+import * as Predicate from "effect/Predicate"
+import { BadOption } from "../decode.js"
+
+/** How the server writes the values of a column: its type by its OID, and each value as text. */
+interface Kind {
+  readonly name: string
+  readonly oid: number
+  readonly is: (value: unknown) => boolean
+  readonly write: (value: any) => string
+}
+
+const isInt4 = (value: unknown): boolean => Number.isInteger(value) && Math.abs(value as number) < 2 ** 31
+
+/** The first one that has all values of a column is its type. */
+const kinds: ReadonlyArray<Kind> = [
+  { name: "text", oid: 25, is: Predicate.isString, write: String },
+  { name: "int4", oid: 23, is: isInt4, write: String },
+  { name: "float8", oid: 701, is: Predicate.isNumber, write: String },
+  { name: "int8", oid: 20, is: Predicate.isBigInt, write: String },
+  { name: "bool", oid: 16, is: Predicate.isBoolean, write: (value: boolean) => value ? "t" : "f" },
+  {
+    name: "timestamptz",
+    oid: 1184,
+    is: Predicate.isDate,
+    write: (value: Date) => value.toISOString().replace("T", " ").replace("Z", "+00")
+  },
+  {
+    name: "bytea",
+    oid: 17,
+    is: Predicate.isUint8Array,
+    write: (value: Uint8Array) => `\\x${Buffer.from(value).toString("hex")}`
+  },
+  { name: "json", oid: 114, is: Predicate.isObject, write: JSON.stringify }
+]
+
+/** @internal */
+export type Row = Readonly<Record<string, unknown>>
+
+/** Rows as the server sends them. @internal */
+export interface Written {
+  readonly columns: ReadonlyArray<{ readonly name: string; readonly oid: number }>
+  readonly rows: ReadonlyArray<ReadonlyArray<string | null>>
+}
+
+/** @internal */
+export const write = (option: string, rows: unknown): Written => {
+  if (!Array.isArray(rows) || !rows.every((row) => Predicate.isObject(row) && !Array.isArray(row))) {
+    throw new BadOption(option, rows, "an array of rows, each an object with a property for each column")
+  }
+  const names = [...new Set(rows.flatMap((row: Row) => Object.keys(row)))]
+  const columns = names.map((name) => ({
+    name,
+    kind: kindOf(`${option}: column ${name}`, rows.map((row) => row[name]))
+  }))
+  return {
+    columns: columns.map(({ kind: { oid }, name }) => ({ name, oid })),
+    rows: rows.map((row) => columns.map(({ kind, name }) => isNull(row[name]) ? null : kind.write(row[name])))
+  }
+}
+
+const isNull = (value: unknown): boolean => value === null || value === undefined
+
+const kindOf = (option: string, values: ReadonlyArray<unknown>): Kind => {
+  const some = values.filter((value) => !isNull(value))
+  const kind = kinds.find(({ is }) => some.every(is))
+  if (kind !== undefined) return kind
+  const first = kinds.find(({ is }) => is(some[0]))
+  const other = some.find((value) => first?.is(value) !== true)
+  throw new BadOption(
+    option,
+    other,
+    first === undefined
+      ? "a text, number, bigint, boolean, Date, Uint8Array or something to be sent as JSON"
+      : `of one type in all rows, and it began as ${first.name}`
+  )
+}
