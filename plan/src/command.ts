@@ -24,7 +24,7 @@ const command = (playAll: PlayAll) =>
     Effect.gen(function*() {
       const asked = yield* Effect.mapError(askedOf({ ...given, format }), mistake)
       const plan = yield* withProgress(process.stderr, (onProgress) => make(asked, playAll, onProgress))
-      process.stdout.write(reports[format](plan))
+      yield* Console.log(reports[format](plan).trimEnd())
       if (plan.chosen === undefined) return yield* mistake(noneMeets(plan))
     })).pipe(
       Command.withDescription(

@@ -1,12 +1,13 @@
 /** Arrivals from a CSV file: `time`, and `hold` if it is known. */
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import type { Parser } from "csv-parse"
+import type { Options, Parser } from "csv-parse"
 import { CsvError, parse } from "csv-parse"
 import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
 import { createReadStream } from "node:fs"
+import type { TransformOptions } from "node:stream"
 import { pipeline } from "node:stream"
 import type { Hold } from "../load.js"
 import type { Mistake } from "../mistake.js"
@@ -17,10 +18,7 @@ import type { Input } from "./input.js"
 import { inLine, isEmpty, unreadable } from "./input.js"
 import { Requests } from "./requests.js"
 
-interface Row {
-  readonly record: ReadonlyArray<string>
-  readonly info: { readonly lines: number }
-}
+type Row = ReadonlyArray<string>
 
 /** What the first row says about the others. */
 interface Head {
@@ -32,14 +30,17 @@ export const readCsv = (file: string, hold: Hold | undefined): Effect.Effect<Inp
   Effect.gen(function*() {
     const requests = new Requests()
     let head: Head | undefined
+    let line = 0
     const take = (row: Row): Mistake | undefined => {
+      line++
+      if (row.length === 1 && row[0] === "") return
       if (head === undefined) {
-        const read = headOf(file, row)
+        const read = headOf(file, line, row)
         if (Either.isLeft(read)) return read.left
         head = read.right
         if (hasNames(row)) return
       }
-      return add(file, requests, head, row)
+      return add(file, line, requests, head, row)
     }
     yield* Stream.runForEachChunk(rows(file), (chunk) => takeAll(chunk, take))
     if (head === undefined || requests.length === 0) return yield* isEmpty(file)
@@ -66,17 +67,19 @@ export const takeAll = <A>(items: Chunk.Chunk<A>, take: (item: A) => Mistake | u
 const rows = (file: string): Stream.Stream<Row, Mistake> =>
   NodeStream.fromReadable(() => parserOf(file), (error) => unparsable(file, error))
 
+const settings: Options & TransformOptions = {
+  bom: true,
+  delimiter: [",", ";", "\t"],
+  // The rows say themselves what they lack.
+  relax_column_count: true,
+  trim: true,
+  // Millions of rows come in fewer steps.
+  readableHighWaterMark: 1024
+}
+
 /** What goes wrong with the file is told by the parser too. */
 const parserOf = (file: string): Parser => {
-  const parser = parse({
-    bom: true,
-    delimiter: [",", ";", "\t"],
-    info: true,
-    // The lines say themselves what they lack.
-    relax_column_count: true,
-    skip_empty_lines: true,
-    trim: true
-  })
+  const parser = parse(settings)
   pipeline(createReadStream(file), parser, () => {})
   return parser
 }
@@ -89,23 +92,27 @@ const unparsable = (file: string, error: unknown): Mistake => {
 }
 
 /** Without names the first column is when, and the second how long. */
-const headOf = (file: string, row: Row): Either.Either<Head, Mistake> => {
-  const names = hasNames(row)
-    ? row.record.map((name) => name.toLowerCase())
-    : ["time", "hold"].slice(0, row.record.length)
+const headOf = (file: string, line: number, row: Row): Either.Either<Head, Mistake> => {
+  const names = hasNames(row) ? row.map((name) => name.toLowerCase()) : ["time", "hold"].slice(0, row.length)
   return Either.mapBoth(fieldsOf(names), {
-    onLeft: (why) => inLine(file, row.info.lines, `of the columns ${row.record.join(", ")} ${why}`),
+    onLeft: (why) => inLine(file, line, `of the columns ${row.join(", ")} ${why}`),
     onRight: (fields) => ({ names, fields })
   })
 }
 
-const hasNames = ({ record }: Row): boolean => /^[a-z]/i.test(record[0])
+const hasNames = (row: Row): boolean => /^[a-z]/i.test(row[0])
 
-const add = (file: string, requests: Requests, { fields, names }: Head, { info, record }: Row): Mistake | undefined => {
+const add = (
+  file: string,
+  line: number,
+  requests: Requests,
+  { fields, names }: Head,
+  row: Row
+): Mistake | undefined => {
   const before = requests.last
-  const wrong = addRequest(requests, fields, (name) => record[names.indexOf(name)])
-  if (wrong !== undefined) return inLine(file, info.lines, wrong)
+  const wrong = addRequest(requests, fields, (name) => row[names.indexOf(name)])
+  if (wrong !== undefined) return inLine(file, line, wrong)
   return requests.last < before
-    ? inLine(file, info.lines, "its time is before that of the line above; sort the file by time")
+    ? inLine(file, line, "its time is before that of the line above; sort the file by time")
     : undefined
 }

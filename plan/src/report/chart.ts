@@ -1,6 +1,8 @@
 /** Draws the p99 wait of each candidate against its mean connections, with the best ones joined. */
 import { scaleLinear, scaleSymlog } from "d3-scale"
 import { line, symbol, symbolCircle, symbolDiamond, symbolSquare, symbolTriangle } from "d3-shape"
+import * as Arr from "effect/Array"
+import * as Order from "effect/Order"
 import type { Outcome } from "../model.js"
 import type { Plan } from "../plan.js"
 import { oneDigit, percent, pool, refusedPart, time, wait } from "./words.js"
@@ -64,7 +66,10 @@ export const svg = (plan: Plan): string => {
       caption(plot.right, y(limit) - 6, `target ${time(limit)}`, "end")
     ],
     `<path class="front" d="${joined ?? ""}"/>`,
-    ...outcomes.map((outcome) => point(plan, outcome, scales, shapeOf(waits, outcome.candidate.maxwait))),
+    // Those that matter are above the others.
+    ...Arr.sortWith(outcomes, (one) => one === chosen ? 2 : front.includes(one) ? 1 : 0, Order.number).map((outcome) =>
+      point(plan, outcome, scales, shapeOf(waits, outcome.candidate.maxwait))
+    ),
     ...chosen === undefined ? [] : [`<circle class="ring" r="10" transform="translate(${placeOf(scales, chosen)})"/>`],
     "</svg>",
     ""
