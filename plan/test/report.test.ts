@@ -42,7 +42,7 @@ const plan: Plan = {
       holds: Float64Array.of(1)
     },
     began: undefined,
-    notes: ["3 lines do not fit the pattern, and are left out."]
+    notes: ["Lines that do not fit the pattern are left out: 3."]
   },
   demand: { requests: 24_000, perSecond: 40, hold: 10, mean: 0.4, worst: 2.5 },
   outages: [],
@@ -62,7 +62,7 @@ describe("the report", () => {
     const has = (line: string) => assert.include(lines, line)
     const words = (line: string) => line.trim().split(/ {2,}/)
     has("Target: p99-wait at most 50 ms, refused at most 0.1 %.")
-    has("3 lines do not fit the pattern, and are left out.")
+    has("Lines that do not fit the pattern are left out: 3.")
     const rows = lines.slice(lines.findIndex((line) => line.includes("maxoverflow  ")))
     assert.deepStrictEqual(words(rows[0]), [
       "maxsize",

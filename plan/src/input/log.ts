@@ -74,7 +74,7 @@ export const readLog = (
     return {
       ...requests.finish(file, hold),
       notes: [
-        ...others > 0 ? [`${others} lines do not fit the pattern, and are left out.`] : [],
+        ...others > 0 ? [`Lines that do not fit the pattern are left out: ${others}.`] : [],
         ...spread ? [wholeSeconds] : []
       ]
     }

@@ -56,7 +56,7 @@ describe("logs", () => {
         assert(source._tag === "Recorded")
         assert.deepStrictEqual([...source.at], [500, 1500])
         assert.deepStrictEqual([...source.holds], [20, 100])
-        assert.deepStrictEqual(notes, ["1 lines do not fit the pattern, and are left out."])
+        assert.deepStrictEqual(notes, ["Lines that do not fit the pattern are left out: 1."])
       }))
 
     it.scoped("what is wrong is named with its line", () =>
