@@ -3,6 +3,7 @@
 // readiness, and at SIGTERM it lets the requests that are under way end.
 //   DATABASE_URL=postgresql://localhost/app npx tsx examples/http-service.ts            plays a few requests and ends
 //   DATABASE_URL=postgresql://localhost/app npx tsx examples/http-service.ts --serve    stays up, on PORT or 3000
+// http-service.test.ts tests it without a database.
 import {
   HttpClient,
   HttpClientRequest,
@@ -19,6 +20,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { Config, Console, Data, Effect, Layer, Logger, LogLevel, Schema } from "effect"
 import { AtomicRequests, PgError, PgPool, PgPoolLayer } from "effect-pgpool"
 import { createServer } from "node:http"
+import { fileURLToPath } from "node:url"
 import { isDeepStrictEqual } from "node:util"
 
 // --- The service ---
@@ -66,7 +68,7 @@ const ready = Effect.gen(function*() {
   return HttpServerResponse.empty({ status: _tag === "Draining" || _tag === "Unreachable" ? 503 : 204 })
 })
 
-const routes = HttpRouter.empty.pipe(
+export const routes = HttpRouter.empty.pipe(
   HttpRouter.post("/transfer", transfer),
   HttpRouter.get("/accounts", accounts),
   // The setting. `AtomicRequests.fromEnv` reads it from ATOMIC_REQUESTS instead.
@@ -166,8 +168,11 @@ const play = Effect.gen(function*() {
 
 const ClientLive = Layer.provide(HttpServer.layerTestClient, NodeHttpClient.layer)
 
-if (isServing) NodeRuntime.runMain(Layer.launch(ServiceLive))
-else {
+// Not where http-service.test.ts imports it.
+const isMain = process.argv[1] === fileURLToPath(import.meta.url)
+
+if (isMain && isServing) NodeRuntime.runMain(Layer.launch(ServiceLive))
+else if (isMain) {
   play.pipe(
     Effect.provide(Layer.provideMerge(ClientLive, ServiceLive)),
     Logger.withMinimumLogLevel(LogLevel.Warning),

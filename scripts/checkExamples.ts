@@ -1,6 +1,7 @@
 /**
  * Runs every program that lies directly in examples/, each with an empty database at DATABASE_URL. It must end by
- * itself, with status 0. What needs more than that (the demo) has a folder of its own and is not run here.
+ * itself, with status 0. What needs more than that (the demo) has a folder of its own and is not run here,
+ * nor is what `npm test` runs.
  */
 import { Command, FileSystem } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
@@ -28,6 +29,6 @@ const run = (file: string) =>
 
 Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
-  const files = (yield* fs.readDirectory("examples")).filter((file) => file.endsWith(".ts")).sort()
+  const files = (yield* fs.readDirectory("examples")).filter((file) => /(?<!\.test)\.ts$/.test(file)).sort()
   yield* Effect.forEach(files, run, { discard: true })
 }).pipe(Effect.provide(NodeContext.layer), NodeRuntime.runMain)
