@@ -12,7 +12,7 @@ export default defineConfig({
     ]
   },
   test: {
-    include: ["test/**/*.test.ts", "examples/*.test.ts", "plan/test/**/*.test.ts"],
+    include: ["test/**/*.test.ts", "examples/*.test.ts", "examples/testing/*.test.ts", "plan/test/**/*.test.ts"],
     // They take minutes, and measure times: vitest.faults.config.ts.
     exclude: [...configDefaults.exclude, "test/faults/**"],
     globalSetup: ["test/support/globalSetup.ts"],

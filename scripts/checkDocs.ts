@@ -68,6 +68,14 @@ for (const name of blocks.keys()) {
   }
 }
 
+/** A block that begins with the path of an example is that example, which runs elsewhere. */
+for (const [name, code] of blocks) {
+  const [, path, copy] = /^\s*\/\/ (examples\/\S+)\n(.*)$/s.exec(code) ?? []
+  if (path !== undefined && `${copy}\n` !== readFileSync(resolve(root, path), "utf8")) {
+    complain(program.getSourceFile(name)!, code.search(/\S/), `is not ${path} as it stands there`)
+  }
+}
+
 const tagsOf = (node: ts.Node) => ts.getJSDocTags(node).map((tag) => tag.tagName.text)
 
 const checker = program.getTypeChecker()
