@@ -1,8 +1,9 @@
 /** How a day is played: what is asked when, and how long the answers take. */
 import { Effect, Schema } from "effect"
+import type { Load } from "../simulate/load.js"
+import { arrivals, constant } from "../simulate/load.js"
 import { dayOf } from "../simulate/loads.js"
-import type { Load } from "../simulate/world.js"
-import { arrivals, chance, constant, quantile } from "../simulate/world.js"
+import { quantile } from "../times.js"
 import type { Send } from "./contenders.js"
 
 export interface Day {
@@ -37,7 +38,7 @@ export const phasesOf = (seconds: number): Load["phases"] =>
 
 /** When requests are due, in milliseconds: the same for all. */
 export const planOf = ({ seconds }: Day): ReadonlyArray<number> =>
-  Array.from(arrivals({ phases: phasesOf(seconds), service: constant(0) }, chance(1)), ([at]) => at)
+  Array.from(arrivals({ phases: phasesOf(seconds), service: constant(0) }, 1), ({ at }) => at)
 
 /**
  * Makes each request when it is due, whatever became of those before it, and takes its time from then on: also the time

@@ -7,7 +7,7 @@ import type { Scope } from "effect"
 import { PgPool } from "effect-pgpool"
 import type { Section } from "../report.js"
 import { table } from "../report.js"
-import { timesOf } from "../simulate/world.js"
+import { timesOf } from "../times.js"
 
 type Client = (url: Redacted.Redacted) => Effect.Effect<SqlClient.SqlClient, unknown, Scope.Scope>
 

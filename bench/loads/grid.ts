@@ -1,7 +1,7 @@
 /** The loads under which waiting by a forecast is compared with waiting for a fixed time, and with not waiting. */
 import type { ElasticPool } from "effect-pgpool"
-import type { Load } from "../simulate/world.js"
-import { exponential } from "../simulate/world.js"
+import type { Load } from "../simulate/load.js"
+import { exponential } from "../simulate/load.js"
 
 export const shapes = ["steady", "swing", "burst", "night"] as const
 export type Shape = typeof shapes[number]

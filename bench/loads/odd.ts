@@ -1,12 +1,12 @@
 /** Loads that are made to lead a forecast astray. */
 import type { ElasticPool } from "effect-pgpool"
-import type { Load, Service } from "../simulate/world.js"
-import { constant, exponential } from "../simulate/world.js"
+import type { Load, Service } from "../simulate/load.js"
+import { constant, exponential } from "../simulate/load.js"
 import type { Cell } from "./grid.js"
 import { connects, sizes } from "./grid.js"
 
 /** Most hold their connection for a short time, and that part of them for a long one. */
-const mixed = (short: number, part: number, long: number): Service => (random) => random() < part ? long : short
+const mixed = (short: number, part: number, long: number): Service => (random) => random.uniform() < part ? long : short
 
 interface Odd extends Omit<Load, "connect"> {
   readonly options?: ElasticPool.PoolOptions

@@ -11,8 +11,10 @@ import { play } from "../day/play.js"
 import { sleepTime } from "../day/server.js"
 import type { Section } from "../report.js"
 import { table } from "../report.js"
-import type { Load, Times } from "../simulate/world.js"
-import { arrivals, chance, constant, timesOf } from "../simulate/world.js"
+import type { Load } from "../simulate/load.js"
+import { arrivals, constant } from "../simulate/load.js"
+import type { Times } from "../times.js"
+import { timesOf } from "../times.js"
 import { excess, waits } from "./rule.js"
 
 interface Place {
@@ -114,7 +116,7 @@ export const real = (
   { seconds, url }: { readonly seconds: number; readonly url: string }
 ): Effect.Effect<Section, unknown, Scope.Scope> =>
   Effect.gen(function*() {
-    const plan = Array.from(arrivals({ phases: phasesOf(seconds), service: constant(0) }, chance(1)), ([at]) => at)
+    const plan = Array.from(arrivals({ phases: phasesOf(seconds), service: constant(0) }, 1), ({ at }) => at)
     const rows: Array<ReadonlyArray<string>> = []
     for (const place of yield* places(url)) {
       yield* Console.error(`Loads, ${place.name}`)

@@ -1,5 +1,5 @@
 /** The rule: with auto nobody waits longer than with the better of the two by more than a tenth. */
-import type { Times } from "../simulate/world.js"
+import type { Times } from "../times.js"
 
 /** By what each of the three is had. */
 export const waits = { auto: "auto", fixed: 200, none: 0 } as const

@@ -1,8 +1,7 @@
 /** The three ways to wait under each load of the grid, in simulated time: exact, and the same each time. */
+import type { Figures } from "../../plan/src/play.js"
 import { table } from "../report.js"
-import { ours } from "../simulate/contenders.js"
-import type { Figures } from "../simulate/world.js"
-import { World } from "../simulate/world.js"
+import { ours, run, secondsOf } from "../simulate/load.js"
 import type { Cell } from "./grid.js"
 import { connects, maxoverflow, shapes, sizes } from "./grid.js"
 import { excess, waits } from "./rule.js"
@@ -23,17 +22,17 @@ interface Row<C extends Played = Played> {
 const acquireTimeout = "10 minutes"
 
 const play = ({ load, maxsize, options }: Played, wait: Wait): Figures =>
-  new World(load, 1).run(ours({ maxsize, maxoverflow, maxwait: waits[wait], acquireTimeout, ...options }))
+  run(load, ours({ maxsize, maxoverflow, maxwait: waits[wait], acquireTimeout, ...options }))
 
 const compare = <C extends Played>(cell: C): Row<C> => {
   const figures = { auto: play(cell, "auto"), fixed: play(cell, "fixed"), none: play(cell, "none") }
-  const seconds = cell.load.phases.reduce((sum, [seconds]) => sum + seconds, 0)
-  return { cell, seconds, figures, excess: excess(figures.auto.waits, figures.fixed.waits, figures.none.waits) }
+  const seconds = secondsOf(cell.load)
+  return { cell, seconds, figures, excess: excess(figures.auto.wait, figures.fixed.wait, figures.none.wait) }
 }
 
 /** In an outage statements fail that have their connection. */
 const isBroken = ({ cell: { load }, excess, figures: { auto } }: Row): boolean =>
-  excess > 1 || (load.outage === undefined && auto.failures > 0)
+  excess > 1 || (load.outage === undefined && auto.failed + auto.refused > 0)
 
 const columns = [
   "mean wait ms",
@@ -51,10 +50,10 @@ const millis = (time: number) => time < 10 ? time.toFixed(1) : time.toFixed(0)
 const cells = ({ excess, figures: { auto, fixed, none }, seconds }: Row): ReadonlyArray<string> => {
   const each = (read: (figures: Figures) => string) => [auto, fixed, none].map(read).join(" / ")
   return [
-    each(({ waits }) => millis(waits.mean)),
-    each(({ waits }) => millis(waits.p99)),
-    each(({ mean }) => mean.toFixed(1)),
-    each(({ peak }) => String(peak)),
+    each(({ wait }) => millis(wait.mean)),
+    each(({ wait }) => millis(wait.p99)),
+    each(({ meanConnections }) => meanConnections.toFixed(1)),
+    each(({ peakConnections }) => String(peakConnections)),
     each(({ connects }) => rate(connects / seconds)),
     `${(100 * excess).toFixed(0)} %`
   ]
@@ -90,9 +89,9 @@ const summary = (rows: ReadonlyArray<Row<Cell>>): ReadonlyArray<ReadonlyArray<st
         return [[
           `${size}/${maxoverflow}, ${shape}, connects of ${connect} ms`,
           `${own.filter(isBroken).length} of ${own.length}`,
-          each((values) => millis(mean(values)), (row, wait) => row.figures[wait].waits.mean),
-          each((values) => millis(mean(values)), (row, wait) => row.figures[wait].waits.p99),
-          each((values) => mean(values).toFixed(1), (row, wait) => row.figures[wait].mean),
+          each((values) => millis(mean(values)), (row, wait) => row.figures[wait].wait.mean),
+          each((values) => millis(mean(values)), (row, wait) => row.figures[wait].wait.p99),
+          each((values) => mean(values).toFixed(1), (row, wait) => row.figures[wait].meanConnections),
           each(
             (values) => rate(Math.max(...values)),
             (row, wait) => row.figures[wait].connects / row.seconds

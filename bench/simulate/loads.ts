@@ -1,5 +1,5 @@
-import type { Load } from "./world.js"
-import { constant, exponential, lognormal } from "./world.js"
+import type { Load } from "./load.js"
+import { constant, exponential, lognormal } from "./load.js"
 
 const times = <T>(n: number, items: ReadonlyArray<T>): ReadonlyArray<T> => Array.from({ length: n }, () => items).flat()
 

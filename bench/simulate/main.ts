@@ -1,8 +1,8 @@
 // Pools under simulated loads, in simulated time: npx tsx bench/simulate/main.ts [part of a load's name]
-import { ours, pgPool } from "./contenders.js"
+import type { Figures } from "../../plan/src/play.js"
+import { ours, run } from "./load.js"
 import { loads } from "./loads.js"
-import type { Figures } from "./world.js"
-import { World } from "./world.js"
+import { pgPool } from "./pgPool.js"
 
 const seed = { maxsize: 2, maxwait: 200, maxoverflow: 20 }
 
@@ -15,13 +15,18 @@ const contenders = {
   "auto, 10 / 20": ours({ maxwait: "auto" })
 }
 
-const row = (name: string, { connects, failures, mean, peak, requests, times: { p50, p99, p999 } }: Figures): string =>
+const row = (
+  name: string,
+  { connects, failed, meanConnections, peakConnections, refused, requests, wait: { p50, p99, p999 } }: Figures
+): string =>
   `| ${name} | ${[p50, p99, p999].map((millis) => millis.toFixed(1)).join(" | ")} | ` +
-  `${(100 * failures / requests).toFixed(2)} % | ${mean.toFixed(1)} | ${peak} | ${connects} |`
+  `${(100 * (failed + refused) / requests).toFixed(2)} % | ${
+    meanConnections.toFixed(1)
+  } | ${peakConnections} | ${connects} |`
 
 for (const load of loads.filter(({ name }) => name.includes(process.argv[2] ?? ""))) {
-  console.log(`### ${load.name}\n\n| | p50 ms | p99 | p99.9 | failures | connections | peak | connects |`)
+  console.log(`### ${load.name}\n\n| | p50 wait ms | p99 | p99.9 | failures | connections | peak | connects |`)
   console.log("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-  for (const [name, make] of Object.entries(contenders)) console.log(row(name, new World(load, 1).run(make)))
+  for (const [name, make] of Object.entries(contenders)) console.log(row(name, run(load, make)))
   console.log("")
 }

@@ -42,7 +42,8 @@ export const loadOf = (source: Source): Load => {
       return {
         name: source.name,
         duration: source.phases.reduce((sum, { length }) => sum + length, 0),
-        arrivals: (seed) => poisson(source.phases, source.hold, seed)
+        // Times and holds are drawn apart: the same requests come, whatever they hold.
+        arrivals: (seed) => poisson(source.phases, new Random(seed), drawn(source.hold, new Random(seed + 1)))
       }
     case "Recorded": {
       const { at, holds } = source
@@ -66,15 +67,13 @@ const drawn = (hold: Hold, random: Random): () => number => {
   }
 }
 
-/** Times and holds are drawn apart: the same requests come, whatever they hold. */
-function* poisson(phases: ReadonlyArray<Phase>, hold: Hold, seed: number): Generator<Arrival> {
-  const random = new Random(seed)
-  const next = drawn(hold, new Random(seed + 1))
+/** Requests that come by chance. */
+export function* poisson(phases: ReadonlyArray<Phase>, random: Random, hold: () => number): Generator<Arrival> {
   let begin = 0
   for (const { length, perSecond } of phases) {
     const end = begin + length
     let at = begin
-    while (perSecond > 0 && (at += 1000 / perSecond * random.exponential()) < end) yield { at, hold: next() }
+    while (perSecond > 0 && (at += 1000 / perSecond * random.exponential()) < end) yield { at, hold: hold() }
     begin = end
   }
 }
