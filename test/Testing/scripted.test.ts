@@ -220,6 +220,19 @@ describe("R47: what a scripted server knows by itself", () => {
       ]
     }))))
 
+  it.effect("a COPY, which the pool refuses to send anything for", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const copy = sql`COPY users FROM STDIN`
+      const streamed = Effect.asVoid(Stream.runCollect(copy.stream))
+      for (const refused of [Effect.asVoid(copy), Effect.asVoid(sql.withTransaction(copy)), streamed]) {
+        assert.include((yield* Effect.flip(refused)).message, "COPY")
+        assert.deepStrictEqual(yield* select, [{ name: "Ada" }])
+      }
+      const swallowed = sql.withTransaction(Effect.zipRight(Effect.ignore(copy), select))
+      assert.strictEqual(codeOf(yield* Effect.flip(swallowed)), "25P02")
+    }).pipe(over(users)))
+
   it.effect("LISTEN and NOTIFY: at COMMIT, and not after a ROLLBACK", () =>
     Effect.gen(function*() {
       const pool = yield* PgPool.PgPool

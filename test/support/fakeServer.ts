@@ -5,6 +5,10 @@ import { once } from "node:events"
 import type { AddressInfo, Socket } from "node:net"
 import { createServer } from "node:net"
 import { TLSSocket } from "node:tls"
+import type { Request } from "../../src/internal/testing/backend.js"
+import { Backend } from "../../src/internal/testing/backend.js"
+import type { Outcome } from "../../src/internal/testing/control.js"
+import { done } from "../../src/internal/testing/control.js"
 import * as Wire from "../../src/internal/testing/messages.js"
 import type { Certificate } from "./certificates.js"
 
@@ -60,22 +64,23 @@ class Server implements FakeServer {
   }
 }
 
-interface Portal {
-  readonly text: string
-  rowsLeft: number
-}
-
 /**
  * Of a statement it understands `rows=N`, and a `tokN` anywhere in it or in its parameters, which is in all of its rows.
  */
 export class FakeSession {
   private status = "I"
-  private pending: Array<Buffer> = []
   /** What is answered with the next flush. */
   private asked = ""
-  private readonly statements = new Map<string, string>()
-  private readonly portals = new Map<string, Portal>()
-  private copying: "simple" | "extended" | undefined
+  private readonly backend = new Backend({
+    respond: (request, tell) => (tell([this.outcomeOf(request)]), () => {}),
+    status: () => this.status,
+    send: (messages) => {
+      this.send("answer", [...messages])
+      this.asked = ""
+    },
+    failed: () => {},
+    end: () => this.end()
+  })
 
   constructor(
     private readonly server: FakeServer & { readonly sessions: Set<FakeSession> },
@@ -109,88 +114,25 @@ export class FakeSession {
   }
 
   private requested(kind: string, body: Buffer): void {
-    const content = body.toString("latin1")
-    this.asked += `${kind}${content}`
-    switch (kind) {
-      case "p":
-        return this.send("login", Wire.greeting.slice())
-      case "X":
-        return void this.socket.end()
-      case "Q":
-        this.pending = this.pending.concat(this.simple(content))
-        return this.copying === undefined ? this.isReady() : this.flush()
-      case "P": {
-        const [name, text] = content.split("\0")
-        this.statements.set(name, text)
-        return void this.pending.push(Wire.message("1"))
-      }
-      case "B": {
-        const [portal, statement] = content.split("\0")
-        const text = `${this.statements.get(statement)}${content}`
-        this.portals.set(portal, { text, rowsLeft: rowsOf(text) })
-        return void this.pending.push(Wire.message("2"))
-      }
-      case "D":
-        return void this.pending.push(isSelect(this.portal(content.slice(1)).text) ? columns : Wire.message("n"))
-      case "E":
-        return void (this.pending = this.pending.concat(this.execute(body)))
-      case "C":
-        return void this.pending.push(Wire.message("3"))
-      case "H":
-        return this.flush()
-      case "S":
-        return this.copying === undefined ? this.isReady() : this.flush()
-      case "f": {
-        const was = this.copying
-        this.copying = undefined
-        this.pending.push(Wire.error("57014", "COPY from stdin failed"))
-        return was === "simple" ? this.isReady() : this.flush()
-      }
-    }
+    this.asked += `${kind}${body.toString("latin1")}`
+    if (kind === "p") this.send("login", Wire.greeting.slice())
+    else this.backend.requested(kind, body)
   }
 
-  private portal(content: string): Portal {
-    return this.portals.get(content.split("\0")[0]) ?? { text: "", rowsLeft: 0 }
+  private outcomeOf({ text, values }: Request): Outcome {
+    if (text.includes("COPY")) return { _tag: "CopyIn" }
+    if (!/^\s*SELECT/i.test(text)) return done(this.command(text))
+    const said = [text, ...values].join(" ")
+    const token = text.includes("pg_backend_pid") ? "1234" : /tok\d+/.exec(said)?.[0] ?? null
+    const rows = Array.from({ length: Number(/rows=(\d+)/.exec(said)?.[1] ?? 1) }, () => [token])
+    return { _tag: "Rows", columns: [{ name: "token", oid: 25 }], rows, command: `SELECT ${rows.length}` }
   }
 
-  private simple(text: string): Array<Buffer> {
-    if (text.includes("COPY")) {
-      this.copying = "simple"
-      return [copyIn]
-    }
-    if (!isSelect(text)) return [this.command(text)]
-    const rows = Array.from({ length: rowsOf(text) }, () => rowFor(text))
-    return [columns, ...rows, Wire.complete(`SELECT ${rows.length}`)]
-  }
-
-  private command(text: string): Buffer {
+  private command(text: string): string {
     const tag = text.split(/[\s\0;]/)[0].toUpperCase()
     if (tag === "BEGIN") this.status = "T"
     if (tag === "COMMIT" || (tag === "ROLLBACK" && !/ TO /i.test(text))) this.status = "I"
-    return Wire.complete(tag)
-  }
-
-  private execute(body: Buffer): Array<Buffer> {
-    const portal = this.portal(body.toString("latin1"))
-    if (portal.text.includes("COPY")) {
-      this.copying = "extended"
-      return [copyIn]
-    }
-    if (!isSelect(portal.text)) return [this.command(portal.text)]
-    const count = Math.min(portal.rowsLeft, body.readInt32BE(body.length - 4) || Infinity)
-    portal.rowsLeft -= count
-    const rows = Array.from({ length: count }, () => rowFor(portal.text))
-    return [...rows, portal.rowsLeft > 0 ? Wire.message("s") : Wire.complete(`SELECT ${count}`)]
-  }
-
-  private isReady(): void {
-    this.pending.push(Wire.ready(this.status))
-    this.flush()
-  }
-
-  private flush(): void {
-    this.send("answer", this.pending.splice(0))
-    this.asked = ""
+    return tag
   }
 
   private send(at: Occasion["at"], messages: Array<Buffer>): void {
@@ -205,10 +147,3 @@ export class FakeSession {
     this.socket.end()
   }
 }
-
-const columns = Wire.rowDescription(["token"])
-const copyIn = Wire.message("G", Buffer.from([0]), Wire.int16(1), Wire.int16(0))
-const isSelect = (text: string): boolean => /^\s*SELECT/i.test(text)
-const rowsOf = (text: string): number => Number(/rows=(\d+)/.exec(text)?.[1] ?? 1)
-const rowFor = (text: string): Buffer =>
-  Wire.dataRow([text.includes("pg_backend_pid") ? "1234" : /tok\d+/.exec(text)?.[0] ?? null])

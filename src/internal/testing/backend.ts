@@ -16,18 +16,26 @@ export type Respond = (request: Request, tell: Tell) => () => void
 
 type Rows = Extract<Outcome, { readonly _tag: "Rows" }>
 
+/** What a statement gives that has not failed. */
+type Answer = Extract<Outcome, { readonly _tag: "Rows" | "CopyIn" }>
+
 interface Portal extends Request {
   /** `undefined` until it was described or executed. */
-  answer?: Rows | undefined
+  answer?: Answer | undefined
   sent: number
 }
+
+/** In which of the two ways a statement was sent. */
+type Way = "simple" | "extended"
 
 /** What a session needs of the world around it. @internal */
 export interface Surroundings {
   readonly respond: Respond
   /** What is told at each ReadyForQuery. */
   readonly status: () => string
-  readonly send: (bytes: Buffer) => void
+  readonly send: (messages: ReadonlyArray<Buffer>) => void
+  /** A statement has failed of which only the messages know. */
+  readonly failed: () => void
   /** Ends the connection: with a FIN, or as if the network had lost it. */
   readonly end: (how: "end" | "reset") => void
 }
@@ -50,6 +58,8 @@ export class Backend {
   private callOff = () => {}
   /** After an error nothing is done until the next Sync. */
   private isSkipping = false
+  /** The client copies something in. */
+  private copying: Way | undefined
   private isWorking = false
   private isOver = false
 
@@ -71,7 +81,8 @@ export class Backend {
     this.isWorking = true
     while (this.running === undefined && this.queue.length > 0 && !this.isOver) {
       const { body, kind } = this.queue.shift()!
-      if (!this.isSkipping || kind === "S" || kind === "X") this.take(kind, body)
+      if (this.copying !== undefined) this.copied(kind)
+      else if (!this.isSkipping || kind === "S" || kind === "X") this.take(kind, body)
     }
     this.isWorking = false
   }
@@ -81,9 +92,9 @@ export class Backend {
     const [first, second] = text.split("\0")
     switch (kind) {
       case "Q":
-        return this.run({ text: first, values: [] }, (answers) => {
+        return this.run({ text: first, values: [] }, "simple", (answers) => {
           for (const answer of answers) this.simple(answer)
-          this.ready()
+          if (this.copying === undefined) this.ready()
         })
       case "P":
         this.statements.set(first, second)
@@ -93,10 +104,13 @@ export class Backend {
         return void this.pending.push(Wire.message("2"))
       case "D":
         return first.startsWith("P")
-          ? this.withPortal(first.slice(1), ({ columns }) => this.pending.push(described(columns)))
+          ? this.withPortal(first.slice(1), (answer) => this.pending.push(described(answer)))
           : void this.pending.push(Wire.message("t", Wire.int16(0)), Wire.message("n"))
       case "E":
-        return this.withPortal(first, (answer, portal) => this.page(answer, portal, body.readInt32BE(body.length - 4)))
+        return this.withPortal(first, (answer, portal) =>
+          answer._tag === "CopyIn"
+            ? this.copyIn("extended")
+            : this.page(answer, portal, body.readInt32BE(body.length - 4)))
       case "C":
         ;(first.startsWith("P") ? this.portals : this.statements).delete(first.slice(1))
         return void this.pending.push(Wire.message("3"))
@@ -111,17 +125,17 @@ export class Backend {
   }
 
   /** Runs a statement; `then` is called with what it gives, unless that is an error or the end. */
-  private run(request: Request, then: (answers: ReadonlyArray<Rows>) => void, isExtended = false): void {
+  private run(request: Request, way: Way, then: (answers: ReadonlyArray<Answer>) => void): void {
     const tell: Tell = (outcomes) => {
       if (this.running !== tell || this.isOver) return
       this.running = undefined
-      const good = outcomes.filter((outcome) => outcome._tag === "Rows")
-      const bad = outcomes.find((outcome) => outcome._tag !== "Rows")
-      if (bad === undefined) then(good)
-      else if (bad._tag === "Death") return this.over("reset")
+      const good = outcomes.filter(isAnswer)
+      const last = outcomes.at(-1)
+      if (last?._tag === "Death") return this.over("reset")
+      if (last?._tag !== "Failure") then(good)
       else {
-        if (!isExtended) { for (const answer of good) this.simple(answer) }
-        this.fail(bad.fields, isExtended)
+        for (const answer of good) this.simple(answer)
+        this.fail(last.fields, way)
       }
       this.work()
     }
@@ -130,11 +144,29 @@ export class Backend {
     if (this.running === tell) this.callOff = callOff
   }
 
-  private withPortal(name: string, then: (answer: Rows, portal: Portal) => void): void {
+  private withPortal(name: string, then: (answer: Answer, portal: Portal) => void): void {
     const portal = this.portals.get(name)
-    if (portal === undefined) return this.fail({ S: "ERROR", C: "34000", M: `portal "${name}" does not exist` }, true)
+    if (portal === undefined) {
+      return this.fail({ S: "ERROR", C: "34000", M: `portal "${name}" does not exist` }, "extended")
+    }
     if (portal.answer !== undefined) return then(portal.answer, portal)
-    this.run(portal, ([answer]) => then(portal.answer = answer, portal), true)
+    this.run(portal, "extended", ([answer]) => then(portal.answer = answer, portal))
+  }
+
+  private copyIn(way: Way): void {
+    this.copying = way
+    this.pending.push(Wire.message("G", Buffer.from([0]), Wire.int16(0)))
+    this.flush()
+  }
+
+  /** Of a copy only its end matters. The driver sends none: it fails each copy. */
+  private copied(kind: string): void {
+    if (kind === "X") return this.over("end")
+    if (kind !== "f" && kind !== "c") return
+    const way = this.copying!
+    this.copying = undefined
+    this.around.failed()
+    this.fail({ S: "ERROR", C: "57014", M: "COPY from stdin failed" }, way)
   }
 
   private page(answer: Rows, portal: Portal, limit: number): void {
@@ -144,20 +176,22 @@ export class Backend {
     this.pending.push(until < answer.rows.length ? Wire.message("s") : Wire.complete(answer.command))
   }
 
-  private simple({ columns, command, rows }: Rows): void {
+  private simple(answer: Answer): void {
+    if (answer._tag === "CopyIn") return this.copyIn("simple")
+    const { columns, command, rows } = answer
     if (columns.length > 0 || command.startsWith("SELECT")) this.pending.push(Wire.describe(columns))
     for (const row of rows) this.pending.push(Wire.dataRow(row))
     this.pending.push(Wire.complete(command))
   }
 
   /** The server ends a session of itself by an error that is fatal. */
-  private fail(fields: Readonly<Record<string, string>>, isExtended: boolean): void {
+  private fail(fields: Readonly<Record<string, string>>, way: Way): void {
     this.pending.push(Wire.message("E", Wire.fields(fields)))
     if (fields.S === "FATAL") {
       this.flush()
       return this.over("end")
     }
-    if (isExtended) {
+    if (way === "extended") {
       this.isSkipping = true
       this.flush()
     } else this.ready()
@@ -171,7 +205,7 @@ export class Backend {
   }
 
   private flush(): void {
-    this.around.send(Buffer.concat(this.pending.splice(0)))
+    this.around.send(this.pending.splice(0))
   }
 
   /** The connection has ended. */
@@ -186,8 +220,10 @@ export class Backend {
   }
 }
 
-const described = (columns: Rows["columns"]): Buffer =>
-  columns.length === 0 ? Wire.message("n") : Wire.describe(columns)
+const isAnswer = (outcome: Outcome): outcome is Answer => outcome._tag === "Rows" || outcome._tag === "CopyIn"
+
+const described = (answer: Answer): Buffer =>
+  answer._tag === "CopyIn" || answer.columns.length === 0 ? Wire.message("n") : Wire.describe(answer.columns)
 
 /** The parameters of a Bind message. */
 const valuesIn = (body: Buffer): ReadonlyArray<string | Buffer | null> => {

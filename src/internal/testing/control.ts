@@ -8,6 +8,8 @@ export type Outcome =
   | Failure
   /** The connection is lost, without a word. */
   | { readonly _tag: "Death" }
+  /** The client is to send what is to be copied. */
+  | { readonly _tag: "CopyIn" }
 
 interface Failure {
   readonly _tag: "Failure"
@@ -135,6 +137,7 @@ export class Control {
       this.notifies(String(channel), String(payload ?? ""))
       return value("pg_notify", "")
     }],
+    [/^COPY .* FROM STDIN\b/i, () => ({ _tag: "CopyIn" })],
     [/^SELECT 1$/i, () => integer("?column?", 1)],
     [/^SELECT pg_backend_pid\(\)(?: AS (\w+))?$/i, ([, name = "pg_backend_pid"]) => integer(name, this.processId)],
     [/^SELECT pg_catalog\.pg_is_in_recovery\(\)$/i, () => value("pg_is_in_recovery", "f")],

@@ -31,7 +31,8 @@ export class ScriptedSession {
     this.backend = new Backend({
       respond: (request, tell) => this.respond(request, tell),
       status: () => this.control.status,
-      send: (bytes) => this.send(bytes),
+      failed: () => this.control.failed("COPY"),
+      send: (messages) => this.send(Buffer.concat(messages)),
       end: (how) => how === "end" ? socket.end() : socket.resetAndDestroy()
     })
     server.sessions.set(n, this)
@@ -78,7 +79,7 @@ export class ScriptedSession {
         const ended = outcome()
         outcomes.push(ended)
         if (ended._tag === "Rows") return next()
-        this.control.failed(sent.text)
+        if (ended._tag === "Failure") this.control.failed(sent.text)
         tell(outcomes)
       }
       if (delay > 0) callOff = after(this.server.time, delay, end)
