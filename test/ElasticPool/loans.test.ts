@@ -217,17 +217,18 @@ describe("R39: the loans of a pool", () => {
         const holder = yield* Caller.ask(pool)
         const listening = yield* Listening.to(pool.loans)
         const borrower = yield* Effect.fork(Effect.withSpan(ask(pool), "borrower"))
-        yield* settle
+        yield* pass(100)
         yield* Effect.zipRight(holder.letGo, pool.invalidate(holder.value!))
         yield* Fiber.join(borrower)
         yield* settle
         assert.deepStrictEqual(listening.lines, [
-          "0 Loan asked=0 waited=0 held=0 outcome=returned",
-          "0 Loan asked=0 waited=0 held=0 outcome=returned span=borrower"
+          "100 Loan asked=0 waited=0 held=100 outcome=returned",
+          "100 Loan asked=0 waited=100 held=0 outcome=returned span=borrower"
         ])
         // One that was lent in vain is no loan of its caller.
-        const { acquired, holdTimes, waited, waitTimes } = yield* pool.stats
+        const { acquired, holdTimes, waited, waitedTotal, waitTimes } = yield* pool.stats
         assert.deepStrictEqual([acquired, waited, waitTimes.count, holdTimes.count], [2, 2, 2, 2])
+        assert.strictEqual(waitedTotal, 100)
       }))
 
     it.scoped(`${by}: whose connection is cut off after it was handed over, and before it had it, is told of once`, () =>

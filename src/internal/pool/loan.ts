@@ -7,7 +7,7 @@ import type { Slot } from "./slot.js"
 /** What a loan asks of the pool. @internal */
 export interface Lender<A> {
   /** Whether the connection is well still. Then its caller is served. */
-  begins(loan: Loan<A>, attempts: Attempts | undefined): boolean
+  begins(loan: Loan<A>): boolean
   release(loan: Loan<A>): void
 }
 
@@ -29,6 +29,8 @@ export class Loan<A> {
   readonly span: Span
   /** Whether its borrower has had the connection. Until then its caller has not been served. */
   hasBegun = false
+  /** What its borrower had got before. */
+  before: Attempts | undefined = undefined
   /** Whether it was of no use: its borrower asks for another connection. */
   isVain = false
   isOver = false
@@ -49,9 +51,15 @@ export class Loan<A> {
     this.span = borrower === undefined ? undefined : spanOf(borrower)
   }
 
-  /** When its borrower asked for it, by the policy clock. */
+  /** When its borrower asked first, by the policy clock. */
   get asked(): number {
-    return this.askedAt ?? this.since
+    return this.before?.asked ?? this.askedAt ?? this.since
+  }
+
+  /** How long its borrower had waited in all. `undefined`: it had not. */
+  get waitedInAll(): number | undefined {
+    const before = this.before?.waited
+    return before === undefined ? this.waited : before + (this.waited ?? 0)
   }
 
   get value(): A {
@@ -63,7 +71,8 @@ export class Loan<A> {
    * over. Whether it is well, as far as anybody knows; else the loan is to `endInVain`.
    */
   begin(attempts?: Attempts): boolean {
-    return this.hasBegun = this.lender.begins(this, attempts)
+    this.before = attempts
+    return this.hasBegun = this.lender.begins(this)
   }
 
   /** Whether the pool has closed the connection under its borrower (R13). */
@@ -100,6 +109,9 @@ export class Attempts {
   hasBegun = false
   /** Whether a connection was cut off: that is what has become of the borrower. */
   isCutOff = false
+  /** When the borrower asked for the first one, by the policy clock, and how long it has waited for all of them. */
+  asked: number | undefined = undefined
+  waited: number | undefined = undefined
 
   /** Whether the borrower has lost one, and so was let in before. */
   get hasFailed(): boolean {
@@ -110,6 +122,8 @@ export class Attempts {
   next(loan: Loan<unknown>): boolean {
     this.hasBegun ||= loan.hasBegun
     this.isCutOff ||= loan.isCutOff
+    this.asked = loan.asked
+    this.waited = loan.waitedInAll
     return this.left-- > 0
   }
 }

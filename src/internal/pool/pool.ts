@@ -185,9 +185,9 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   }
 
   /** A caller that had lost another connection before is counted once. */
-  begins(loan: Loan<A>, attempts: Attempts | undefined): boolean {
+  begins(loan: Loan<A>): boolean {
     const isUsable = this.fitness.isUsable(loan.slot)
-    if (isUsable && attempts?.hasBegun !== true) this.tally.lent(loan.waited, loan.since)
+    if (isUsable && loan.before?.hasBegun !== true) this.tally.lent(loan.waitedInAll, loan.since)
     return isUsable
   }
 
