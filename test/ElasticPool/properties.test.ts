@@ -59,7 +59,7 @@ const kinds = [
 describe("ElasticPool: random schedules", () => {
   for (const { schedules, sights, who } of kinds) {
     it(
-      `I1, I2, I3, I4, I5, I6, I7, I8 and R39: ${numRuns} schedules whose borrowers ${who}`,
+      `I1, I2, I3, I4, I5, I6, I7, I8, R39, R40 and R41: ${numRuns} schedules whose borrowers ${who}`,
       { timeout: 600_000 },
       async () => {
         const seen = { served: 0, refused: 0, interrupted: 0, dialled: 0 }

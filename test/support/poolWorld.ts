@@ -124,6 +124,7 @@ export class PoolWorld {
       how.linger === undefined ? getting : Effect.zipRight(lingering, getting)
     )
     caller.fiber = this.sim.fork(effect)
+    caller.hadToWait = caller.state === "waiting"
     caller.fiber.addObserver((exit) => this.loans.ended(caller, exit, wasFull))
     this.books.throwWrongs()
     return caller
@@ -167,6 +168,7 @@ export class PoolWorld {
   }
 
   private invalidated(conn: Conn): void {
+    this.books.displaced += this.books.waiting.length - this.stats.waiting
     conn.mayBeInvalid = true
     // At the instant at which it opens the pool may not know it yet, and what it doesn't know is ignored.
     if (conn.openedAt < this.now) conn.invalidatedAt = Math.min(conn.invalidatedAt, this.now)

@@ -1,6 +1,7 @@
 import { Effect } from "effect"
 import type { PoolStats } from "effect-pgpool/PoolStats"
 import type { Simulation } from "../simulation.js"
+import { Account } from "./account.js"
 import type { Mirror } from "./mirror.js"
 import type { Caller, Conn, Eviction, State } from "./people.js"
 import { Violation } from "./people.js"
@@ -20,6 +21,7 @@ const connectsRemembered = 9
 export class Books {
   readonly conns: Array<Conn> = []
   readonly callers: Array<Caller> = []
+  readonly account = new Account()
   /** From now on all connects, checks and resets are well. */
   isHealed = false
   /** What the pool said of itself after the last task. */
@@ -57,6 +59,8 @@ export class Books {
 
   // What callers and sockets did:
   lastInterruptAt = -Infinity
+  /** How many may have lost a resource that they had not begun to use: they have asked anew, behind all others. */
+  displaced = 0
   /** When last a check failed, or a check or a reset took too long: what was open has to be proven anew (R19). */
   suspectedAt = -Infinity
 

@@ -61,6 +61,7 @@ export class Loans {
     if (isJoining && this.hastyAt < books.now && starves(caller, conn, books.callers, books.conns)) {
       books.wrong("I3", `${caller.number} joins the holders of #${conn.id}, which has to run dry`)
     }
+    books.account.began(caller, books.now, books.waited(caller))
     caller.state = "holding"
     caller.conn = conn
     conn.holders.add(caller)
@@ -87,10 +88,13 @@ export class Loans {
     // A caller that was handed a resource, or refused, and has not resumed yet is in the queue no more: only the pool knows.
     const newer = this.books.waiting.filter(({ number }) => number > caller.number)
     const older = this.books.stats.waiting - newer.length
-    if (older > 0) this.books.wrong("I3", `${caller.number} is served while ${older} wait that came before`)
+    if (older > this.books.displaced) {
+      this.books.wrong("I3", `${caller.number} is served while ${older} wait that came before`)
+    }
   }
 
   end(caller: Caller, conn: Conn): void {
+    this.books.account.ended(caller, this.books.now)
     conn.holders.delete(caller)
     conn.provenAt = conn.usedAt = this.books.now
     caller.conn = undefined
@@ -105,6 +109,7 @@ export class Loans {
     const waited = books.waited(caller)
     const who = `${caller.number}, which has waited ${waited} ms,`
     if (Cause.isInterruptedOnly(exit.cause)) {
+      if (!wasHolding && caller.fiber !== undefined) books.account.left(waited)
       if (!caller.interrupted) books.wrong("R12", `${who} ends as if interrupted`)
       return
     }

@@ -15,6 +15,7 @@ export class Mirror implements Meter {
     waitedTotal: 0,
     waiting: 0
   }
+  private readonly peaks = { peakBusy: 0, peakSize: 0 }
   private readonly closes: Partial<Record<CloseReason, number>> = {}
   private readonly ends: Partial<Record<NoLoan, number>> = {}
   private limits: Pick<PoolStats, "maxsize" | "maxoverflow">
@@ -26,6 +27,9 @@ export class Mirror implements Meter {
   moved(from: State | undefined, to: State | undefined): void {
     if (from !== undefined) this.counts[from]--
     if (to !== undefined) this.counts[to]++
+    const { busy, checking, closing, idle, opening } = this.counts
+    this.peaks.peakBusy = Math.max(this.peaks.peakBusy, busy)
+    this.peaks.peakSize = Math.max(this.peaks.peakSize, opening + idle + busy + checking + closing)
   }
 
   queued(by: 1 | -1): void {
@@ -74,8 +78,8 @@ export class Mirror implements Meter {
 
   /** What it says otherwise than `stats`. It is asked after each task, so this makes no objects. */
   differsFrom(stats: PoolStats): string | undefined {
-    const { closes, counts, ends, limits, sums } = this
-    return differing(sums, stats) ?? differing(limits, stats) ?? differing(counts, stats) ??
+    const { closes, counts, ends, limits, peaks, sums } = this
+    return differing(sums, stats) ?? differing(peaks, stats) ?? differing(limits, stats) ?? differing(counts, stats) ??
       differing(closes, stats.closed) ?? differing(stats.closed, closes) ??
       differing(stats.refused, ends)
   }

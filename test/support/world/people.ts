@@ -100,6 +100,9 @@ export class Caller {
     this.isFinished = true
   }
   isFinished = false
+  /** Whether it was not served in the step in which it asked. */
+  hadToWait = false
+  heldSince = NaN
   /** Of one that is no fiber: what it was told to leave with, and what it was handed. */
   waiter: ReturnType<State["request"]> | undefined = undefined
   loan: Loan<Conn> | undefined = undefined

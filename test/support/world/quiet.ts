@@ -15,6 +15,8 @@ export class Quiet {
     const { books } = this
     books.noticeGivenUp()
     this.statsAreTrue()
+    const wrong = books.account.differsFrom(books.stats)
+    books.expect(wrong === undefined, "R40", () => wrong!)
     const late = books.callers.find(({ interrupted, state }) =>
       interrupted && state !== "done" && state !== "lingering"
     )

@@ -25,6 +25,8 @@ export class Requests {
       if (Exit.isSuccess(exit)) this.lent(caller, exit.value, how)
       else this.loans.ended(caller, exit, wasFull)
     })
+    caller.hadToWait = caller.isQueued
+    if (!caller.hadToWait && caller.waiter !== undefined) this.books.account.wasHasty()
     return caller
   }
 
