@@ -10,7 +10,7 @@ import { wrongName } from "./names.js"
 import { options } from "./options.js"
 import type { Plan, PlayAll } from "./plan.js"
 import { make } from "./plan.js"
-import { withProgress } from "./progress.js"
+import { screen, withProgress } from "./progress.js"
 import { svg } from "./report/chart.js"
 import { html } from "./report/html.js"
 import { json } from "./report/json.js"
@@ -23,7 +23,7 @@ const command = (playAll: PlayAll) =>
   Command.make("effect-pgpool-plan", options, ({ format = "text", ...given }) =>
     Effect.gen(function*() {
       const asked = yield* Effect.mapError(askedOf({ ...given, format }), mistake)
-      const plan = yield* withProgress(process.stderr, (onProgress) => make(asked, playAll, onProgress))
+      const plan = yield* withProgress(screen(), (onProgress) => make(asked, playAll, onProgress))
       yield* Console.log(reports[format](plan).trimEnd())
       if (plan.chosen === undefined) return yield* mistake(noneMeets(plan))
     })).pipe(

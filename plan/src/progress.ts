@@ -2,9 +2,12 @@
 import * as Effect from "effect/Effect"
 
 export interface Screen {
-  readonly isTTY?: boolean
   readonly write: (text: string) => unknown
 }
+
+/** Where a person looks, if one does. */
+export const screen = (): Screen | undefined =>
+  process.stderr.isTTY && process.env.CI === undefined ? process.stderr : undefined
 
 const width = 30
 
@@ -18,10 +21,10 @@ const bar = (done: number): string => {
 
 /** Gives `use` what is to be called with the part that is done, from 0 to 1. */
 export const withProgress = <A, E, R>(
-  screen: Screen,
+  screen: Screen | undefined,
   use: (onProgress: (done: number) => void) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => {
-  if (screen.isTTY !== true || process.env.CI !== undefined) return use(() => {})
+  if (screen === undefined) return use(() => {})
   let shown = ""
   const show = (done: number) => {
     const next = bar(done)
