@@ -32,10 +32,12 @@ const usualSizes = ({ mean, worst }: Demand): ReadonlyArray<number> => [
   need(mean / 2),
   need(mean),
   Math.ceil((need(mean) + need(worst)) / 2),
-  need(worst)
+  need(worst),
+  // Where the server is slow under load, holds are longer than they were said to be.
+  2 * need(worst)
 ]
 
 const usualOverflows = ({ worst }: Demand, sizes: ReadonlyArray<number>): ReadonlyArray<number> => {
   const least = Math.max(need(worst), ...sizes)
-  return [least, 2 * least, 4 * least]
+  return [need(worst), least, 2 * least]
 }
