@@ -4,6 +4,8 @@ import { Cause, Config, ConfigProvider, Effect, Exit, Fiber, Layer, Redacted } f
 import { PgError, PgPool, PgPoolLayer } from "effect-pgpool"
 import * as Testing from "effect-pgpool/Testing"
 import { eventually, pause, pidOf, serverUrl, uniqueName, watch } from "../support/pgPool.js"
+import { freePort } from "../support/program.js"
+import { startWithTls } from "../support/sockets.js"
 
 const one = Effect.flatMap(SqlClient.SqlClient, (sql) => sql<{ one: number }>`SELECT 1 AS one`)
 
@@ -142,6 +144,46 @@ describe("R46: faults between a pool and its server", () => {
         Effect.withConfigProvider(ConfigProvider.fromMap(new Map([["DATABASE_URL", Redacted.value(serverUrl)]])))
       ))
   }
+
+  it.scopedLive("TLS, Unix sockets and several hosts are as without them", () =>
+    Effect.gen(function*() {
+      const server = yield* startWithTls()
+      const credentials = { username: "postgres", password: Redacted.make("postgres"), database: "postgres" }
+      const ways: Record<string, PgPool.PgPoolOptions> = {
+        "verified TLS": { host: "localhost", port: server.port, ssl: { ca: server.authority.cert } },
+        "a Unix socket": { path: server.place, port: server.port },
+        "several hosts": { hosts: [`127.0.0.1:${yield* freePort}`, `127.0.0.1:${server.port}`] }
+      }
+      for (const [name, options] of Object.entries(ways)) {
+        yield* Effect.gen(function*() {
+          const faults = yield* Testing.Faults
+          const pool = yield* PgPool.PgPool
+          const pid = yield* pidOf(pool.client)
+          yield* Effect.timeoutOption(pool.client`SELECT pg_sleep(60)`, 100)
+          assert.strictEqual(yield* pidOf(pool.client), pid, name)
+          yield* faults.cut
+          assert.deepStrictEqual(yield* one, oneRow, name)
+          assert.notStrictEqual(yield* pidOf(pool.client), pid, name)
+        }).pipe(Effect.provide(Testing.faults(
+          PgPool.layer({ ...credentials, maxsize: 1, maxoverflow: 1, cleanupTimeout: "10 seconds", ...options })
+        )))
+      }
+    }))
+
+  it.scopedLive("a server that is not there, and a certificate for another host, are told as without them", () =>
+    Effect.gen(function*() {
+      const server = yield* startWithTls()
+      const port = yield* freePort
+      const reasons: ReadonlyArray<readonly [PgPool.PgPoolOptions, string]> = [
+        [{ url: Redacted.make(`postgresql://127.0.0.1:${port}/x`) }, `connect ECONNREFUSED 127.0.0.1:${port}`],
+        [{ host: "127.0.0.1", port: server.port, ssl: { ca: server.authority.cert } }, "IP: 127.0.0.1 is not in the"]
+      ]
+      for (const [options, reason] of reasons) {
+        const layer = Testing.faults(PgPool.layer({ outageTimeout: 300, acquireTimeout: 300, ...options }))
+        const error = yield* Effect.flip(Effect.provide(one, layer))
+        assert.include(error.message, reason)
+      }
+    }))
 
   it.scopedLive("are those of their own layer, also where another test has built the same", () => {
     const shared = poolOf()

@@ -39,6 +39,11 @@ export class Gateway {
     for (const listener of this.listeners.values()) listener.close()
   }
 
+  /** The program hears what it would have heard without the detour. */
+  private readonly unreached = (error: Error, port: number | undefined): void => {
+    for (const socket of this.made) if (socket.localPort === port) socket.destroy(error)
+  }
+
   /** A request to cancel goes to the address that its session is connected to: that of a listener. */
   private leadsTo(to: NetConnectOpts): boolean {
     return "port" in to && to.host === "127.0.0.1" &&
@@ -47,7 +52,7 @@ export class Gateway {
 
   private listenerTo(to: NetConnectOpts): Listener {
     const key = JSON.stringify(to)
-    const listener = this.listeners.get(key) ?? new Listener(this.network, to)
+    const listener = this.listeners.get(key) ?? new Listener(this.network, to, this.unreached)
     this.listeners.set(key, listener)
     return listener
   }

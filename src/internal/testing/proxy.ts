@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
-import type { AddressInfo, NetConnectOpts } from "node:net"
+import type { AddressInfo, NetConnectOpts, Socket } from "node:net"
 import { connect, createServer } from "node:net"
 import { timeOf } from "../time/time.js"
 import { Network } from "./network.js"
@@ -12,21 +12,33 @@ import { Network } from "./network.js"
 /** A port that leads to a server by way of a network. It listens as soon as it is made. @internal */
 export class Listener {
   private readonly server = createServer((client) =>
-    this.network.accept(client.setNoDelay(true), () => connect(this.target).setNoDelay(true))
+    this.network.accept(client.setNoDelay(true), () => this.dial(client.remotePort))
   )
 
-  constructor(private readonly network: Network, private readonly target: NetConnectOpts) {
+  constructor(
+    private readonly network: Network,
+    private readonly target: NetConnectOpts,
+    /** The server could not be reached, for the client whose socket has that port. */
+    private readonly onUnreached: (error: Error, clientPort: number | undefined) => void = () => {}
+  ) {
     this.server.listen(0, "127.0.0.1")
   }
 
+  /** 0 until it listens. */
   get port(): number {
-    return (this.server.address() as AddressInfo).port
+    return (this.server.address() as AddressInfo | null)?.port ?? 0
   }
 
   /** Calls back with the port, at once if it is known. */
   whenListening(callback: (port: number) => void): void {
     if (this.server.listening) callback(this.port)
     else this.server.once("listening", () => callback(this.port))
+  }
+
+  private dial(clientPort: number | undefined): Socket {
+    const unreached = (error: Error) => this.onUnreached(error, clientPort)
+    const server = connect(this.target).setNoDelay(true).once("error", unreached)
+    return server.once("connect", () => server.off("error", unreached))
   }
 
   /** Accepts no more clients. */
