@@ -6,7 +6,7 @@ import { shapes } from "./clients.js"
 import type { Grid } from "./queries.js"
 import * as Queries from "./queries.js"
 
-export const parts = ["overhead", "queries", "growth", "day", "loads"] as const
+export const parts = ["overhead", "queries", "growth", "day", "loads", "plan"] as const
 export type Part = typeof parts[number]
 
 export interface Arguments {
@@ -18,6 +18,9 @@ export interface Arguments {
   readonly daySeconds: number
   /** How long each contender of the loads works in each place. */
   readonly loadSeconds: number
+  /** How long each run of the planner's loads is, and how many of each there are. */
+  readonly planSeconds: number
+  readonly planRuns: number
   readonly grids: ReadonlyArray<Grid>
   /** In how many processes those are asked that goals are about. */
   readonly processes: number
@@ -30,7 +33,7 @@ export interface Arguments {
 
 export const usage = `Usage: npm run bench -- [${parts.join("] [")}] [options]
 
-Measures the pool beside its peers and writes a report. Without a part all of them, in some 30 minutes. Against the
+Measures the pool beside its peers and writes a report. Without a part all of them, in some 50 minutes. Against the
 server of DATABASE_URL, which must allow 180 connections and a schema effect_pgpool_bench, or one of its own.
 
   --out FILE         where the report goes; default: bench/report.md
@@ -38,6 +41,7 @@ server of DATABASE_URL, which must allow 180 connections and a schema effect_pgp
   --millis N         about how long each contender works in each round; default: 200
   --seconds N        day: how long it is, for each contender; default: 180
   --load-seconds N   loads: how long each contender works in each place; default: 40
+  --plan-seconds N   plan: how long each run is, of which there are three for each load and pool; default: 60
   --against DIR      overhead: also measures another build of this package, such as that of the commit before: its dist
   --processes N      queries: in how many, one after the other, those are asked that goals are about; default: 2; 1 with --all or --quick
   --quick            the least that shows that everything works; its figures mean nothing
@@ -75,6 +79,7 @@ const read = (args: ReadonlyArray<string>) =>
       millis: { type: "string" },
       seconds: { type: "string" },
       "load-seconds": { type: "string" },
+      "plan-seconds": { type: "string" },
       processes: { type: "string" },
       against: { type: "string" },
       quick: { type: "boolean", default: false },
@@ -112,6 +117,8 @@ export const parse = (args: ReadonlyArray<string>): Effect.Effect<Arguments, Bad
         seconds: whole("millis", values.millis ?? (quick ? "5" : "200")) / 1000,
         daySeconds: whole("seconds", values.seconds ?? (quick ? "8" : "180")),
         loadSeconds: whole("load-seconds", values["load-seconds"] ?? (quick ? "1" : "40")),
+        planSeconds: whole("plan-seconds", values["plan-seconds"] ?? (quick ? "2" : "60")),
+        planRuns: quick ? 1 : 3,
         grids: gridsOf(values),
         processes: whole("processes", values.processes ?? (quick || values.all ? "1" : "2")),
         against: values.against,

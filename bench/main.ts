@@ -11,6 +11,7 @@ import { day } from "./day.js"
 import { growth } from "./growth.js"
 import { loads } from "./loads.js"
 import { overhead } from "./overhead.js"
+import { plan } from "./plan.js"
 import { queries } from "./queries.js"
 import type { Section } from "./report.js"
 import { describe, render } from "./report.js"
@@ -39,6 +40,7 @@ const runOf = (options: Arguments, url: string): { readonly [P in Part]: Run } =
   queries: queries({ ...options, url }),
   growth: growth({ ...options, url }),
   day: day({ seconds: options.daySeconds, out: options.out, url }),
+  plan: plan({ seconds: options.planSeconds, runs: options.planRuns, url }),
   loads: loads({ seconds: options.loadSeconds, quick: options.quick, url })
 })
 

@@ -101,6 +101,13 @@ const ofTheLoads: Tables = {
   ]
 }
 
+const ofThePlanner: Tables = {
+  "What the planner foretells": ["steady", "swinging", "bursts"].flatMap((load) => [
+    `${load}, 2 / auto / 10`,
+    `${load}, 4 / 100 ms / 6`
+  ])
+}
+
 describe("the benchmarks", () => {
   const reports = (title: string, parts: ReadonlyArray<string>, expected: Tables, drawing?: string) =>
     it.live(title, () =>
@@ -128,6 +135,8 @@ describe("the benchmarks", () => {
   )
   reports("report what a query costs", ["queries"], ofTheQueries)
   reports("report how long callers wait", ["loads"], ofTheLoads)
+
+  reports("report what the planner foretells", ["plan"], ofThePlanner)
 
   it.live("refuse what they don't know, and say what they do", () =>
     Effect.gen(function*() {

@@ -1,0 +1,109 @@
+/** A load on a real server: what the planner is to foretell. */
+import { Reactivity } from "@effect/experimental"
+import { FileSystem } from "@effect/platform"
+import { Cause, Effect, Exit, Redacted, Schedule, Stream } from "effect"
+import type { Scope } from "effect"
+import { PgPool, PoolRecording } from "effect-pgpool"
+import { readRecording } from "../../plan/src/input/recording.js"
+import type { Source } from "../../plan/src/load.js"
+import type { Arrival, Candidate } from "../../plan/src/model.js"
+import type { Send } from "../day/contenders.js"
+import { play } from "../day/play.js"
+import { quantile } from "../times.js"
+
+/** What the planner foretells, or what really was. Milliseconds. */
+export interface Foretold {
+  readonly p99: number
+  readonly mean: number
+}
+
+export interface Real extends Foretold {
+  /** What a connect took, on average. */
+  readonly connect: number
+  /** How late 99 of 100 requests were made, at most. */
+  readonly late: number
+  /** What the pool has recorded, as the planner reads it. */
+  readonly source: Source
+}
+
+/** How often the connections are counted, in milliseconds. */
+const perCount = 10
+
+/** Each count holds until the next one: a busy process is late with some. */
+class Counts {
+  private area = 0
+  private readonly begin = performance.now()
+  private last = { at: this.begin, size: 0 }
+
+  add(size: number): void {
+    const at = performance.now()
+    this.area += this.last.size * (at - this.last.at)
+    this.last = { at, size }
+  }
+
+  get mean(): number {
+    return this.area / (this.last.at - this.begin)
+  }
+}
+
+const waitsOf = (path: string) =>
+  PoolRecording.read(path).pipe(
+    Stream.runFold([] as Array<number>, (waits, line) => {
+      if (line._tag === "Loan") waits.push(line.waited)
+      return waits
+    }),
+    Effect.map((waits) => Float64Array.from(waits).sort())
+  )
+
+/** Plays it, and gives how late its requests were. */
+const playIn = (
+  url: string,
+  candidate: Candidate,
+  plan: ReadonlyArray<Arrival>,
+  path: string
+): Effect.Effect<Omit<Real, "p99" | "source">, unknown, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const pool = yield* PgPool.make({ ...candidate, url: Redacted.make(url) })
+    // They outlive the pool, and so hear of its last callers.
+    const recording = yield* Effect.forkDaemon(PoolRecording.record(pool, path))
+    const connects: Array<number> = []
+    yield* Effect.forkScoped(
+      Stream.runForEach(pool.events, (event) =>
+        Effect.sync(() => {
+          if (event._tag === "Opened") connects.push(event.took)
+        }))
+    )
+    const counts = new Counts()
+    const count = Effect.map(pool.stats, ({ size }) => counts.add(size))
+    yield* Effect.forkScoped(Effect.repeat(count, Schedule.fixed(perCount)))
+    let next = 0
+    const send: Send = (done) => {
+      const { hold } = plan[next++]
+      Effect.runFork(pool.client.unsafe(`select pg_sleep(${hold / 1000})`)).addObserver((exit) =>
+        done(Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined)
+      )
+    }
+    const { failures, late } = yield* play(send, plan.map(({ at }) => at))
+    yield* count
+    if (failures > 0) yield* Effect.fail(new Error(`${failures} requests have failed`))
+    const connect = connects.reduce((sum, took) => sum + took, 0) / connects.length
+    return { recording, connect, late, mean: counts.mean }
+  }).pipe(
+    Effect.scoped,
+    Effect.flatMap(({ recording, ...figures }) => Effect.as(recording.await, figures)),
+    Effect.provide(Reactivity.layer)
+  )
+
+/** Plays the load against a pool, which is recorded. */
+export const playReally = (
+  url: string,
+  candidate: Candidate,
+  plan: ReadonlyArray<Arrival>
+): Effect.Effect<Real, unknown, FileSystem.FileSystem | Scope.Scope> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const path = `${yield* fs.makeTempDirectoryScoped()}/pool.ndjson`
+    const figures = yield* playIn(url, candidate, plan, path)
+    const { source } = yield* readRecording(path, undefined)
+    return { ...figures, p99: quantile(yield* waitsOf(path), 0.99), source }
+  })
