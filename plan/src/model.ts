@@ -33,6 +33,13 @@ export interface Outage {
   readonly length: number
 }
 
+/** The limits of a pool from a time on, in milliseconds from the beginning. */
+export interface Limits {
+  readonly at: number
+  readonly maxsize: number
+  readonly maxoverflow: number
+}
+
 export interface Surroundings {
   /** What a connect takes, in milliseconds. */
   readonly connect: number
@@ -45,6 +52,8 @@ export interface Surroundings {
   readonly serverPart?: number | undefined
   /** From when, for how long, in milliseconds: connections break, and no connect succeeds. */
   readonly outages: ReadonlyArray<Outage>
+  /** When the pool is resized, instead of keeping the numbers of the candidate: as in a recording of it. Default: never. */
+  readonly resizes?: ReadonlyArray<Limits> | undefined
   /** Other options of the pool that change what callers see, where they are not the defaults. */
   readonly options: {
     readonly acquireTimeout?: number

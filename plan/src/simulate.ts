@@ -10,7 +10,11 @@ export const simulate: Simulate = (load, candidate, around, seed, onProgress) =>
     seed,
     onProgress,
     connect: () => around.connect,
-    pool: (time, connects) => time.pool({ ...around.options, ...candidate, ...connects })
+    pool: (time, connects) => {
+      const pool = time.pool({ ...around.options, ...candidate, ...connects })
+      for (const { at, ...limits } of around.resizes ?? []) time.after(at, () => pool.resize(limits))
+      return pool
+    }
   })
   return { candidate, ...figures, queueGrowth: growthOf(load, candidate, around, held, figures.requests) }
 }

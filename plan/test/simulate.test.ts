@@ -141,6 +141,23 @@ describe("a simulation", () => {
     assert.isAtMost(played.wait.max, 200)
   })
 
+  it("a pool that is resized on the way, as it was recorded, has the limits of each time", () => {
+    const load = rate(200, { _tag: "Constant", millis: 20 }, 60)
+    const small: Candidate = { maxsize: 2, maxwait: 0, maxoverflow: 2 }
+    const large: Candidate = { maxsize: 8, maxwait: 0, maxoverflow: 8 }
+    const options = { acquireTimeout: 600_000 }
+    const resizes = [{ at: 30_000, maxsize: 8, maxoverflow: 8 }]
+    const [kept, resized, best] = [[small], [small, resizes], [large]].map(([candidate, resizes]) =>
+      simulate(load, candidate as Candidate, { ...around, options, resizes: resizes as typeof around.resizes }, 1)
+    )
+    // Two serve 100 a second. Who comes after 15 s is the last one to be served before the resize.
+    assert.approximately(kept.wait.max, 60_000, 3000)
+    assert.approximately(resized.wait.max, 15_000, 1500)
+    assert.isBelow(best.wait.max, 1000)
+    assert.strictEqual(resized.peakConnections, 8)
+    assert.strictEqual(kept.peakConnections, 2)
+  })
+
   it("tells its progress, and nothing is left when it has ended", () => {
     const told: Array<number> = []
     simulate(rate(10, exponential(10), 10), candidate, around, 1, (done) => told.push(done))

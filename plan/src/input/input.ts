@@ -2,12 +2,15 @@
 import type { Source } from "../load.js"
 import type { Mistake } from "../mistake.js"
 import { mistake } from "../mistake.js"
+import type { Limits } from "../model.js"
 
 export interface Input {
   readonly source: Source
   /** When it began, in milliseconds since 1970, if it says so. */
   readonly began: number | undefined
   readonly notes: ReadonlyArray<string>
+  /** Of a recording: when the limits of its pool were changed. */
+  readonly resizes?: ReadonlyArray<Limits> | undefined
 }
 
 /** The place in a file where something is wrong. */

@@ -17,10 +17,12 @@ export const readRecording = (
 ): Effect.Effect<Input, Mistake, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const requests = new Requests()
+    const resized: Array<PoolRecording.Resized> = []
     let dropped = 0
     const take = (line: PoolRecording.Line | PoolRecording.CutShort): Mistake | undefined => {
       if (line._tag === "Loan") requests.add(line.asked, hasHeld(line) ? line.held : NaN)
       else if (line._tag === "Dropped") dropped += line.count
+      else if (line._tag === "Resized") resized.push(line)
       else if (line._tag === "CutShort") return inLine(file, line.line, cutOff)
     }
     yield* PoolRecording.read(file).pipe(
@@ -34,9 +36,17 @@ export const readRecording = (
     if (without === requests.length && hold === undefined) {
       return yield* mistake(`In ${file} no caller got a connection: say with --hold how long they would have held one`)
     }
+    const finished = requests.finish(file, hold)
+    const resizes = resized.map(({ at, maxoverflow, maxsize }) => ({
+      at: Math.max(0, at - (finished.began ?? 0)),
+      maxsize,
+      maxoverflow
+    }))
     return {
-      ...requests.finish(file, hold),
+      ...finished,
+      resizes,
       notes: [
+        ...resizes.length > 0 ? [`${timesResized(resizes.length)} Each candidate keeps its numbers.`] : [],
         ...dropped > 0 ? [`${dropped} callers are missing in the recording, so the load was higher.`] : [],
         ...without > 0 && hold === undefined
           ? [`${without} callers got no connection: how long they would have held one is taken from the others.`]
@@ -44,6 +54,9 @@ export const readRecording = (
       ]
     }
   })
+
+const timesResized = (count: number): string =>
+  `The pool was resized ${count === 1 ? "once" : `${count} times`} while it recorded.`
 
 const hasHeld = ({ outcome }: PoolRecording.Loan): boolean => outcome === "returned" || outcome === "cutOff"
 

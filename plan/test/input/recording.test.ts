@@ -57,6 +57,21 @@ describe("recordings", () => {
         assert.include(notes[1], "2 callers got no connection")
       }))
 
+    it.scoped("the limits of the pool over time are read, and that they have changed is told", () =>
+      Effect.gen(function*() {
+        const { notes, resizes } = yield* read(recording(
+          loan(10, 7, "returned"),
+          { _tag: "Resized", at: began + 5, maxsize: 3, maxoverflow: 6 },
+          { _tag: "Resized", at: began + 30, maxsize: 1, maxoverflow: 2 },
+          loan(60, 7, "returned")
+        ))
+        // The first caller came 10 ms after the beginning of the recording.
+        assert.deepStrictEqual(resizes, [{ at: 0, maxsize: 3, maxoverflow: 6 }, { at: 20, maxsize: 1, maxoverflow: 2 }])
+        assert.deepStrictEqual(notes, [
+          "The pool was resized 2 times while it recorded. Each candidate keeps its numbers."
+        ])
+      }))
+
     it.scoped("what is wrong is named with its line", () =>
       Effect.gen(function*() {
         const whole = recording(loan(0, 7, "returned"), loan(1, 7, "returned"))
