@@ -40,7 +40,7 @@ const contender = (name: string, remembers: boolean): Effect.Effect<Contender, n
         const borrower = remembers ? fiber : undefined
         for (let i = 0; i < operations; i++) {
           const taken = state.take(borrower)
-          if (taken?._tag === "Success" && taken.value.begin()) taken.value.end()
+          if (taken !== undefined && "begin" in taken && taken.begin()) taken.end()
           else throw new Error("there is no idle item")
         }
         return Effect.void

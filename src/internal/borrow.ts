@@ -8,8 +8,7 @@ import type * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import type { PoolError } from "../PoolError.js"
 import { failHere, LeanDeferred } from "./effects.js"
-import type { Loan } from "./pool/loan.js"
-import { Attempts } from "./pool/loan.js"
+import { Attempts, Loan } from "./pool/loan.js"
 import type { ElasticPoolState } from "./pool/pool.js"
 import type { Borrower } from "./pool/runtime.js"
 import { WaitSpan } from "./waitSpan.js"
@@ -17,19 +16,30 @@ import { WaitSpan } from "./waitSpan.js"
 /** The fiber at work. @internal */
 export const currentBorrower = (): Borrower | undefined => Option.getOrUndefined(Fiber.getCurrentFiber())
 
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 /**
  * Lends a connection, at once where one is ready (R2), else by a place in the queue. Must run uninterruptibly: only the
  * wait is restored, and what was handed over is given back if the wait was interrupted all the same (R12).
  */
 const take = <A, E>(
   state: ElasticPoolState<A, E>,
-  restore: <B, E2>(effect: Effect.Effect<B, E2>) => Effect.Effect<B, E2>,
+  restore: Restore,
   attempts: Attempts | undefined,
   parent: Tracer.AnySpan | undefined
-): Effect.Effect<Loan<A>, E | PoolError> => {
+): Loan<A> | Effect.Effect<Loan<A>, E | PoolError> => {
   const borrower = currentBorrower()
   const taken = state.take(borrower, attempts)
-  if (taken !== undefined) return taken
+  if (taken instanceof Loan) return taken
+  return taken === undefined ? wait(state, restore, borrower, parent) : Effect.failCause(taken)
+}
+
+const wait = <A, E>(
+  state: ElasticPoolState<A, E>,
+  restore: Restore,
+  borrower: Borrower | undefined,
+  parent: Tracer.AnySpan | undefined
+): Effect.Effect<Loan<A>, E | PoolError> => {
   const outcome = new LeanDeferred<Loan<A>, E | PoolError>()
   let span: WaitSpan | undefined = undefined
   const waiter = state.wait((exit) => {
@@ -63,20 +73,23 @@ export const get = <A, E, B>(
   Effect.uninterruptibleMask((restore) => {
     // The effect may be run again and again: each run has attempts of its own.
     let attempts = before
-    const attempt = (): Effect.Effect<B, E | PoolError, Scope.Scope> =>
-      Effect.flatMap(take(state, restore, attempts, span), (loan) => {
-        const borrowed = as(loan.value, loan)
-        return Effect.flatMap(Effect.addFinalizer(() => Effect.sync(() => loan.end())), () => {
-          if (loan.begin(attempts)) return Effect.succeed(borrowed)
-          loan.endInVain()
-          attempts ??= new Attempts()
-          return attempts.next(loan) ? attempt() : Effect.fail(state.refusals.lostTooOften(loan))
-        })
+    const attempt = (): Effect.Effect<B, E | PoolError, Scope.Scope> => {
+      const taken = take(state, restore, attempts, span)
+      return taken instanceof Loan ? keep(taken) : Effect.flatMap(taken, keep)
+    }
+    const keep = (loan: Loan<A>): Effect.Effect<B, E | PoolError, Scope.Scope> => {
+      const borrowed = as(loan.value, loan)
+      return Effect.flatMap(Effect.addFinalizer(() => Effect.sync(() => loan.end())), () => {
+        if (loan.begin(attempts)) return Effect.succeed(borrowed)
+        loan.endInVain()
+        attempts ??= new Attempts()
+        return attempts.next(loan) ? attempt() : Effect.fail(state.refusals.lostTooOften(loan))
       })
+    }
     return attempt()
   })
 
-interface Use<E, E3> {
+interface Terms<E, E3> {
   /** The span of the caller, where it is in no context. */
   readonly span?: Tracer.AnySpan | undefined
   /** What a caller gets that got no resource: only that, and never an error of `f`. */
@@ -93,38 +106,50 @@ interface Use<E, E3> {
 export const use = <A, E, B, E2, R, E3 = E | PoolError>(
   state: ElasticPoolState<A, E>,
   f: (a: A, loan: Loan<A>) => Effect.Effect<B, E2, R>,
-  { asError, isUnused, span }: Use<E, E3> = {}
-): Effect.Effect<B, E2 | E3, R> =>
-  Effect.uninterruptibleMask((restore) => {
-    let attempts: Attempts | undefined
-    const refused = (taken: Effect.Effect<Loan<A>, E | PoolError>): Effect.Effect<Loan<A>, E3> =>
-      (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<Loan<A>, E3>
-    const lend = (loan: Loan<A>): Effect.Effect<B, E2 | E3, R> =>
-      Effect.matchCauseEffect(restore(Effect.suspend(() => loan.begin(attempts) ? f(loan.value, loan) : lostExit)), {
-        onFailure: (cause) => {
-          const isLost = cause === lost || isUnused?.(cause) === true
-          if (isLost) attempts ??= new Attempts()
-          const triesAgain = isLost && attempts?.next(loan) === true
-          if (!triesAgain && cause !== lost) {
-            loan.end()
-            return Effect.failCause(cause)
-          }
-          loan.endInVain()
-          return triesAgain
-            ? attempt()
-            : Effect.flatMap(refused(Effect.fail(state.refusals.lostTooOften(loan))), lend)
-        },
-        onSuccess: (b) => {
-          loan.end()
-          return Effect.succeed(b)
-        }
-      })
-    const attempt = (): Effect.Effect<B, E2 | E3, R> => {
-      const taken = take(state, restore, attempts, span)
-      // What is there at once is lent at once (R2).
-      return Exit.isExit(taken) && Exit.isSuccess(taken)
-        ? lend(taken.value as Loan<A>)
-        : Effect.flatMap(refused(taken), lend)
+  terms: Terms<E, E3> = {}
+): Effect.Effect<B, E2 | E3, R> => Effect.uninterruptibleMask((restore) => new Use(state, f, terms, restore).attempt())
+
+/** One run of `use`. */
+class Use<A, E, B, E2, R, E3> {
+  private attempts: Attempts | undefined = undefined
+
+  constructor(
+    private readonly state: ElasticPoolState<A, E>,
+    private readonly f: (a: A, loan: Loan<A>) => Effect.Effect<B, E2, R>,
+    private readonly terms: Terms<E, E3>,
+    private readonly restore: Restore
+  ) {}
+
+  attempt(): Effect.Effect<B, E2 | E3, R> {
+    const taken = take(this.state, this.restore, this.attempts, this.terms.span)
+    return taken instanceof Loan ? this.lend(taken) : this.lendLater(taken)
+  }
+
+  private lendLater(taken: Effect.Effect<Loan<A>, E | PoolError>): Effect.Effect<B, E2 | E3, R> {
+    const { asError } = this.terms
+    const refused = asError === undefined ? taken : Effect.mapError(taken, asError)
+    return Effect.flatMap(refused as Effect.Effect<Loan<A>, E3>, (loan) => this.lend(loan))
+  }
+
+  private lend(loan: Loan<A>): Effect.Effect<B, E2 | E3, R> {
+    const used = Effect.suspend(() => loan.begin(this.attempts) ? this.f(loan.value, loan) : lostExit)
+    return Effect.matchCauseEffect(this.restore(used), {
+      onFailure: (cause) => this.failed(loan, cause),
+      onSuccess: (b) => {
+        loan.end()
+        return Exit.succeed(b)
+      }
+    })
+  }
+
+  private failed(loan: Loan<A>, cause: Cause.Cause<E2>): Effect.Effect<B, E2 | E3, R> {
+    const isLost = cause === lost || this.terms.isUnused?.(cause) === true
+    const triesAgain = isLost && (this.attempts ??= new Attempts()).next(loan)
+    if (!triesAgain && cause !== lost) {
+      loan.end()
+      return Effect.failCause(cause)
     }
-    return attempt()
-  })
+    loan.endInVain()
+    return triesAgain ? this.attempt() : this.lendLater(Effect.fail(this.state.refusals.lostTooOften(loan)))
+  }
+}

@@ -130,6 +130,7 @@ export class Evictor<A> {
 
   /** The connection whose successor is to be opened next. */
   next(): Slot<A> | undefined {
+    if (!this.isAtWork) return undefined
     this.spend()
     const idle = this.find(isIdle)
     // `find` has just dropped the old ones that went by themselves.
@@ -142,6 +143,11 @@ export class Evictor<A> {
     // A connection that would not be kept on its return needs no successor. But a shared one may never come back.
     const keeps = this.pool.fitness.keepsMore
     return idle ?? this.find(({ isShared }) => keeps || isShared)
+  }
+
+  /** Each caller that has to wait asks, and hardly ever anything is evicted. */
+  private get isAtWork(): boolean {
+    return this.olds.size > 0 || this.owed.size > 0 || this.standBys.size > 0
   }
 
   /** Whether the connection that went last still has its permit, and may still be open at the server. */

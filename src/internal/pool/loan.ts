@@ -25,6 +25,8 @@ export class Loan<A> {
   isExpected = false
   earlier: Loan<A> | undefined = undefined
   later: Loan<A> | undefined = undefined
+  /** Its place among the loans of its connection. */
+  place = 0
   /** The span in which it began: its borrower may be in another one later. */
   readonly span: Span
   /** Whether its borrower has had the connection. Until then its caller has not been served. */

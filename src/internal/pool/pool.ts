@@ -22,8 +22,8 @@ import type { Port } from "./port.js"
 import { Proof } from "./proof.js"
 import { askedFor, Refusals } from "./refusals.js"
 import { Rounds } from "./rounds.js"
-import type { Borrower, Outcome } from "./runtime.js"
-import { failed, succeeded } from "./runtime.js"
+import type { Borrower, Failure } from "./runtime.js"
+import { succeeded } from "./runtime.js"
 import type { Environment, Resource, Settings } from "./settings.js"
 import { Sharing } from "./sharing.js"
 import type { Command, Slot, State } from "./slot.js"
@@ -97,13 +97,10 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   // --- take ------------------------------------------------------------------------------------------------------
 
   /** Lends a connection that is ready (R2), or refuses; else nothing: then its caller is to `wait`. */
-  take(borrower?: Borrower, attempts?: Attempts): Outcome<Loan<A>, PoolError> | undefined {
-    return this.outbox.section(() => {
-      const loan = this.takeNow(this.env.now(), false, borrower, attempts)
-      if (loan !== undefined) return succeeded(loan)
-      const refusal = this.refusals.of(attempts, borrower)
-      return refusal === undefined ? undefined : failed(refusal)
-    })
+  take(borrower?: Borrower, attempts?: Attempts): Loan<A> | Failure<PoolError> | undefined {
+    return this.outbox.section(() =>
+      this.takeNow(this.env.now(), false, borrower, attempts) ?? this.refusals.of(attempts, borrower)
+    )
   }
 
   /**

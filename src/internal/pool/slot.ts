@@ -68,11 +68,8 @@ export class Slot<A> extends Notes<A> {
   #provenAt = 0
   #openedAt: number | undefined = undefined
   #uses = 0
-  #borrowers = 0
-  /** The loan of a borrower that has it for itself. */
-  #loan: Loan<A> | undefined = undefined
-  /** The loans of those that share it. */
-  #shares: Set<Loan<A>> | undefined = undefined
+  /** The loans that have not ended: more than one only where borrowers share it. */
+  readonly #loans: Array<Loan<A>> = []
   #suspicions = 0
   #isShared = false
   #invalid = false
@@ -188,23 +185,23 @@ export class Slot<A> extends Notes<A> {
 
   /** One that `shares` leaves room for others that do. */
   lent(loan: Loan<A>): void {
-    if (this.#borrowers === 0) this.#isShared = loan.shares
-    if (loan.shares) (this.#shares ??= new Set()).add(loan)
-    else this.#loan = loan
-    this.#borrowers++
+    if (this.#loans.length === 0) this.#isShared = loan.shares
+    loan.place = this.#loans.push(loan) - 1
     this.#uses++
   }
 
   returned(loan: Loan<A>, now: number): void {
-    if (loan.shares) this.#shares?.delete(loan)
-    else this.#loan = undefined
-    this.#borrowers--
+    const last = this.#loans.pop()!
+    if (last !== loan) {
+      this.#loans[loan.place] = last
+      last.place = loan.place
+    }
     this.#provenAt = this.#lastUsedAt = now
   }
 
   /** The loans that have not ended. */
-  get loans(): Iterable<Loan<A>> {
-    return this.#loan === undefined ? this.#shares ?? [] : [this.#loan]
+  get loans(): ReadonlyArray<Loan<A>> {
+    return this.#loans
   }
 
   /** How often it was lent. */
@@ -214,7 +211,7 @@ export class Slot<A> extends Notes<A> {
 
   /** How many use it now: more than one only where they share it. */
   get borrowers(): number {
-    return this.#borrowers
+    return this.#loans.length
   }
 
   get isShared(): boolean {
