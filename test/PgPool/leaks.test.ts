@@ -1,70 +1,85 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Fiber, Stream, TestClock } from "effect"
 import type { PoolError } from "effect-pgpool"
-import { areAll } from "../support/areAll.js"
-import type { TestPool } from "../support/pgPool.js"
-import { eventually, makePool, pidOf } from "../support/pgPool.js"
+import { PgPool } from "effect-pgpool"
+import * as Testing from "effect-pgpool/Testing"
+import { pidOf } from "../support/pgPool.js"
 import { withLogs } from "../support/testPool.js"
 
 const long = Effect.sleep("200 millis")
 
 /** What a connection may be held for. */
-const ways: Record<string, (test: TestPool) => Effect.Effect<unknown, SqlError | PoolError.PoolError>> = {
-  statement: ({ sql }) => sql`SELECT pg_sleep(0.2)`,
-  stream: ({ sql }) => Stream.runDrain(sql`SELECT pg_sleep(0.2)`.stream),
-  transaction: ({ sql }) => sql.withTransaction(long),
-  withConnection: ({ pool }) => pool.withConnection(long),
-  reserve: ({ sql }) => Effect.scoped(Effect.zipRight(sql.reserve, long)),
-  use: ({ pool }) => pool.use(() => long),
-  get: ({ pool }) => Effect.scoped(Effect.zipRight(pool.get, long))
+const ways: Record<string, (pool: PgPool.PgPool) => Effect.Effect<unknown, SqlError | PoolError.PoolError>> = {
+  statement: ({ client: sql }) => sql`SELECT slowly`,
+  stream: ({ client: sql }) => Stream.runDrain(sql`SELECT slowly`.stream),
+  transaction: ({ client: sql }) => sql.withTransaction(long),
+  withConnection: (pool) => pool.withConnection(long),
+  reserve: ({ client: sql }) => Effect.scoped(Effect.zipRight(sql.reserve, long)),
+  use: (pool) => pool.use(() => long),
+  get: (pool) => Effect.scoped(Effect.zipRight(pool.get, long))
 }
+
+/** A test of a pool whose slow statement takes as long as `long`. */
+const over = (
+  options: PgPool.PgPoolOptions,
+  test: (pool: PgPool.PgPool, logs: Array<string>) => Effect.Effect<void, any>
+) =>
+  withLogs((logs) =>
+    Effect.flatMap(PgPool.PgPool, (pool) => test(pool, logs)).pipe(Effect.provide(Testing.layer({
+      pool: { name: "test", ...options },
+      statements: [{ text: "SELECT slowly", rows: [{ done: true }], delay: "200 millis" }]
+    })))
+  )
 
 describe("R36: leakThreshold", () => {
   for (const [name, way] of Object.entries(ways)) {
-    it.scopedLive(`names the server's process, and the caller's span: ${name}`, () =>
-      withLogs((logs) =>
+    it.effect(`names the server's process, and the caller's span: ${name}`, () =>
+      over({ leakThreshold: 100 }, (pool, logs) =>
         Effect.gen(function*() {
-          const test = yield* makePool({ name: "test", leakThreshold: 100 })
-          // The connect and the statement are two different things: only what is held counts.
-          const pid = yield* pidOf(test.sql)
-          logs.length = 0
-          yield* Effect.withSpan(way(test), name)
-          yield* eventually(Effect.sync(() => logs), (logs) => logs.length === 2)
+          const pid = yield* pidOf(pool.client)
+          const holder = yield* Effect.fork(Effect.withSpan(way(pool), name))
+          yield* TestClock.adjust("99 millis")
+          assert.deepStrictEqual(logs, [])
+          yield* TestClock.adjust("1 millis")
+          assert.lengthOf(logs, 1)
           assert.match(
             logs[0],
             new RegExp(`^WARN test: A connection \\(server process ${pid}\\) has been held .* ${name} `)
           )
+          yield* TestClock.adjust("100 millis")
+          yield* Fiber.join(holder)
+          assert.lengthOf(logs, 2)
           assert.match(
             logs[1],
             new RegExp(`^INFO test: A connection \\(server process ${pid}\\) .* came back .* ${name} `)
           )
-        })
-      ))
+        })))
   }
 
-  it.scopedLive("statements that share a connection are a loan each", () =>
-    withLogs((logs) =>
-      Effect.gen(function*() {
-        const { sql } = yield* makePool({ leakThreshold: 100, maxsize: 1, maxoverflow: 1, multiplex: true })
-        const pid = yield* pidOf(sql)
-        logs.length = 0
-        yield* Effect.all(
-          ["a", "b"].map((span) => Effect.withSpan(sql`SELECT pg_sleep(0.3)`, span)),
-          { concurrency: 2 }
-        )
-        const late = logs.filter((line) => line.startsWith("WARN"))
-        assert.lengthOf(late, 2)
-        assert.isTrue(areAll(late, (line) => line.includes(`(server process ${pid})`)))
-      })
+  it.effect("statements that share a connection are a loan each", () =>
+    over(
+      { leakThreshold: 100, maxsize: 1, maxoverflow: 1, multiplex: true },
+      ({ client: sql }, logs) =>
+        Effect.gen(function*() {
+          const pid = yield* pidOf(sql)
+          yield* Effect.fork(Effect.all(
+            ["a", "b"].map((span) => Effect.withSpan(sql`SELECT slowly`, span)),
+            { concurrency: 2 }
+          ))
+          yield* TestClock.adjust("100 millis")
+          assert.lengthOf(logs, 2)
+          for (const [i, span] of ["a", "b"].entries()) {
+            assert.match(logs[i], new RegExp(`^WARN .*\\(server process ${pid}\\).* ${span} `))
+          }
+        })
     ))
 
-  it.scopedLive("LISTEN holds no connection of the pool's", () =>
-    withLogs((logs) =>
+  it.effect("LISTEN holds no connection of the pool's", () =>
+    over({ leakThreshold: "50 millis" }, (pool, logs) =>
       Effect.gen(function*() {
-        const { pool } = yield* makePool({ leakThreshold: "50 millis" })
-        yield* Effect.timeoutOption(Stream.runDrain(pool.listen("channel")), "500 millis")
+        yield* Effect.fork(Stream.runDrain(pool.listen("channel")))
+        yield* TestClock.adjust("1 minute")
         assert.deepStrictEqual(logs, [])
-      })
-    ))
+      })))
 })
