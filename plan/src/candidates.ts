@@ -13,12 +13,25 @@ export interface Limits {
 /** Callers do not come evenly: with so many connections few of them wait. */
 const need = (inUse: number): number => Math.max(2, Math.ceil(inUse + 2 * Math.sqrt(inUse)))
 
-/** `most`: what the server allows one process, if that is known. Empty if no limits go together. */
-export const candidatesOf = (limits: Limits, demand: Demand, most = Infinity): ReadonlyArray<Candidate> => {
-  const allowed = (sizes: Iterable<number>) => inOrder([...sizes].map((size) => Math.min(size, most)))
+/** What else is known before candidates are chosen. */
+interface Known {
+  /** What the server allows one process. */
+  readonly most?: number
+  /** A pool to compare the others with. */
+  readonly present?: Pick<Candidate, "maxsize" | "maxoverflow"> | undefined
+}
+
+/** Empty if no limits go together. */
+export const candidatesOf = (
+  limits: Limits,
+  demand: Demand,
+  { most = Infinity, present }: Known = {}
+): ReadonlyArray<Candidate> => {
+  const allowed = (sizes: ReadonlyArray<number>, present: number | undefined) =>
+    inOrder([...sizes, ...present === undefined ? [] : [present]].map((size) => Math.min(size, most)))
   const { maxoverflow, maxsize, maxwait = ["auto", 200] } = limits
-  const sizes = maxsize ?? allowed(usualSizes(demand))
-  const overflows = maxoverflow ?? allowed(usualOverflows(demand, sizes))
+  const sizes = maxsize ?? allowed(usualSizes(demand), present?.maxsize)
+  const overflows = maxoverflow ?? allowed(usualOverflows(demand, sizes), present?.maxoverflow)
   return sizes.flatMap((maxsize) =>
     overflows.filter((maxoverflow) => maxoverflow >= maxsize).flatMap((maxoverflow) =>
       // Where nothing is beyond maxsize, nobody waits for it.

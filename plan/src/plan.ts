@@ -1,5 +1,4 @@
 /** From what was asked to what is answered: reads the load, plays the candidates, and chooses. */
-import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { Asked, From } from "./asked.js"
@@ -60,14 +59,14 @@ export const make = (
   asked: Asked,
   playAll: PlayAll,
   onProgress: (done: number) => void
-): Effect.Effect<Plan, Mistake, FileSystem.FileSystem> =>
+): Effect.Effect<Plan, Mistake> =>
   Effect.gen(function*() {
     const input = yield* read(asked.from)
     const demand = demandOf(input.source)
     const overload = overloadOf(asked.fleet, demand)
     if (overload !== undefined) return yield* mistake(tooMuch(overload))
     const outages = yield* placed(asked, input)
-    const candidates = yield* candidatesFor(asked, demand)
+    const candidates = yield* candidatesFor(asked, demand, input.present)
 
     const steps = candidates.length + changes.length
     /** Plays a load after `before` candidates have been played. */
@@ -93,7 +92,7 @@ export const make = (
     return { asked, input, demand, outages, outcomes, front: frontOf(outcomes), chosen, best, scenarios }
   })
 
-const read = (from: From): Effect.Effect<Input, Mistake, FileSystem.FileSystem> => {
+const read = (from: From): Effect.Effect<Input, Mistake> => {
   switch (from._tag) {
     case "Rate": {
       const { hold, length, name, perSecond } = from
@@ -115,10 +114,10 @@ const placed = ({ outages }: Asked, { began, source }: Input) =>
     (why) => mistake(`--outage: ${why}`)
   )
 
-const candidatesFor = ({ fleet, limits }: Asked, demand: Demand) => {
+const candidatesFor = ({ fleet, limits }: Asked, demand: Demand, present: Input["present"]) => {
   const most = mostOverflow(fleet)
   if (most < 1) return Effect.fail(mistake(noRoom(fleet)))
-  const candidates = candidatesOf(limits, demand, most)
+  const candidates = candidatesOf(limits, demand, { most, present })
   return candidates.length === 0
     ? Effect.fail(mistake("No --maxoverflow is as high as a --maxsize: maxoverflow is the limit of all connections"))
     : Effect.succeed(candidates)

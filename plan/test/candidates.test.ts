@@ -79,8 +79,14 @@ describe("candidates", () => {
     assert.isBelow(candidates.length, 40)
   })
 
+  it("the pool that has recorded the load is one of them", () => {
+    const candidates = candidatesOf({}, demand, { present: { maxsize: 7, maxoverflow: 35 } })
+    assert.deepInclude(candidates, { maxsize: 7, maxwait: "auto", maxoverflow: 35 })
+    assert.notDeepInclude(candidatesOf({}, demand), { maxsize: 7, maxwait: "auto", maxoverflow: 35 })
+  })
+
   it("none is beyond what the server allows one process", () => {
-    const candidates = candidatesOf({}, demand, 6)
+    const candidates = candidatesOf({}, demand, { most: 6 })
     assert.isNotEmpty(candidates)
     assert.strictEqual(Math.max(...candidates.map(({ maxoverflow }) => maxoverflow)), 6)
     assert.strictEqual(Math.max(...candidates.map(({ maxsize }) => maxsize)), 6)

@@ -37,6 +37,16 @@ describe("the program", { timeout: 120_000 }, () => {
       assert.isNotNull(JSON.parse(out).chosen)
     }))
 
+  it.live("reads a file from a pipe", () =>
+    Effect.gen(function*() {
+      const lines = Array.from({ length: 50 }, (_, i) => `${10 * i} 5\\n`).join("")
+      const planner = [...command, "--log", "/dev/stdin", "--pattern", "^(?<time>.*) (?<hold>.*)$", "--format", "json"]
+      const quoted = planner.map((word) => `'${word}'`).join(" ")
+      const { err, out, status } = yield* run(["sh", "-c", `printf '${lines}' | ${quoted}`])
+      assert.strictEqual(status, 0, err)
+      assert.strictEqual(JSON.parse(out).load.requests, 50)
+    }))
+
   it.live("ends with 2 and one sentence if something is wrong, with no stack", () =>
     Effect.gen(function*() {
       const [name, unit, target] = yield* Effect.all([

@@ -1,8 +1,11 @@
 /** What was read: a load, and what the report has to say about how it was understood. */
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import type * as Stream from "effect/Stream"
+import { createReadStream } from "node:fs"
 import type { Source } from "../load.js"
 import type { Mistake } from "../mistake.js"
 import { mistake } from "../mistake.js"
-import type { Limits } from "../model.js"
+import type { Candidate, Limits } from "../model.js"
 
 export interface Input {
   readonly source: Source
@@ -11,6 +14,8 @@ export interface Input {
   readonly notes: ReadonlyArray<string>
   /** Of a recording: when the limits of its pool were changed. */
   readonly resizes?: ReadonlyArray<Limits> | undefined
+  /** Of a recording: the last limits of its pool. */
+  readonly present?: Pick<Candidate, "maxsize" | "maxoverflow">
 }
 
 /** The place in a file where something is wrong. */
@@ -18,10 +23,14 @@ export const inLine = (file: string, line: number, why: string): Mistake => mist
 
 export const isEmpty = (file: string): Mistake => mistake(`${file} is empty: there is no request in it`)
 
-export const unreadable = (file: string, error: unknown): Mistake => {
-  const isMissing = isObject(error) && (error.code === "ENOENT" || error.reason === "NotFound")
-  return mistake(isMissing ? `There is no file ${file}` : `${file} can't be read: ${String(error)}`)
-}
+export const unreadable = (file: string, error: unknown): Mistake =>
+  mistake(
+    isObject(error) && error.code === "ENOENT" ? `There is no file ${file}` : `${file} can't be read: ${String(error)}`
+  )
 
 const isObject = (value: unknown): value is { readonly [key: string]: unknown } =>
   typeof value === "object" && value !== null
+
+/** It may also be a pipe. */
+export const bytesOf = (file: string): Stream.Stream<Uint8Array, Mistake> =>
+  NodeStream.fromReadable(() => createReadStream(file), (error) => unreadable(file, error))

@@ -1,10 +1,8 @@
 /** The lines of a file, one after the other: a file may be longer than the memory. */
-import * as FileSystem from "@effect/platform/FileSystem"
 import * as Chunk from "effect/Chunk"
-import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Mistake } from "../mistake.js"
-import { unreadable } from "./input.js"
+import { bytesOf } from "./input.js"
 
 export interface Line {
   readonly text: string
@@ -17,16 +15,13 @@ export interface Line {
 /** Is put behind the last line. No text file has it. */
 const end = "\u0004"
 
-export const linesOf = (file: string): Stream.Stream<Line, Mistake, FileSystem.FileSystem> =>
-  Stream.unwrap(Effect.map(FileSystem.FileSystem, (fs) =>
-    fs.stream(file).pipe(
-      Stream.mapError((error) => unreadable(file, error)),
-      Stream.decodeText(),
-      Stream.concat(Stream.make(end)),
-      Stream.splitLines,
-      Stream.mapChunks((chunk) => Chunk.filter(chunk, (text) => text !== end)),
-      Stream.mapAccum(0, (before, text) => {
-        const isOpen = text.endsWith(end)
-        return [before + 1, { text: isOpen ? text.slice(0, -end.length) : text, number: before + 1, isOpen }]
-      })
-    )))
+export const linesOf = (file: string): Stream.Stream<Line, Mistake> =>
+  Stream.decodeText(bytesOf(file)).pipe(
+    Stream.concat(Stream.make(end)),
+    Stream.splitLines,
+    Stream.mapChunks((chunk) => Chunk.filter(chunk, (text) => text !== end)),
+    Stream.mapAccum(0, (before, text) => {
+      const isOpen = text.endsWith(end)
+      return [before + 1, { text: isOpen ? text.slice(0, -end.length) : text, number: before + 1, isOpen }]
+    })
+  )

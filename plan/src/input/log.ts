@@ -1,5 +1,4 @@
 /** Arrivals from a log, by a pattern with groups named as the columns of a CSV file are. */
-import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
@@ -50,7 +49,7 @@ export const readLog = (
   file: string,
   { fields, regex }: Pattern,
   hold: Hold | undefined
-): Effect.Effect<Input, Mistake, FileSystem.FileSystem> =>
+): Effect.Effect<Input, Mistake> =>
   Effect.gen(function*() {
     const requests = new Requests()
     let first: Line | undefined

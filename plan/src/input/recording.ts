@@ -1,5 +1,4 @@
 /** Arrivals from a recording that a pool made of its callers: `PoolRecording`. */
-import type * as FileSystem from "@effect/platform/FileSystem"
 import * as PoolRecording from "effect-pgpool/PoolRecording"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -8,27 +7,29 @@ import type { Mistake } from "../mistake.js"
 import { mistake } from "../mistake.js"
 import { takeAll } from "./csv.js"
 import type { Input } from "./input.js"
-import { inLine, unreadable } from "./input.js"
+import { bytesOf, inLine } from "./input.js"
 import { Requests } from "./requests.js"
 
 export const readRecording = (
   file: string,
   hold: Hold | undefined
-): Effect.Effect<Input, Mistake, FileSystem.FileSystem> =>
+): Effect.Effect<Input, Mistake> =>
   Effect.gen(function*() {
     const requests = new Requests()
     const resized: Array<PoolRecording.Resized> = []
     let dropped = 0
+    let present = { maxsize: 1, maxoverflow: 1 }
     const take = (line: PoolRecording.Line | PoolRecording.CutShort): Mistake | undefined => {
       if (line._tag === "Loan") requests.add(line.asked, hasHeld(line) ? line.held : NaN)
       else if (line._tag === "Dropped") dropped += line.count
-      else if (line._tag === "Resized") resized.push(line)
       else if (line._tag === "CutShort") return inLine(file, line.line, cutOff)
+      else {
+        present = { maxsize: line.maxsize, maxoverflow: line.maxoverflow }
+        if (line._tag === "Resized") resized.push(line)
+      }
     }
-    yield* PoolRecording.read(file).pipe(
-      Stream.mapError((error) =>
-        error._tag === "BadRecording" ? inLine(file, error.line, error.reason) : unreadable(file, error)
-      ),
+    yield* PoolRecording.decode(bytesOf(file)).pipe(
+      Stream.mapError((error) => error._tag === "BadRecording" ? inLine(file, error.line, error.reason) : error),
       Stream.runForEachChunk((chunk) => takeAll(chunk, take))
     )
     if (requests.length === 0) return yield* mistake(`${file} has no callers: the pool was not used while it recorded`)
@@ -45,7 +46,9 @@ export const readRecording = (
     return {
       ...finished,
       resizes,
+      present,
       notes: [
+        `The pool had maxsize ${present.maxsize} and maxoverflow ${present.maxoverflow}.`,
         ...resizes.length > 0 ? [`${timesResized(resizes.length)} Each candidate keeps its numbers.`] : [],
         ...dropped > 0 ? [`${dropped} callers are missing in the recording, so the load was higher.`] : [],
         ...without > 0 && hold === undefined
@@ -56,7 +59,7 @@ export const readRecording = (
   })
 
 const timesResized = (count: number): string =>
-  `The pool was resized ${count === 1 ? "once" : `${count} times`} while it recorded.`
+  `Those are its last limits: it was resized ${count === 1 ? "once" : `${count} times`}.`
 
 const hasHeld = ({ outcome }: PoolRecording.Loan): boolean => outcome === "returned" || outcome === "cutOff"
 

@@ -39,7 +39,7 @@ describe("recordings", () => {
         assert.deepStrictEqual([...source.at], [0, 10, 20])
         assert.deepStrictEqual([...source.holds], [40, 5, 0])
         assert.strictEqual(from, began + 10)
-        assert.deepStrictEqual(notes, [])
+        assert.deepStrictEqual(notes, ["The pool had maxsize 2 and maxoverflow 4."])
       }))
 
     it.scoped("callers that got no connection hold one for as long as others, and missing ones are told", () =>
@@ -48,13 +48,15 @@ describe("recordings", () => {
           loan(0, 7, "returned"),
           loan(1, 0, "acquireTimeout"),
           loan(2, 0, "interrupted"),
+          { _tag: "Resized", at: began + 3, maxsize: 3, maxoverflow: 9 },
           { _tag: "Dropped", at: began + 5, count: 12 }
         ]
-        const { notes, source } = yield* read(recording(...lines))
+        const { notes, present, source } = yield* read(recording(...lines))
         assert(source._tag === "Recorded")
         assert.deepStrictEqual([...source.holds], [7, 7, 7])
-        assert.strictEqual(notes[0], "12 callers are missing in the recording, so the load was higher.")
-        assert.include(notes[1], "2 callers got no connection")
+        assert.deepStrictEqual(present, { maxsize: 3, maxoverflow: 9 })
+        assert.strictEqual(notes[2], "12 callers are missing in the recording, so the load was higher.")
+        assert.include(notes[3], "2 callers got no connection")
       }))
 
     it.scoped("the limits of the pool over time are read, and that they have changed is told", () =>
@@ -68,7 +70,8 @@ describe("recordings", () => {
         // The first caller came 10 ms after the beginning of the recording.
         assert.deepStrictEqual(resizes, [{ at: 0, maxsize: 3, maxoverflow: 6 }, { at: 20, maxsize: 1, maxoverflow: 2 }])
         assert.deepStrictEqual(notes, [
-          "The pool was resized 2 times while it recorded. Each candidate keeps its numbers."
+          "The pool had maxsize 1 and maxoverflow 2.",
+          "Those are its last limits: it was resized 2 times. Each candidate keeps its numbers."
         ])
       }))
 
