@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, TestClock } from "effect"
 import type { ElasticPool, PoolError } from "effect-pgpool"
 import { fromState, makeState } from "../../src/internal/elasticPool.js"
 import type { ElasticPoolState } from "../../src/internal/pool/pool.js"
 import type { Fake, FakeFailure } from "../support/fakeResource.js"
-import { Caller, FakeResource, settle } from "../support/fakeResource.js"
+import { Caller, FakeResource, settle, slow } from "../support/fakeResource.js"
 import { makePool } from "../support/testPool.js"
 
 type Pool = ElasticPool.ElasticPool<Fake, FakeFailure>
@@ -27,6 +27,17 @@ const two = (ask: Ask) =>
     // In one step: the borrower's fiber has not gone on when its connection is lost.
     const loseOnHandOver = Effect.zipRight(holder.letGo, pool.invalidate(holder.value!))
     return { borrower, fake, loseOnHandOver, pool }
+  })
+
+/** A pool whose connections are each well until it is lent. */
+const losing = (fake: FakeResource) =>
+  Effect.gen(function*() {
+    const isUsable = (): boolean => state.stats().busy === 0
+    const state: ElasticPoolState<Fake, FakeFailure> = yield* makeState(
+      { ...fake.options, maxsize: 1, maxoverflow: 1, expiresJitter: 0 },
+      { share: 1, canShare: () => false, isUsable }
+    )
+    return { fake, state }
   })
 
 describe("a connection that is lost between its hand-over and its use", () => {
@@ -62,24 +73,26 @@ describe("a connection that is lost between its hand-over and its use", () => {
 
     it.scoped(`I7, I8: ${name}: where each one is lost, the caller fails typed after eleven, and all permits are back`, () =>
       Effect.gen(function*() {
-        const fake = new FakeResource()
-        // Well until it is lent.
-        const isUsable = (): boolean => state.stats().busy === 0
-        const state: ElasticPoolState<Fake, FakeFailure> = yield* makeState({
-          ...fake.options,
-          maxsize: 1,
-          maxoverflow: 1
-        }, {
-          share: 1,
-          canShare: () => false,
-          isUsable
-        })
+        const { fake, state } = yield* losing(new FakeResource())
         const failure = yield* Effect.flip(ask(fromState(state)))
         assert.deepInclude(failure, { _tag: "PoolExhausted", limit: "handOver" })
         assert.include((failure as PoolError.PoolExhausted).message, "was lost before its use")
         assert.strictEqual(fake.dials, 11)
         yield* settle
         assert.deepInclude(state.stats(), { size: 0, waiting: 0 })
+      }))
+
+    it.scoped(`R40: ${name}: the error of that caller says how long it waited, each wait once`, () =>
+      Effect.gen(function*() {
+        const { fake, state } = yield* losing(new FakeResource({ connect: slow("1 second") }))
+        const asking = yield* Effect.fork(Effect.flip(ask(fromState(state))))
+        for (let second = 1; second <= 11; second++) {
+          yield* settle
+          yield* TestClock.adjust("1 second")
+        }
+        const failure = yield* Fiber.join(asking)
+        assert.strictEqual(fake.dials, 11)
+        assert.deepInclude(failure, { _tag: "PoolExhausted", limit: "handOver", waited: 11_000 })
       }))
   }
 

@@ -6,8 +6,8 @@ import type { Slot } from "./slot.js"
 
 /** What a loan asks of the pool. @internal */
 export interface Lender<A> {
-  /** Whether the connection is well still. Then its caller is served. */
-  begins(loan: Loan<A>): boolean
+  /** Whether the connection is well still. Then its caller is served, and counted unless `wasServed`. */
+  begins(loan: Loan<A>, wasServed: boolean): boolean
   release(loan: Loan<A>): void
 }
 
@@ -31,8 +31,6 @@ export class Loan<A> {
   readonly span: Span
   /** Whether its borrower has had the connection. Until then its caller has not been served. */
   hasBegun = false
-  /** What its borrower had got before. */
-  before: Attempts | undefined = undefined
   /** Whether it was of no use: its borrower asks for another connection. */
   isVain = false
   isOver = false
@@ -45,23 +43,12 @@ export class Loan<A> {
     readonly borrower: Borrower | undefined,
     /** Whether it is one of several of the same connection. */
     readonly shares: boolean,
-    /** How long its borrower had waited in the queue, in milliseconds. `undefined`: it had not. */
-    readonly waited: number | undefined,
-    /** When its borrower began to wait, by the policy clock. `undefined`: it had not. */
-    private readonly askedAt: number | undefined = undefined
+    /** How long its borrower had waited in the queue, in milliseconds; in all, once it begins. `undefined`: it had not. */
+    public waited: number | undefined,
+    /** When its borrower asked, by the policy clock; once it begins: when it asked first. */
+    public asked: number = since
   ) {
     this.span = borrower === undefined ? undefined : spanOf(borrower)
-  }
-
-  /** When its borrower asked first, by the policy clock. */
-  get asked(): number {
-    return this.before?.asked ?? this.askedAt ?? this.since
-  }
-
-  /** How long its borrower had waited in all. `undefined`: it had not. */
-  get waitedInAll(): number | undefined {
-    const before = this.before?.waited
-    return before === undefined ? this.waited : before + (this.waited ?? 0)
   }
 
   get value(): A {
@@ -72,9 +59,15 @@ export class Loan<A> {
    * The borrower calls it once, in the step in which it gets the connection: this may have been lost since it was handed
    * over. Whether it is well, as far as anybody knows; else the loan is to `endInVain`.
    */
-  begin(attempts?: Attempts): boolean {
-    this.before = attempts
-    return this.hasBegun = this.lender.begins(this)
+  begin(before?: Attempts): boolean {
+    if (before?.hasFailed === true) this.follow(before)
+    return this.hasBegun = this.lender.begins(this, before?.hasBegun === true)
+  }
+
+  /** The numbers are copied: those of the attempts go on to change. */
+  private follow({ asked, waited }: Attempts): void {
+    this.asked = asked
+    if (waited !== undefined) this.waited = waited + (this.waited ?? 0)
   }
 
   /** Whether the pool has closed the connection under its borrower (R13). */
@@ -112,7 +105,7 @@ export class Attempts {
   /** Whether a connection was cut off: that is what has become of the borrower. */
   isCutOff = false
   /** When the borrower asked for the first one, by the policy clock, and how long it has waited for all of them. */
-  asked: number | undefined = undefined
+  asked = 0
   waited: number | undefined = undefined
 
   /** Whether the borrower has lost one, and so was let in before. */
@@ -125,7 +118,7 @@ export class Attempts {
     this.hasBegun ||= loan.hasBegun
     this.isCutOff ||= loan.isCutOff
     this.asked = loan.asked
-    this.waited = loan.waitedInAll
+    this.waited = loan.waited
     return this.left-- > 0
   }
 }

@@ -92,7 +92,7 @@ export class News<A> {
   /** A borrower has given its connection back, or it is closed while the borrower has it. */
   loanEnded(loan: Loan<A>, outcome: "returned" | "cutOff", now: number): void {
     if (!this.loans.isHeard) return
-    const { asked, since, waitedInAll: waited = 0 } = loan
+    const { asked, since, waited = 0 } = loan
     this.record(loan.span, now - asked, { waited, held: now - since, outcome })
   }
 

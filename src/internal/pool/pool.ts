@@ -182,9 +182,9 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   }
 
   /** A caller that had lost another connection before is counted once. */
-  begins(loan: Loan<A>): boolean {
+  begins(loan: Loan<A>, wasServed: boolean): boolean {
     const isUsable = this.fitness.isUsable(loan.slot)
-    if (isUsable && loan.before?.hasBegun !== true) this.tally.lent(loan.waitedInAll, loan.since)
+    if (isUsable && !wasServed) this.tally.lent(loan.waited, loan.since)
     return isUsable
   }
 

@@ -16,7 +16,7 @@ import type { Waiter } from "./waiters.js"
 type Asked = Pick<Waiter<unknown, unknown>, "asked" | "borrower" | "since">
 
 /** What was asked for by the caller that got this. @internal */
-export const askedFor = ({ asked, borrower, since, waitedInAll: waited = 0 }: Loan<unknown>): Asked => ({
+export const askedFor = ({ asked, borrower, since, waited = 0 }: Loan<unknown>): Asked => ({
   asked,
   borrower,
   since: since - waited
