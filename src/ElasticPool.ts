@@ -46,7 +46,8 @@ export interface ElasticPool<A, E = never> {
    * An idle resource is lent at once (R2), else the caller waits in the queue, oldest first. The wait can be
    * interrupted at any point without loss (R12). It fails with the resource's own error if opening one failed for good
    * (R6, R18), with `PoolExhausted` after `acquireTimeout` (or by `whenFull: "fail"`), with `PoolQueueFull` at once if
-   * `maxWaiting` callers wait, and with `PoolClosed` once the pool is closing or drained.
+   * `maxWaiting` callers wait, and with `PoolClosed` once the pool is closing or drained. If the scope is closed before
+   * the resource is there, the caller is interrupted.
    */
   readonly get: Effect.Effect<A, E | PoolError, Scope.Scope>
 

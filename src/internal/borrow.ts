@@ -81,6 +81,8 @@ export const get = <A, E, B>(
       const borrowed = as(loan.value, loan)
       return Effect.flatMap(Effect.addFinalizer(() => Effect.sync(() => loan.end())), () => {
         if (loan.begin(attempts)) return Effect.succeed(borrowed)
+        // The scope is closed, and has ended the loan. What is forked in a closed scope is interrupted as well.
+        if (loan.isOver) return Effect.interrupt
         loan.endInVain()
         attempts ??= new Attempts()
         return attempts.next(loan) ? attempt() : Effect.fail(state.refusals.lostTooOften(loan))

@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, TestClock } from "effect"
+import { Cause, Effect, Exit, Fiber, Scope, TestClock } from "effect"
 import type { ElasticPool, PoolError } from "effect-pgpool"
 import { fromState, makeState } from "../../src/internal/elasticPool.js"
 import type { ElasticPoolState } from "../../src/internal/pool/pool.js"
 import type { Fake, FakeFailure } from "../support/fakeResource.js"
 import { Caller, FakeResource, settle, slow } from "../support/fakeResource.js"
-import { makePool } from "../support/testPool.js"
+import { fill, makePool } from "../support/testPool.js"
 
 type Pool = ElasticPool.ElasticPool<Fake, FakeFailure>
 type Ask = (pool: Pool) => Effect.Effect<Fake, FakeFailure | PoolError.PoolError>
@@ -113,5 +113,45 @@ describe("a connection that is lost between its hand-over and its use", () => {
       assert.sameMembers(fake.closed, [2, 3])
       assert.strictEqual(state.stats().closed.invalidated, 2)
       assert.strictEqual(fake.dials, 3)
+    }))
+})
+
+describe("I4, R12: a scope that is closed before its caller has what it asked for", () => {
+  const isInterrupted = (exit: Exit.Exit<unknown, unknown> | undefined): boolean =>
+    exit !== undefined && Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause)
+
+  const closedScope = Effect.tap(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+
+  it.scoped("the caller is interrupted, and the next one has the connection for itself", () =>
+    Effect.gen(function*() {
+      const { options } = new FakeResource()
+      const pool = yield* makePool({ ...options, maxsize: 1, maxoverflow: 1 })
+      const holder = yield* Caller.ask(pool)
+      const late = yield* Caller.ask(pool)
+      const next = yield* Caller.ask(pool)
+      // The fiber of the caller still waits.
+      yield* late.letGo
+      yield* holder.release
+      assert.isTrue(isInterrupted(late.exit))
+      assert.strictEqual(next.value, holder.value)
+      assert.deepInclude(yield* pool.stats, { acquired: 2, busy: 1, waiting: 0 })
+    }))
+
+  it.scoped("also where a connection is ready, which is lent again", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource()
+      const pool = yield* makePool({ ...fake.options, maxsize: 1, maxoverflow: 1 })
+      yield* fill(pool, 1)
+      const exit = yield* Effect.exit(Scope.extend(pool.get, yield* closedScope))
+      assert.isTrue(isInterrupted(exit))
+      yield* pool.use(() => Effect.void)
+      assert.strictEqual(fake.dials, 1)
+      const { acquired, busy, idle, refused } = yield* pool.stats
+      assert.deepStrictEqual({ acquired, busy, idle, handOver: refused.handOver }, {
+        acquired: 2,
+        busy: 0,
+        idle: 1,
+        handOver: 0
+      })
     }))
 })

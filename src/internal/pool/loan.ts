@@ -57,9 +57,11 @@ export class Loan<A> {
 
   /**
    * The borrower calls it once, in the step in which it gets the connection: this may have been lost since it was handed
-   * over. Whether it is well, as far as anybody knows; else the loan is to `endInVain`.
+   * over. Whether it is well, as far as anybody knows; else the loan is to `endInVain`. And the loan may be over: then
+   * the connection may be somebody else's.
    */
   begin(before?: Attempts): boolean {
+    if (this.isOver) return false
     if (before?.hasFailed === true) this.follow(before)
     return this.hasBegun = this.lender.begins(this, before?.hasBegun === true)
   }
