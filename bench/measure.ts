@@ -26,6 +26,7 @@ export interface Figure {
   /** The median of the CPU time. */
   readonly cpu: number
   readonly rounds: ReadonlyArray<number>
+  readonly cpuRounds: ReadonlyArray<number>
 }
 
 export interface Rounds {
@@ -93,19 +94,26 @@ export const compare = (
         if (round > 0) laps[i].push({ wall: wall / operations[i], cpu: cpu / operations[i] })
       }
     }
-    return contenders.map(({ name }, i) => ({
-      name,
-      wall: median(laps[i].map(({ wall }) => wall)),
-      cpu: median(laps[i].map(({ cpu }) => cpu)),
-      rounds: laps[i].map(({ wall }) => wall)
-    }))
+    return contenders.map(({ name }, i) =>
+      figureOf(name, laps[i].map(({ wall }) => wall), laps[i].map(({ cpu }) => cpu))
+    )
   })
 
+const figureOf = (name: string, rounds: ReadonlyArray<number>, cpuRounds: ReadonlyArray<number>): Figure => ({
+  name,
+  wall: median([...rounds]),
+  cpu: median([...cpuRounds]),
+  rounds,
+  cpuRounds
+})
+
 /** What was measured more than once, in order. */
-export const joined = (figures: ReadonlyArray<Figure>): Figure => {
-  const rounds = figures.flatMap(({ rounds }) => rounds)
-  return { name: figures[0].name, wall: median(rounds), cpu: median(figures.map(({ cpu }) => cpu)), rounds }
-}
+export const joined = (figures: ReadonlyArray<Figure>): Figure =>
+  figureOf(
+    figures[0].name,
+    figures.flatMap(({ rounds }) => rounds),
+    figures.flatMap(({ cpuRounds }) => cpuRounds)
+  )
 
 /** The figure of that name. */
 export const named = (figures: ReadonlyArray<Figure>, name: string): Figure => {
@@ -122,12 +130,19 @@ export interface Ratio {
 }
 
 /**
- * How many times as much as `figure` the other got done in the same time: the median of the rounds' own ratios, of those
- * that both took part in. What slows a machine down for some seconds slows a whole round down, and is in both parts of its
- * ratio. The interval is that of the sign test, by the normal distribution: with five rounds it is all of them.
+ * The median of the rounds' own ratios, of those that both took part in. What slows a machine down for some seconds slows a
+ * whole round down, and is in both parts of its ratio. The interval is that of the sign test, by the normal distribution:
+ * with five rounds it is all of them.
  */
-export const times = (figure: Figure, other: Figure): Ratio => {
-  const ratios = other.rounds.map((wall, round) => figure.rounds[round] / wall).sort((a, b) => a - b)
-  const beyond = Math.max(0, Math.floor(ratios.length / 2 - 0.98 * Math.sqrt(ratios.length)))
-  return { median: median(ratios), from: ratios[beyond], to: ratios[ratios.length - 1 - beyond] }
+const byRound = (over: ReadonlyArray<number>, under: ReadonlyArray<number>): Ratio => {
+  const both = Math.min(over.length, under.length)
+  const ratios = over.slice(0, both).map((value, round) => value / under[round]).sort((a, b) => a - b)
+  const beyond = Math.max(0, Math.floor(both / 2 - 0.98 * Math.sqrt(both)))
+  return { median: median(ratios), from: ratios[beyond], to: ratios[both - 1 - beyond] }
 }
+
+/** How many times as much as `figure` the other got done in the same time. */
+export const times = (figure: Figure, other: Figure): Ratio => byRound(figure.rounds, other.rounds)
+
+/** How many times as much CPU time as the other an operation of `figure` took. */
+export const cpuTimes = (figure: Figure, other: Figure): Ratio => byRound(figure.cpuRounds, other.cpuRounds)

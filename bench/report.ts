@@ -23,22 +23,26 @@ export interface Goal {
 const verdict = (isMet: boolean, isPossible: boolean): string =>
   isMet ? "yes" : isPossible ? "within the noise" : "**no**"
 
+const intervalOf = (measured: number | Ratio): Ratio =>
+  typeof measured === "number" ? { median: measured, from: measured, to: measured } : measured
+
 export const atLeast = (goal: string, measured: number | Ratio, least: number): Goal => {
-  const { median, to } = typeof measured === "number" ? { median: measured, to: measured } : measured
+  const { median, to } = intervalOf(measured)
   return { goal: `${goal}: at least ${least}`, measured: ratio(measured), met: verdict(median >= least, to >= least) }
 }
 
-export const atMost = (goal: string, measured: number, most: number): Goal => ({
-  goal: `${goal}: at most ${most}`,
-  measured: ratio(measured),
-  met: verdict(measured <= most, false)
-})
+export const atMost = (goal: string, measured: number | Ratio, most: number): Goal => {
+  const { from, median } = intervalOf(measured)
+  return { goal: `${goal}: at most ${most}`, measured: ratio(measured), met: verdict(median <= most, from <= most) }
+}
+
+const quotient = (value: number): string => Math.abs(value) >= 100 ? figure(value) : value.toFixed(2)
 
 /** With what the rounds leave open. */
 export const ratio = (value: number | Ratio): string =>
   typeof value === "number"
-    ? value.toFixed(2)
-    : `${value.median.toFixed(2)} (${value.from.toFixed(2)} to ${value.to.toFixed(2)})`
+    ? quotient(value)
+    : `${quotient(value.median)} (${quotient(value.from)} to ${quotient(value.to)})`
 
 /** A Markdown table. The columns but the first stand to the right. */
 export const table = (columns: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string =>
