@@ -3,8 +3,8 @@ import { Data, Effect } from "effect"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { shapes } from "./clients.js"
-import type { Grid } from "./queries.js"
-import * as Queries from "./queries.js"
+import type { Grid } from "./queries/grids.js"
+import * as Grids from "./queries/grids.js"
 
 export const parts = ["overhead", "queries", "growth", "day", "loads", "plan"] as const
 export type Part = typeof parts[number]
@@ -22,6 +22,8 @@ export interface Arguments {
   readonly planSeconds: number
   readonly planRuns: number
   readonly grids: ReadonlyArray<Grid>
+  /** Whether the memory of queries is measured as well. */
+  readonly memory: boolean
   /** In how many processes those are asked that goals are about. */
   readonly processes: number
   /** The folder of another build of this package. */
@@ -52,7 +54,7 @@ What queries asks; default: what the goals are about. Several values are separat
   --fibers N         default: 64
   --shape NAME       ${shapes.join(", ")}; default: short
   --delay N          milliseconds to the server, each way; default: 0
-  --all              1, 2, 5 and 10 connections with 1, 8, 64 and 512 fibers in all shapes, near and 1 ms away; about an hour
+  --all              1, 2, 5 and 10 connections with 1, 8, 64 and 512 fibers in all shapes, near and 1 ms away; more than an hour
 `
 
 export class BadArguments extends Data.TaggedError("BadArguments")<{ readonly message: string }> {}
@@ -92,9 +94,15 @@ const read = (args: ReadonlyArray<string>) =>
     }
   })
 
-const gridsOf = ({ all, connections, delay, fibers, quick, shape }: ReturnType<typeof read>["values"]) => {
-  if (all) return Queries.all
-  if ((connections ?? fibers ?? shape ?? delay) === undefined) return quick ? Queries.quick : Queries.usual
+type Values = ReturnType<typeof read>["values"]
+
+const namesGrid = ({ connections, delay, fibers, shape }: Values): boolean =>
+  (connections ?? fibers ?? shape ?? delay) !== undefined
+
+const gridsOf = (values: Values) => {
+  const { all, connections, delay, fibers, quick, shape } = values
+  if (all) return Grids.all
+  if (!namesGrid(values)) return quick ? Grids.quick : Grids.usual
   const list = (text: string) => text.split(",")
   return list(shape ?? "short").flatMap((shape) =>
     list(delay ?? "0").map((delay) => ({
@@ -120,6 +128,7 @@ export const parse = (args: ReadonlyArray<string>): Effect.Effect<Arguments, Bad
         planSeconds: whole("plan-seconds", values["plan-seconds"] ?? (quick ? "2" : "60")),
         planRuns: quick ? 1 : 3,
         grids: gridsOf(values),
+        memory: !namesGrid(values),
         processes: whole("processes", values.processes ?? (quick || values.all ? "1" : "2")),
         against: values.against,
         quick,

@@ -2,24 +2,28 @@
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as SqlClient from "@effect/sql/SqlClient"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { Context, Effect, Layer, Redacted, Stream } from "effect"
 import type { Scope } from "effect"
 import { PgPool } from "effect-pgpool"
 import * as Pg from "pg"
+import Cursor from "pg-cursor"
 import postgres from "postgres"
 import { ask } from "../test/support/server.js"
 import { fibers, promises } from "./crowd.js"
 import type { Contender } from "./measure.js"
 
-export const shapes = ["short", "rows", "insert", "transaction"] as const
+export const shapes = ["short", "rows", "many", "insert", "transaction", "stream"] as const
 export type Shape = typeof shapes[number]
 
-export const titles: { readonly [S in Shape]: string } = {
+/** Of a table with so many rows. */
+export const titles = (rows: number): { readonly [S in Shape]: string } => ({
   short: "`select $1::int`",
   rows: "a result of 100 rows",
+  many: "a result of 10,000 rows",
   insert: "an insert",
-  transaction: "a transaction: begin, insert, commit"
-}
+  transaction: "a transaction: begin, select, insert, commit",
+  stream: `a stream of ${rows.toLocaleString("en")} rows`
+})
 
 /** A client's own way of doing each, as so many fibers. */
 export interface Client {
@@ -27,45 +31,55 @@ export interface Client {
   readonly asked: (shape: Shape, fibers: number) => Contender
 }
 
+/** In the order of the tables. */
 export const names = {
   ours: "effect-pgpool",
+  stock: "@effect/sql-pg",
   multiplex: "effect-pgpool, `multiplex: true`",
   prepare: "effect-pgpool, `prepare: true`",
   both: "effect-pgpool, both",
-  stock: "@effect/sql-pg",
   pg: "`pg.Pool`",
   postgres: "postgres.js"
 } as const
 
 export type Name = typeof names[keyof typeof names]
 
-const readRows = "SELECT id, name, price, at FROM effect_pgpool_bench.rows"
+const readAll = "SELECT id, name, price, at FROM effect_pgpool_bench.rows"
+const readRows = `${readAll} LIMIT 100`
+const readMany = `${readAll} LIMIT 10000`
 const writeRow = "INSERT INTO effect_pgpool_bench.log (n, note) VALUES ($1, $2)"
 
-/** The tables, for the life of the scope. */
-export const tables = (url: string): Effect.Effect<void, never, Scope.Scope> => {
-  const drop = "DROP SCHEMA IF EXISTS effect_pgpool_bench CASCADE"
-  return Effect.acquireRelease(
-    ask(
-      url,
-      `
-      ${drop};
-      CREATE SCHEMA effect_pgpool_bench;
-      CREATE TABLE effect_pgpool_bench.rows (id int, name text, price float8, at timestamptz);
-      INSERT INTO effect_pgpool_bench.rows SELECT n, 'the name of ' || n, n * 1.5, now() FROM generate_series(1, 100) n;
-      CREATE TABLE effect_pgpool_bench.log (n int, note text)
-    `
-    ),
+/** How many rows of a stream are fetched at a time: the clients on Effect have no option for that. */
+const pageSize = 128
+
+const drop = "DROP SCHEMA IF EXISTS effect_pgpool_bench CASCADE"
+
+const create = (rows: number) => `
+  ${drop};
+  CREATE SCHEMA effect_pgpool_bench;
+  CREATE TABLE effect_pgpool_bench.rows (id int, name text, price float8, at timestamptz);
+  INSERT INTO effect_pgpool_bench.rows SELECT n, 'the name of ' || n, n * 1.5, now() FROM generate_series(1, ${rows}) n;
+  CREATE TABLE effect_pgpool_bench.log (n int, note text)
+`
+
+/** The tables, for the life of the scope; one of them with so many rows. */
+export const tables = (url: string, rows: number): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    // Else the server would do that at some time during the measurement.
+    Effect.zipRight(ask(url, create(rows)), ask(url, "VACUUM ANALYZE effect_pgpool_bench.rows")),
     () => ask(url, `SET client_min_messages = warning; ${drop}`)
   )
-}
 
 const overSqlClient = (name: string, sql: SqlClient.SqlClient): Client => {
+  const short = () => sql`select ${1}::int`
+  const insert = () => sql.unsafe(writeRow, [1, "a note"])
   const asks: { readonly [S in Shape]: () => Effect.Effect<unknown, unknown> } = {
-    short: () => sql`select ${1}::int`,
+    short,
     rows: () => sql.unsafe(readRows),
-    insert: () => sql.unsafe(writeRow, [1, "a note"]),
-    transaction: () => sql.withTransaction(sql.unsafe(writeRow, [1, "a note"]))
+    many: () => sql.unsafe(readMany),
+    insert,
+    transaction: () => sql.withTransaction(Effect.zipRight(short(), insert())),
+    stream: () => Stream.runDrain(sql.unsafe(readAll).stream)
   }
   return { name, asked: (shape, count) => fibers(name, count, asks[shape]) }
 }
@@ -82,22 +96,47 @@ const overPromises = (name: string, asks: { readonly [S in Shape]: () => Promise
 
 type Made = Effect.Effect<Client, unknown, Scope.Scope>
 
-export const ours = (
-  name: string,
-  url: string,
-  connections: number,
-  options: { readonly multiplex?: boolean | number; readonly prepare?: boolean } = {}
-): Made =>
+type MadeSql = Effect.Effect<SqlClient.SqlClient, unknown, Scope.Scope>
+
+interface Options {
+  readonly multiplex?: boolean | number
+  readonly prepare?: boolean
+}
+
+const oursSql = (url: string, connections: number, options: Options = {}): MadeSql =>
   PgPool.make({ ...options, url: Redacted.make(url), maxsize: connections, maxoverflow: connections }).pipe(
-    Effect.map(({ client }) => overSqlClient(name, client)),
+    Effect.map(({ client }) => client),
     Effect.provide(Reactivity.layer)
   )
 
-const stock = (url: string, connections: number): Made =>
-  Effect.map(
-    Layer.build(PgClient.layer({ url: Redacted.make(url), maxConnections: connections })),
-    (context) => overSqlClient(names.stock, Context.get(context, SqlClient.SqlClient))
-  )
+/** Those of Effect's programs. */
+export const sqlClients = {
+  [names.ours]: oursSql,
+  [names.multiplex]: (url: string, connections: number) => oursSql(url, connections, { multiplex: true }),
+  [names.prepare]: (url: string, connections: number) => oursSql(url, connections, { prepare: true }),
+  [names.both]: (url: string, connections: number) => oursSql(url, connections, { multiplex: true, prepare: true }),
+  [names.stock]: (url: string, connections: number): MadeSql =>
+    Effect.map(
+      Layer.build(PgClient.layer({ url: Redacted.make(url), maxConnections: connections })),
+      Context.get(SqlClient.SqlClient)
+    )
+}
+
+export const ours = (name: string, url: string, connections: number, options?: Options): Made =>
+  Effect.map(oursSql(url, connections, options), (sql) => overSqlClient(name, sql))
+
+const onEffect = (name: keyof typeof sqlClients) => (url: string, connections: number): Made =>
+  Effect.map(sqlClients[name](url, connections), (sql) => overSqlClient(name, sql))
+
+/** What it does with a connection to itself. */
+const withClient = async (pool: Pg.Pool, use: (client: Pg.PoolClient) => Promise<void>): Promise<void> => {
+  const client = await pool.connect()
+  try {
+    await use(client)
+  } finally {
+    client.release()
+  }
+}
 
 const pg = (url: string, connections: number): Made =>
   Effect.map(
@@ -109,17 +148,21 @@ const pg = (url: string, connections: number): Made =>
       overPromises(names.pg, {
         short: () => pool.query("select $1::int", [1]),
         rows: () => pool.query(readRows),
+        many: () => pool.query(readMany),
         insert: () => pool.query(writeRow, [1, "a note"]),
-        transaction: async () => {
-          const client = await pool.connect()
-          try {
+        transaction: () =>
+          withClient(pool, async (client) => {
             await client.query("BEGIN")
+            await client.query("select $1::int", [1])
             await client.query(writeRow, [1, "a note"])
             await client.query("COMMIT")
-          } finally {
-            client.release()
-          }
-        }
+          }),
+        stream: () =>
+          withClient(pool, async (client) => {
+            const cursor = client.query(new Cursor(readAll))
+            while ((await cursor.read(pageSize)).length > 0);
+            await cursor.close()
+          })
       })
   )
 
@@ -133,19 +176,24 @@ const postgresJs = (url: string, connections: number): Made =>
       overPromises(names.postgres, {
         short: () => sql`select ${1}::int`,
         rows: () => sql.unsafe(readRows),
+        many: () => sql.unsafe(readMany),
         insert: () => sql`INSERT INTO effect_pgpool_bench.log (n, note) VALUES (${1}, ${"a note"})`,
         transaction: () =>
-          sql.begin((sql) => sql`INSERT INTO effect_pgpool_bench.log (n, note) VALUES (${1}, ${"a note"})`)
+          sql.begin(async (sql) => {
+            await sql`select ${1}::int`
+            await sql`INSERT INTO effect_pgpool_bench.log (n, note) VALUES (${1}, ${"a note"})`
+          }),
+        stream: () => sql.unsafe(readAll).cursor(pageSize, () => {})
       })
   )
 
 /** Makes each of them, with so many connections. */
 export const make: { readonly [N in Name]: (url: string, connections: number) => Made } = {
-  [names.ours]: (url, connections) => ours(names.ours, url, connections),
-  [names.multiplex]: (url, connections) => ours(names.multiplex, url, connections, { multiplex: true }),
-  [names.prepare]: (url, connections) => ours(names.prepare, url, connections, { prepare: true }),
-  [names.both]: (url, connections) => ours(names.both, url, connections, { multiplex: true, prepare: true }),
-  [names.stock]: stock,
+  [names.ours]: onEffect(names.ours),
+  [names.multiplex]: onEffect(names.multiplex),
+  [names.prepare]: onEffect(names.prepare),
+  [names.both]: onEffect(names.both),
+  [names.stock]: onEffect(names.stock),
   [names.pg]: pg,
   [names.postgres]: postgresJs
 }

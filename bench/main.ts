@@ -23,7 +23,7 @@ import { describe, render } from "./report.js"
 const easeLogins = (url: string) => ask(url, "SET scram_iterations = 1; ALTER ROLE postgres PASSWORD 'postgres'")
 
 const ownServer = Effect.gen(function*() {
-  const { url } = yield* Postgres.start({ parameters: { max_connections: "200" } })
+  const { url } = yield* Postgres.start({ parameters: { max_connections: "300" } })
   yield* easeLogins(url)
   return url
 })

@@ -1,13 +1,18 @@
 /** What is kept for each waiter and the like, on the heap and outside of it, measured in a process of its own. */
 import { Console, Effect, Schema } from "effect"
 import * as Child from "./child.js"
+import { names } from "./clients.js"
 
-const Question = Schema.Struct({
-  kind: Schema.Literal("waiters", "items", "sessions", "statements"),
-  count: Schema.Number,
-  rounds: Schema.Number,
-  url: Schema.String
-})
+const common = { count: Schema.Number, rounds: Schema.Number, url: Schema.String }
+
+const Question = Schema.Union(
+  Schema.Struct({ ...common, kind: Schema.Literal("waiters", "items", "sessions", "statements") }),
+  Schema.Struct({
+    ...common,
+    kind: Schema.Literal("waiting"),
+    client: Schema.Literal(names.ours, names.multiplex, names.stock)
+  })
+)
 
 /** Bytes for each: the medians of the rounds. */
 const Answer = Schema.Struct({

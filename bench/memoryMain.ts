@@ -1,13 +1,16 @@
 // Answers the questions of memory.ts, which come by standard input.
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import type * as SqlClient from "@effect/sql/SqlClient"
 import { Console, Deferred, Effect, Fiber, Redacted } from "effect"
 import type { Scope } from "effect"
 import { ElasticPool, PgPool } from "effect-pgpool"
 import { text } from "node:stream/consumers"
 import * as Pg from "pg"
 import { median } from "simple-statistics"
+import type { Server } from "../test/support/server.js"
 import { watch } from "../test/support/server.js"
+import * as Clients from "./clients.js"
 import type { Answer, Question } from "./memory.js"
 import { questionsOf } from "./memory.js"
 
@@ -79,33 +82,64 @@ const sessions = (count: number, url: string): Effect.Effect<Pair> => {
   return Effect.succeed({ ours: Effect.provide(ours, Reactivity.layer), other })
 }
 
-/** All behind one that waits for a lock. */
+/** Statements behind one that waits for a lock. */
+const behindLock = (
+  { query }: Server,
+  sql: SqlClient.SqlClient,
+  statements: ReadonlyArray<Effect.Effect<unknown, unknown>>
+): Effect.Effect<ReadonlyArray<Fiber.RuntimeFiber<unknown, unknown>>, unknown, Scope.Scope> =>
+  Effect.gen(function*() {
+    // Nothing is to wait for a connect, or for the check of a connection that was idle.
+    yield* sql`SELECT ${1}::int`
+    yield* query("SELECT pg_advisory_lock(7263541)")
+    const fibers = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        [sql`SELECT pg_advisory_xact_lock(${7263541})`, ...statements].map((statement) => Effect.runFork(statement))
+      ),
+      Fiber.awaitAll
+    )
+    yield* Effect.addFinalizer(() => query("SELECT pg_advisory_unlock(7263541)"))
+    return fibers
+  })
+
 const statements = (count: number, url: string): Effect.Effect<Pair, unknown, Scope.Scope> =>
   Effect.gen(function*() {
     const gate = yield* watch(Redacted.make(url))
     const pool = yield* PgPool.make({ ...many(1), url: Redacted.make(url), multiplex: count + 1 })
     const sql = pool.client
     const ours = Effect.gen(function*() {
-      // Nothing is to wait for a connect, or for the check of a connection that was idle.
-      yield* sql`SELECT ${1}::int`
-      yield* gate.query("SELECT pg_advisory_lock(7263541)")
-      const behind = [
-        sql`SELECT pg_advisory_xact_lock(${7263541})`,
-        ...Array.from({ length: count }, () => sql`SELECT ${1}::int`)
-      ]
-      yield* Effect.acquireRelease(
-        Effect.sync(() => behind.map((statement) => Effect.runFork(statement))),
-        Fiber.awaitAll
-      )
-      yield* Effect.addFinalizer(() => gate.query("SELECT pg_advisory_unlock(7263541)"))
+      yield* behindLock(gate, sql, Array.from({ length: count }, () => sql`SELECT ${1}::int`))
       const { waiting } = yield* pool.stats
       if (waiting > 0) return yield* Effect.dieMessage(`${waiting} statements are not on their way`)
     })
     return { ours, other: bare(count) }
   }).pipe(Effect.provide(Reactivity.layer))
 
-const pairOf = ({ count, kind, url }: Question): Effect.Effect<Pair, unknown, Scope.Scope> =>
-  ({ waiters, items, sessions, statements })[kind](count, url)
+/** On one connection: but for those that share it, all wait for it. */
+const waiting = (
+  client: keyof typeof Clients.sqlClients,
+  count: number,
+  url: string
+): Effect.Effect<Pair, unknown, Scope.Scope> =>
+  Effect.gen(function*() {
+    const gate = yield* watch(Redacted.make(url))
+    const sql = yield* Clients.sqlClients[client](url, 1)
+    const statement = Effect.suspend(() => sql`SELECT ${1}::int`)
+    const ours = Effect.gen(function*() {
+      const fibers = yield* behindLock(gate, sql, Array.from({ length: count }, () => statement))
+      const ended = fibers.filter((fiber) => fiber.unsafePoll() !== null).length
+      if (ended > 0) return yield* Effect.dieMessage(`${ended} statements do not wait`)
+    })
+    // Nobody can wait for less.
+    return { ours, other: suspended(count, Effect.suspend(() => Effect.async((_resume) => {}))) }
+  })
+
+const pairOf = (question: Question): Effect.Effect<Pair, unknown, Scope.Scope> => {
+  const { count, kind, url } = question
+  return kind === "waiting"
+    ? waiting(question.client, count, url)
+    : ({ waiters, items, sessions, statements })[kind](count, url)
+}
 
 const weigh = (held: Held): Effect.Effect<number, unknown> =>
   Effect.gen(function*() {

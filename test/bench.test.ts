@@ -77,12 +77,31 @@ const ofThePool: Tables = {
   ]
 }
 
+const withStreams = clients.filter((name) => name !== "effect-pgpool, `multiplex: true`")
+
 const ofTheQueries: Tables = {
+  Goals: [
+    "CPU of a query of effect-pgpool, 512 fibers, by that with 64: at most 1.25",
+    "CPU of a query of effect-pgpool, `multiplex: true`, 512 fibers, by that with 64: at most 1.25",
+    "CPU of a query, `multiplex` and `prepare`, 2 connections, by postgres.js: at most 1.2",
+    "CPU of a query, no options, 10 connections, by `pg.Pool`: at most 1.5",
+    "CPU of 100 rows, 2 connections, by `pg.Pool`: at most 1.1",
+    "CPU of 10,000 rows, 2 connections, by `pg.Pool`: at most 1.1",
+    "queries, no options, 10 connections, by @effect/sql-pg: at least 1.25",
+    "transactions, 2 connections, by @effect/sql-pg: at least 1.2",
+    "rows of a stream, by @effect/sql-pg: at least 1.2",
+    "bytes of a statement that waits, beyond its fiber, effect-pgpool: at most 3380",
+    "bytes of a statement that waits, beyond its fiber, effect-pgpool, `multiplex: true`: at most 3114"
+  ],
   "Queries: `select $1::int`": clients,
   "Queries: a result of 100 rows": clients,
+  "Queries: a result of 10,000 rows": clients,
   "Queries: an insert": clients,
-  "Queries: a transaction: begin, insert, commit": clients,
-  "Queries: `select $1::int`, 1 ms away": clients
+  "Queries: a transaction: begin, select, insert, commit": clients,
+  "Queries: a stream of 20,000 rows": withStreams,
+  "Queries: `select $1::int`, 1 ms away": clients,
+  "Memory while a stream of 20,000 rows is read": withStreams,
+  "Memory of 1,000 statements that wait for a connection": clients.slice(0, 3)
 }
 
 const ofTheLoads: Tables = {
@@ -125,7 +144,7 @@ describe("the benchmarks", () => {
         assert.isTrue(parts.includes("loads") || tables.has("Goals"))
         assert.notMatch(report, /NaN|undefined|Infinity/)
         if (drawing !== undefined) assert.match(yield* files.readFileString(`${directory}/${drawing}`), /<svg/)
-      }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)), 300_000)
+      }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)), 600_000)
 
   reports(
     "report what the pool itself costs, how it grows, and its day",
