@@ -3,12 +3,11 @@ import type { FileSystem } from "@effect/platform"
 import { Console, Effect } from "effect"
 import type { Scope } from "effect"
 import { median } from "simple-statistics"
-import type { Source } from "../../plan/src/load.js"
 import { loadOf } from "../../plan/src/load.js"
-import type { Arrival, Candidate } from "../../plan/src/model.js"
+import type { Candidate } from "../../plan/src/model.js"
 import { simulate } from "../../plan/src/simulate.js"
 import { other, recorded } from "./loads.js"
-import type { Foretold, Real } from "./real.js"
+import type { Foretold, Plan, Real } from "./real.js"
 import { playReally } from "./real.js"
 
 export interface Comparison {
@@ -34,8 +33,10 @@ const undisturbed = <R>(play: Effect.Effect<Real, unknown, R>, tries = 5): Effec
         undisturbed(play, tries - 1)
       ))
 
-const foretell = (source: Source, candidate: Candidate, connect: number): Foretold => {
-  const around = { connect, serverCores: undefined, outages: [], options: {} }
+type Recording = Pick<Real, "connect" | "source" | "resizes">
+
+const foretell = ({ connect, resizes, source }: Recording, candidate: Candidate): Foretold => {
+  const around = { connect, serverCores: undefined, outages: [], options: {}, resizes }
   const { meanConnections, wait } = simulate(loadOf(source), candidate, around, 1)
   return { mean: meanConnections, p99: wait.p99 }
 }
@@ -48,7 +49,7 @@ const medians = (figures: ReadonlyArray<Foretold>): Foretold => ({
 /** Records one pool so many times, and plays the recordings for that one and for another one, which is also played. */
 export const compare = (
   url: string,
-  [load, plan]: readonly [name: string, plan: ReadonlyArray<Arrival>],
+  [load, plan]: readonly [name: string, plan: Plan],
   runs: number
 ): Effect.Effect<ReadonlyArray<Comparison>, unknown, FileSystem.FileSystem | Scope.Scope> =>
   Effect.gen(function*() {
@@ -59,7 +60,7 @@ export const compare = (
       load,
       candidate,
       real: medians(real),
-      foretold: medians(recordings.map(({ connect, source }) => foretell(source, candidate, connect)))
+      foretold: medians(recordings.map((recording) => foretell(recording, candidate)))
     })
     return [comparison(recorded, recordings), comparison(other, others)]
   })

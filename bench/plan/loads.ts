@@ -1,7 +1,8 @@
 /** The loads and the pools by which the planner is compared with a real server. */
-import type { Arrival, Candidate } from "../../plan/src/model.js"
+import type { Candidate } from "../../plan/src/model.js"
 import type { Load, Service } from "../simulate/load.js"
 import { arrivals } from "../simulate/load.js"
+import type { Plan } from "./real.js"
 
 /** So long that neither the processors nor whole milliseconds count for much, and of different lengths. */
 const service: Service = (random) => 20 + 20 * random.exponential()
@@ -19,8 +20,11 @@ const phases: Readonly<Record<string, (seconds: number) => Load["phases"]>> = {
 }
 
 /** What is asked, by the name of the load: the same each time. */
-export const loads = (seconds: number): ReadonlyArray<readonly [name: string, plan: ReadonlyArray<Arrival>]> =>
-  Object.entries(phases).map(([name, phasesOf]) => [name, [...arrivals({ phases: phasesOf(seconds), service }, 1)]])
+export const loads = (seconds: number): ReadonlyArray<readonly [name: string, plan: Plan]> =>
+  Object.entries(phases).map(([name, phasesOf]) => [
+    name,
+    { arrivals: [...arrivals({ phases: phasesOf(seconds), service }, 1)] }
+  ])
 
 /** The pool that is recorded, and the other one of which the recording is to tell, too. */
 export const recorded: Candidate = { maxsize: 2, maxwait: "auto", maxoverflow: 10 }

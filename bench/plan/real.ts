@@ -6,7 +6,7 @@ import type { Scope } from "effect"
 import { PgPool, PoolRecording } from "effect-pgpool"
 import { readRecording } from "../../plan/src/input/recording.js"
 import type { Source } from "../../plan/src/load.js"
-import type { Arrival, Candidate } from "../../plan/src/model.js"
+import type { Arrival, Candidate, Limits } from "../../plan/src/model.js"
 import type { Send } from "../day/contenders.js"
 import { play } from "../day/play.js"
 import { quantile } from "../times.js"
@@ -24,6 +24,7 @@ export interface Real extends Foretold {
   readonly late: number
   /** What the pool has recorded, as the planner reads it. */
   readonly source: Source
+  readonly resizes: ReadonlyArray<Limits>
 }
 
 /** How often the connections are counted, in milliseconds. */
@@ -55,13 +56,19 @@ const waitsOf = (path: string) =>
     Effect.map((waits) => Float64Array.from(waits).sort())
   )
 
+/** What is played, and when the pool is resized meanwhile. */
+export interface Plan {
+  readonly arrivals: ReadonlyArray<Arrival>
+  readonly resize?: Limits
+}
+
 /** Plays it, and gives how late its requests were. */
 const playIn = (
   url: string,
   candidate: Candidate,
-  plan: ReadonlyArray<Arrival>,
+  { arrivals, resize }: Plan,
   path: string
-): Effect.Effect<Omit<Real, "p99" | "source">, unknown, FileSystem.FileSystem> =>
+): Effect.Effect<Omit<Real, "p99" | "source" | "resizes">, unknown, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const pool = yield* PgPool.make({ ...candidate, url: Redacted.make(url) })
     // They outlive the pool, and so hear of its last callers.
@@ -76,14 +83,15 @@ const playIn = (
     const counts = new Counts()
     const count = Effect.map(pool.stats, ({ size }) => counts.add(size))
     yield* Effect.forkScoped(Effect.repeat(count, Schedule.fixed(perCount)))
+    if (resize !== undefined) yield* Effect.forkScoped(Effect.delay(pool.resize(resize), resize.at))
     let next = 0
     const send: Send = (done) => {
-      const { hold } = plan[next++]
+      const { hold } = arrivals[next++]
       Effect.runFork(pool.client.unsafe(`select pg_sleep(${hold / 1000})`)).addObserver((exit) =>
         done(Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined)
       )
     }
-    const { failures, late } = yield* play(send, plan.map(({ at }) => at))
+    const { failures, late } = yield* play(send, arrivals.map(({ at }) => at))
     yield* count
     if (failures > 0) yield* Effect.fail(new Error(`${failures} requests have failed`))
     const connect = connects.reduce((sum, took) => sum + took, 0) / connects.length
@@ -98,12 +106,12 @@ const playIn = (
 export const playReally = (
   url: string,
   candidate: Candidate,
-  plan: ReadonlyArray<Arrival>
+  plan: Plan
 ): Effect.Effect<Real, unknown, FileSystem.FileSystem | Scope.Scope> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const path = `${yield* fs.makeTempDirectoryScoped()}/pool.ndjson`
     const figures = yield* playIn(url, candidate, plan, path)
-    const { source } = yield* readRecording(path, undefined)
-    return { ...figures, p99: quantile(yield* waitsOf(path), 0.99), source }
+    const { resizes = [], source } = yield* readRecording(path, undefined)
+    return { ...figures, p99: quantile(yield* waitsOf(path), 0.99), source, resizes }
   })

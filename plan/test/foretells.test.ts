@@ -8,8 +8,12 @@ import { apart, compare } from "../../bench/plan/compare.js"
 import { loads } from "../../bench/plan/loads.js"
 import * as Proxy from "../../src/internal/testing/proxy.js"
 
+/** The steady load on a pool that becomes too small for it. */
+const [[, steady]] = loads(4)
+const resized = ["steady, resized", { ...steady, resize: { at: 2500, maxsize: 1, maxoverflow: 3 } }] as const
+
 describe("a recording of a real pool", () => {
-  for (const load of loads(4)) {
+  for (const load of [...loads(4), resized]) {
     // A busy machine may spoil a run in ways that it does not notice.
     it.live(`foretells that pool, and one of another size: ${load[0]}`, () =>
       Effect.gen(function*() {
