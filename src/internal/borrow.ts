@@ -83,7 +83,6 @@ export const get = <A, E, B>(
         if (loan.begin(attempts)) return Effect.succeed(borrowed)
         // The scope is closed, and has ended the loan. What is forked in a closed scope is interrupted as well.
         if (loan.isOver) return Effect.interrupt
-        loan.endInVain()
         attempts ??= new Attempts()
         return attempts.next(loan) ? attempt() : Effect.fail(state.refusals.lostTooOften(loan))
       })
@@ -147,11 +146,10 @@ class Use<A, E, B, E2, R, E3> {
   private failed(loan: Loan<A>, cause: Cause.Cause<E2>): Effect.Effect<B, E2 | E3, R> {
     const isLost = cause === lost || this.terms.isUnused?.(cause) === true
     const triesAgain = isLost && (this.attempts ??= new Attempts()).next(loan)
-    if (!triesAgain && cause !== lost) {
-      loan.end()
-      return Effect.failCause(cause)
-    }
-    loan.endInVain()
-    return triesAgain ? this.attempt() : this.lendLater(Effect.fail(this.state.refusals.lostTooOften(loan)))
+    loan.end()
+    if (triesAgain) return this.attempt()
+    return cause === lost
+      ? this.lendLater(Effect.fail(this.state.refusals.lostTooOften(loan)))
+      : Effect.failCause(cause)
   }
 }

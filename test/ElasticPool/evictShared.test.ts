@@ -22,7 +22,7 @@ describe("R19: evict with those who share", () => {
           state.request(true, (exit) => {
             if (Exit.isSuccess(exit)) {
               const { value: slot } = exit
-              held.push({ id: slot.value.id, end: () => state.release(slot) })
+              held.push({ id: slot.value.id, end: () => slot.end() })
             } else failed++
           })
         for (let i = 0; i < 6; i++) ask()
@@ -58,7 +58,7 @@ describe("R19: evict with those who share", () => {
           state.request(true, (exit) => {
             assert.ok(Exit.isSuccess(exit))
             const { value: slot } = exit
-            held.push({ id: slot.value.id, end: () => state.release(slot) })
+            held.push({ id: slot.value.id, end: () => slot.end() })
           })
         for (let i = 0; i < 6; i++) ask()
         yield* settle
@@ -102,7 +102,7 @@ describe("R19: evict with those who share", () => {
       const ask = (shares: boolean) => {
         const given: Array<() => void> = []
         state.request(shares, (exit) => {
-          if (Exit.isSuccess(exit)) given.push(() => state.release(exit.value))
+          if (Exit.isSuccess(exit)) given.push(() => exit.value.end())
         })
         return Effect.as(settle, () => given.forEach((end) => end()))
       }
@@ -170,7 +170,7 @@ describe("R19: evict over a span of time", () => {
       state.request(false, (exit) => {
         assert.ok(Exit.isSuccess(exit))
         state.invalidate(exit.value.value)
-        state.release(exit.value)
+        exit.value.end()
       })
       yield* settle
       assert.strictEqual(state.evictor["later"].size, 4)

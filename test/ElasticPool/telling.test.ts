@@ -18,13 +18,13 @@ const inUse = () => {
   let giveBack = () => {}
   state.request(false, (outcome) => {
     assert.isTrue(Exit.isSuccess(outcome))
-    giveBack = () => back(state, outcome)
+    giveBack = () => back(outcome)
   })
   return { runtime, state, giveBack: () => giveBack() }
 }
 
-const back = (state: State, outcome: Outcome) => {
-  if (Exit.isSuccess(outcome)) state.release(outcome.value)
+const back = (outcome: Outcome) => {
+  if (Exit.isSuccess(outcome)) outcome.value.end()
 }
 
 /** Counts how deep calls stand in each other. */
@@ -48,7 +48,7 @@ describe("what is told is told after the critical section, in order, and the sta
       state.request(false, (outcome) =>
         depth.within(() => {
           served.push(i)
-          back(state, outcome)
+          back(outcome)
         }))
     }
     assert.strictEqual(state.stats().waiting, crowd)
@@ -69,7 +69,7 @@ describe("what is told is told after the critical section, in order, and the sta
           served.push(i)
           // It asks before it gives back, so that it has to wait, or afterwards.
           if (times > 1 && i % 2 === 0) ask(i, times - 1)
-          back(state, outcome)
+          back(outcome)
           if (times > 1 && i % 2 === 1) ask(i, times - 1)
         }))
     }
@@ -89,7 +89,7 @@ describe("what is told is told after the critical section, in order, and the sta
     const ask = (): void => {
       state.request(false, (outcome) =>
         depth.within(() => {
-          back(state, outcome)
+          back(outcome)
           if (++served < crowd) ask()
         }))
     }
@@ -104,7 +104,7 @@ describe("what is told is told after the critical section, in order, and the sta
     const told: Array<string> = []
     let second: ReturnType<State["request"]> | undefined = undefined
     state.request(false, (outcome) => {
-      back(state, outcome)
+      back(outcome)
       // The second one has been served now, but not been told.
       told.push("first")
       if (second?.isUntold === true) state.leave(second)
@@ -112,7 +112,7 @@ describe("what is told is told after the critical section, in order, and the sta
     second = state.request(false, () => told.push("second"))
     state.request(false, (outcome) => {
       told.push("third")
-      back(state, outcome)
+      back(outcome)
     })
     giveBack()
     assert.deepStrictEqual(told, ["first", "third"])
@@ -171,10 +171,10 @@ describe("the state machine runs without fibers", () => {
     runtime.opens(dials[0])
     assert.strictEqual(outcomes.length, 1)
     assert.deepInclude(state.stats(), { busy: 1, waiting: 1 })
-    back(state, outcomes[0])
+    back(outcomes[0])
     assert.strictEqual(outcomes.length, 2)
     assert.deepInclude(state.stats(), { busy: 1, waiting: 0 })
-    back(state, outcomes[1])
+    back(outcomes[1])
     assert.deepInclude(state.stats(), { idle: 1 })
     ask()
     ask()
@@ -238,9 +238,9 @@ class Crowd {
       this.runtime.hears("caller")
       if (!Exit.isSuccess(outcome)) return
       const { value } = outcome
-      if (how === "keeps") this.held.push({ value: value.value, release: () => state.release(value) })
+      if (how === "keeps") this.held.push({ value: value.value, release: () => value.end() })
       if (how === "asks again and gives back") this.ask("gives back")
-      if (how !== "keeps") state.release(value)
+      if (how !== "keeps") value.end()
       if (how === "gives back and asks again") this.ask("keeps")
     }))
   }

@@ -8,8 +8,21 @@ import type { Slot } from "./slot.js"
 export interface Lender<A> {
   /** Whether the connection is well still. Then its caller is served, and counted unless `wasServed`. */
   begins(loan: Loan<A>, wasServed: boolean): boolean
-  release(loan: Loan<A>): void
+  /** It is over now, and was in that state. */
+  release(loan: Loan<A>, was: LoanState): void
 }
+
+/**
+ * Where a loan is.
+ *
+ * - `handedOver`: its borrower has not had the connection yet, so its caller has not been served.
+ * - `inUse`: its borrower has the connection.
+ * - `inVain`: the connection was lost before its use, so this counts as no loan of its borrower. It is to end.
+ * - `over`: it has been given back.
+ *
+ * @internal
+ */
+export type LoanState = "handedOver" | "inUse" | "inVain" | "over"
 
 /**
  * A connection in the hands of one borrower. Where several share the connection, each has a loan of its own.
@@ -29,11 +42,7 @@ export class Loan<A> {
   place = 0
   /** The span in which it began: its borrower may be in another one later. */
   readonly span: Span
-  /** Whether its borrower has had the connection. Until then its caller has not been served. */
-  hasBegun = false
-  /** Whether it was of no use: its borrower asks for another connection. */
-  isVain = false
-  isOver = false
+  state: LoanState = "handedOver"
 
   constructor(
     private readonly lender: Lender<A>,
@@ -57,13 +66,15 @@ export class Loan<A> {
 
   /**
    * The borrower calls it once, in the step in which it gets the connection: this may have been lost since it was handed
-   * over. Whether it is well, as far as anybody knows; else the loan is to `endInVain`. And the loan may be over: then
-   * the connection may be somebody else's.
+   * over. Whether it is well, as far as anybody knows. And the loan may be over: then the connection may be somebody
+   * else's.
    */
   begin(before?: Attempts): boolean {
     if (this.isOver) return false
     if (before?.hasFailed === true) this.follow(before)
-    return this.hasBegun = this.lender.begins(this, before?.hasBegun === true)
+    const isWell = this.lender.begins(this, before?.wasServed === true)
+    this.state = isWell ? "inUse" : "inVain"
+    return isWell
   }
 
   /** The numbers are copied: those of the attempts go on to change. */
@@ -72,22 +83,27 @@ export class Loan<A> {
     if (waited !== undefined) this.waited = waited + (this.waited ?? 0)
   }
 
-  /** Whether the pool has closed the connection under its borrower (R13). */
+  get isOver(): boolean {
+    return this.state === "over"
+  }
+
+  /** Whether the pool has closed the connection, under its borrower if it had one (R13). */
   get isCutOff(): boolean {
-    return this.hasBegun && this.slot.state !== "busy"
+    return this.slot.state !== "busy"
   }
 
   /** A second end does nothing (I4). */
   end(): void {
-    if (this.isOver) return
-    this.isOver = true
+    const { state } = this
+    if (state === "over") return
+    this.state = "over"
     this.onEnd?.()
-    this.lender.release(this)
+    this.lender.release(this, state)
   }
 
-  /** The connection was lost before its use. */
+  /** The connection was lost before its use, and its borrower asks for another one. */
   endInVain(): void {
-    this.isVain = true
+    if (!this.isOver) this.state = "inVain"
     this.end()
   }
 }
@@ -102,10 +118,10 @@ const mostAttempts = 10
  */
 export class Attempts {
   private left = mostAttempts
-  /** Whether a loan had begun: the borrower has counted as served. */
-  hasBegun = false
-  /** Whether a connection was cut off: that is what has become of the borrower. */
-  isCutOff = false
+  /** Whether the borrower has had a connection: it has counted as served. */
+  wasServed = false
+  /** Whether that was closed under it: this is what the pool has told of it. */
+  wasCutOff = false
   /** When the borrower asked for the first one, by the policy clock, and how long it has waited for all of them. */
   asked = 0
   waited: number | undefined = undefined
@@ -115,12 +131,20 @@ export class Attempts {
     return this.left < mostAttempts
   }
 
-  /** One was lost, and its loan is about to end. Whether the borrower may ask for another one. */
+  /** One was lost before its use. Ends its loan, and tells whether the borrower may ask for another one. */
   next(loan: Loan<unknown>): boolean {
-    this.hasBegun ||= loan.hasBegun
-    this.isCutOff ||= loan.isCutOff
+    if (this.left === 0) {
+      loan.end()
+      return false
+    }
+    this.left--
+    if (loan.state === "inUse") {
+      this.wasServed = true
+      this.wasCutOff ||= loan.isCutOff
+    }
     this.asked = loan.asked
     this.waited = loan.waited
-    return this.left-- > 0
+    loan.endInVain()
+    return true
   }
 }

@@ -100,7 +100,7 @@ export class News<A> {
   cutOff(slot: Slot<A>): void {
     const now = this.pool.env.now()
     // What becomes of the others shows in the step in which they would have begun.
-    for (const loan of slot.loans) if (loan.hasBegun) this.loanEnded(loan, "cutOff", now)
+    for (const loan of slot.loans) if (loan.state === "inUse") this.loanEnded(loan, "cutOff", now)
   }
 
   /** A caller got no connection. `since` leaves out what did not count for it. */

@@ -11,7 +11,7 @@ import { makeWaitPolicy } from "./forecast.js"
 import { Holders } from "./holders.js"
 import { Leaks } from "./leaks.js"
 import { Lifecycle } from "./lifecycle.js"
-import type { Attempts, Lender } from "./loan.js"
+import type { Attempts, Lender, LoanState } from "./loan.js"
 import { Loan } from "./loan.js"
 import { News } from "./news.js"
 import { Operator } from "./operator.js"
@@ -285,11 +285,13 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   // --- release ---------------------------------------------------------------------------------------------------
 
   /** R7; first match wins. Called by the loan, once. */
-  release(loan: Loan<A>): void {
+  release(loan: Loan<A>, was: LoanState): void {
     this.outbox.section(() => {
       const now = this.env.now()
       if (loan.leakWatch !== undefined) this.leaks.end(loan.leakWatch)
-      if (!loan.isVain) this.ended(loan, now)
+      if (was === "inUse") this.wasUsed(loan, now)
+      // Its caller was interrupted after the hand-over.
+      else if (was === "handedOver") this.refusals.left(askedFor(loan))
       this.holders.changed()
       const { slot } = loan
       slot.returned(loan, now)
@@ -302,9 +304,7 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
     })
   }
 
-  private ended(loan: Loan<A>, now: number): void {
-    // Its caller was interrupted after the hand-over.
-    if (!loan.hasBegun) return this.refusals.left(askedFor(loan))
+  private wasUsed(loan: Loan<A>, now: number): void {
     this.tally.returned(now - loan.since, now)
     if (!loan.isCutOff) this.news.loanEnded(loan, "returned", now)
   }

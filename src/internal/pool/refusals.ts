@@ -57,7 +57,7 @@ export class Refusals<A, E> {
   of(attempts: Attempts | undefined, borrower: Borrower | undefined): Failure<PoolError> | undefined {
     const { demand, settings: { maxsize, maxWaiting } } = this.pool
     if (!this.admits(attempts)) {
-      return attempts?.isCutOff === true ? this.closed : this.refuse("closed", borrower, this.closed)
+      return attempts?.wasCutOff === true ? this.closed : this.refuse("closed", borrower, this.closed)
     }
     if (attempts?.hasFailed === true || demand.unserved(demand.room(maxsize)) < maxWaiting) return undefined
     const stats = this.pool.stats()

@@ -144,11 +144,10 @@ export class VirtualPool implements Api.VirtualPool {
   }
 
   /** What another caller does when it is told may have broken the connection since it was handed over. */
-  private lend(loan: Loan<Connection>, caller: Api.VirtualCaller, attempts = new Attempts()): void {
-    if (loan.begin(attempts)) return loan.value.lend(loan, caller)
-    const triesAgain = attempts.next(loan)
-    loan.endInVain()
-    if (triesAgain) this.ask(caller, attempts)
+  private lend(loan: Loan<Connection>, caller: Api.VirtualCaller, before?: Attempts): void {
+    if (loan.begin(before)) return loan.value.lend(loan, caller)
+    const attempts = before ?? new Attempts()
+    if (attempts.next(loan)) this.ask(caller, attempts)
     else caller.refused?.(this.state.refusals.lostTooOften(loan))
   }
 

@@ -1,7 +1,6 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import { get } from "../../borrow.js"
@@ -56,19 +55,14 @@ export class Pooled extends Statements {
   ): Stream.Stream<any, SqlError> {
     return Stream.suspend(() => {
       let hasBegun = false
-      let triesAgain = false
       const exclusive = (session: Session, loan: Loan<Session>) =>
         SessionStream.exclusive({ ...rows, session }).pipe(
           Stream.mapChunks((chunk) => (hasBegun = true, chunk)),
-          // Before the end of the loan, which is that of the stream.
-          Stream.mapError((error) => {
-            if (!hasBegun && isNotSent(error)) triesAgain = loan.isVain = attempts.next(loan)
-            return error
-          })
+          Stream.catchAll((error) =>
+            !hasBegun && isNotSent(error) && attempts.next(loan) ? this.stream(rows, attempts) : Stream.fail(error)
+          )
         )
-      return Stream.unwrapScoped(Effect.mapError(get(this.pool, exclusive, attempts, this.span), asSqlError)).pipe(
-        Stream.catchSome(() => triesAgain ? Option.some(this.stream(rows, attempts)) : Option.none())
-      )
+      return Stream.unwrapScoped(Effect.mapError(get(this.pool, exclusive, attempts, this.span), asSqlError))
     })
   }
 }

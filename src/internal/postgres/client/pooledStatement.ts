@@ -70,7 +70,6 @@ export class PooledStatement<A> {
 
   private send(loan: Loan<Session>): void {
     if (!loan.begin(this.attempts)) {
-      loan.endInVain()
       return this.triesAgain(loan)
         ? this.take()
         : this.end(Exit.fail(asSqlError(this.home.pool.refusals.lostTooOften(loan))))
@@ -101,7 +100,6 @@ export class PooledStatement<A> {
     // The statement has done nothing yet, so it may be sent on another session.
     const isLost = Exit.isFailure(answer) && isNotSent(Cause.squash(answer.cause))
     if (isLost && !this.isOver && this.triesAgain(loan)) {
-      loan.endInVain()
       this.callOffDeadline()
       return this.take()
     }
