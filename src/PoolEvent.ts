@@ -211,7 +211,8 @@ export type LoanOutcome = "returned" | "cutOff" | RefusalReason | "interrupted" 
 
 /**
  * One caller of a pool, told when it has done with it. A caller that was handed a lost connection and then another one
- * is told of once.
+ * is told of once. If it is refused or interrupted while it waits for the other one, `asked` and `waited` tell of that
+ * wait alone.
  *
  * @since 0.1.0
  * @category models

@@ -111,7 +111,7 @@ export interface PoolStats {
   readonly peakSize: number
   /**
    * Callers that got a connection. One whose connection was lost before it had used it, and that got another one, counts
-   * once.
+   * once. If it gets no other one and is refused, it counts in `refused` as well.
    */
   readonly acquired: number
   /** Those of them whose caller had to wait in the queue. */

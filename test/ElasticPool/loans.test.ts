@@ -6,7 +6,7 @@ import { fromState, makeState } from "../../src/internal/elasticPool.js"
 import type { State } from "../support/borrower.js"
 import { make } from "../support/borrower.js"
 import type { Fake, FakeFailure } from "../support/fakeResource.js"
-import { Caller, fail, failTransiently, FakeResource, settle, slow } from "../support/fakeResource.js"
+import { Caller, fail, failTransiently, FakeResource, hang, ok, settle, slow } from "../support/fakeResource.js"
 import { Listening } from "../support/listening.js"
 import { makeClosable, makePool } from "../support/testPool.js"
 
@@ -252,6 +252,27 @@ describe("R39: the loans of a pool", () => {
         const { acquired, refused } = state.stats()
         assert.deepStrictEqual([acquired, refused.closed], [1, 1])
       }))
+
+    for (const how of ["refused", "interrupted"] as const) {
+      it.scoped(`${by}: who is handed a lost connection, and is ${how} in its wait for another one: of that wait`, () =>
+        Effect.gen(function*() {
+          const fake = new FakeResource({ connect: (id) => id === 1 ? ok : hang })
+          const pool = yield* makePool({ ...fake.options, ...one, acquireTimeout: 300 })
+          const holder = yield* Caller.ask(pool)
+          const borrower = yield* Effect.fork(Effect.withSpan(ask(pool), "borrower"))
+          yield* pass(100)
+          const listening = yield* Listening.to(pool.loans)
+          yield* Effect.zipRight(holder.letGo, pool.invalidate(holder.value!))
+          yield* pass(200)
+          if (how === "interrupted") yield* Fiber.interrupt(borrower)
+          yield* pass(100)
+          assert.deepStrictEqual(listening.lines.slice(1), [
+            how === "interrupted"
+              ? "300 Loan asked=100 waited=200 held=0 outcome=interrupted span=borrower"
+              : "400 Loan asked=100 waited=300 held=0 outcome=acquireTimeout span=borrower"
+          ])
+        }))
+    }
 
     it.scoped(`${by}: who is handed lost connections only is told of once`, () =>
       Effect.gen(function*() {

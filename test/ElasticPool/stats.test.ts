@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, TestClock } from "effect"
 import type { ElasticPool, PoolError } from "effect-pgpool"
 import type { RefusalReason } from "effect-pgpool/PoolStats"
+import { use } from "../../src/internal/borrow.js"
 import { fromState, makeState } from "../../src/internal/elasticPool.js"
 import type { ElasticPoolState } from "../../src/internal/pool/pool.js"
 import type { Fake, FakeFailure } from "../support/fakeResource.js"
@@ -227,6 +228,23 @@ describe("R40: refused", () => {
   }
 
   const timeLimits: ReadonlyArray<string> = ["acquireTimeout", "outageTimeout", "maxwait", "connectTimeout"]
+
+  it.scoped("a caller that loses its connection before its use, and gets no other one, was served and is refused", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id === 1 ? ok : hang })
+      const state = yield* makeState(
+        { ...fake.options, ...one, acquireTimeout: "1 second" },
+        { share: 1, canShare: () => false }
+      )
+      const lose = (a: Fake) => Effect.zipRight(Effect.sync(() => state.invalidate(a)), Effect.fail("unused"))
+      const caller = yield* Effect.fork(Effect.flip(use(state, lose, { isUnused: () => true })))
+      yield* settle
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude(yield* Fiber.join(caller), { _tag: "PoolExhausted", limit: "acquireTimeout" })
+      const { acquired, heldTotal, holdTimes, refused } = state.stats()
+      assert.deepStrictEqual({ acquired, heldTotal, held: holdTimes.count }, { acquired: 1, heldTotal: 0, held: 0 })
+      assert.deepStrictEqual(refused, { ...noRefusal, acquireTimeout: 1 })
+    }))
 
   for (const [reason, way] of Object.entries(ways)) {
     it.scoped(`${reason}: one, and no other`, () =>
