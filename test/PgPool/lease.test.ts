@@ -71,6 +71,19 @@ describe("R15: a lease that has ended", () => {
     }))
 })
 
+describe("R23: a statement that is none", () => {
+  for (const [what, text, params] of [["values", "SELECT 1", undefined], ["text", undefined, []]] as const) {
+    it.scopedLive(`without ${what} it gives the turn back`, () =>
+      Effect.gen(function*() {
+        const { pool } = yield* makePool({ maxsize: 1, maxoverflow: 1, prepare: true })
+        const connection = yield* pool.get
+        const exit = yield* Effect.exit(promptly(connection.executeRaw(text as string, params as [])))
+        assert.isTrue(Exit.isFailure(exit))
+        assert.deepStrictEqual(yield* promptly(connection.execute("SELECT 1 AS one", [], undefined)), [{ one: 1 }])
+      }))
+  }
+})
+
 describe("R24: a socket that says nothing", () => {
   for (const when of ["BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"] as const) {
     it.scopedLive(`queryTimeout holds for ${when}`, () =>

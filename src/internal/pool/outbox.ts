@@ -19,7 +19,12 @@ export class Outbox {
   /** Sections that call each other are one section. */
   private depth = 0
   private isTelling = false
-  private messages: Array<Party | (() => void)> = []
+  /**
+   * One array for good, whose places are emptied: V8 comes to allocate arrays made at each telling among the old objects,
+   * where they keep the parties, and what these keep, until the next major collection.
+   */
+  private readonly messages: Array<Party | (() => void) | undefined> = []
+  private untold = 0
 
   /** Runs a critical section to its end, and then tells what has come up in it. */
   section<A>(body: () => A): A {
@@ -34,7 +39,7 @@ export class Outbox {
 
   /** Tells this after the section, or now where none runs. */
   post(message: Party | (() => void)): void {
-    this.messages.push(message)
+    this.messages[this.untold++] = message
     this.tellAll()
   }
 
@@ -55,23 +60,26 @@ export class Outbox {
   }
 
   private tellAll(): void {
-    if (this.messages.length === 0 || !this.isAtRest) return
+    if (this.untold === 0 || !this.isAtRest) return
     this.isTelling = true
     let failed: { readonly defect: unknown } | undefined
-    while (this.messages.length > 0) {
-      const { messages } = this
-      this.messages = []
-      for (const message of messages) {
-        try {
-          if (typeof message === "function") message()
-          else message.tell()
-        } catch (defect) {
-          failed ??= { defect }
-        }
+    for (let n = 0; n < this.untold; n++) {
+      const message = this.messages[n]!
+      this.messages[n] = undefined
+      try {
+        if (typeof message === "function") message()
+        else message.tell()
+      } catch (defect) {
+        failed ??= { defect }
       }
     }
+    this.untold = 0
+    if (this.messages.length > mostPlaces) this.messages.length = 0
     this.isTelling = false
     // A party that fails keeps nothing from the others.
     if (failed !== undefined) throw failed.defect
   }
 }
+
+/** More places are given back after they were used. */
+const mostPlaces = 1024

@@ -7,6 +7,8 @@ import type { Borrower, Failure, Outcome } from "./runtime.js"
 import { failed, succeeded } from "./runtime.js"
 import type { Slot } from "./slot.js"
 import type { Tally } from "./tally.js"
+import type { Coverable } from "./uncovered.js"
+import { Uncovered } from "./uncovered.js"
 
 /** Tells a caller how its wait has ended. It may call the pool at once. @internal */
 export type End<A, E> = Told<A, E>["end"]
@@ -16,18 +18,23 @@ interface Told<A, E> {
   end(outcome: Outcome<Loan<A>, E>): void
 }
 
+const tellNobody = (): void => {}
+
 /**
  * A caller in the queue.
  *
  * @internal
  */
-export class Waiter<A, E> implements Party, Linked<Waiter<A, E>> {
+export class Waiter<A, E> implements Party, Linked<Waiter<A, E>>, Coverable<Waiter<A, E>> {
   /** The connection it was handed. An interrupted waiter still owns it and gives it back. */
   loan: Loan<A> | undefined = undefined
   /** The latest connect that was started because of it. */
   connect: Slot<A> | undefined = undefined
   /** Whether the pool owes it a connect (R3, R4). */
   due = false
+  isUncovered = false
+  earlierUncovered: Waiter<A, E> | undefined = undefined
+  laterUncovered: Waiter<A, E> | undefined = undefined
   queued = false
   /** It wants a connection for itself, and has come before all that share. */
   isAhead = false
@@ -44,7 +51,7 @@ export class Waiter<A, E> implements Party, Linked<Waiter<A, E>> {
     public since: number,
     /** Whether it will do with a part of a connection. */
     readonly shares: boolean,
-    private readonly end: End<A, E>,
+    private end: End<A, E>,
     readonly borrower: Borrower | undefined = undefined
   ) {
     this.asked = since
@@ -57,9 +64,18 @@ export class Waiter<A, E> implements Party, Linked<Waiter<A, E>> {
 
   /** Tells it how its wait has ended, unless it has left. */
   tell(): void {
-    const { outcome } = this
+    const { end, outcome } = this
+    this.forget()
+    if (outcome !== undefined) end(outcome)
+  }
+
+  /**
+   * It has been told, or need not be told any more. One that waited long is among the garbage collector's old objects, and
+   * so keeps all that it refers to until those are collected: it lets go of its caller.
+   */
+  forget(): void {
     this.outcome = undefined
-    if (outcome !== undefined) this.end(outcome)
+    this.end = tellNobody
   }
 }
 
@@ -77,8 +93,7 @@ export class Waiters<A, E> extends LinkedList<Waiter<A, E>> {
   sharer: Waiter<A, E> | undefined = undefined
   sharers = 0
   private dueSharers = 0
-  /** Due waiters that no young connect was started for. */
-  private readonly uncovered = new Set<Waiter<A, E>>()
+  private readonly uncovered = new Uncovered<Waiter<A, E>>()
   /** How many want a connection for themselves and have come before the oldest that shares. */
   ahead = 0
 
@@ -105,7 +120,7 @@ export class Waiters<A, E> extends LinkedList<Waiter<A, E>> {
   /** It leaves the queue, or is told no more how its wait has ended. */
   leave(waiter: Waiter<A, E>): void {
     this.remove(waiter)
-    waiter.outcome = undefined
+    waiter.forget()
   }
 
   private moveAhead(waiter: Waiter<A, E>): void {
@@ -192,7 +207,7 @@ export class Waiters<A, E> extends LinkedList<Waiter<A, E>> {
 
   /** A connect is started for one of the due waiters, if there is one that none was started for. */
   cover(slot: Slot<A>): void {
-    const [waiter] = this.uncovered
+    const waiter = this.uncovered.first
     if (waiter === undefined) return
     this.uncovered.delete(waiter)
     waiter.connect = slot

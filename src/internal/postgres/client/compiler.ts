@@ -68,14 +68,24 @@ class Compiler implements Statement.Compiler {
  * alone were a tenth of what a short query leaves to the garbage collector.
  */
 const simply = ({ segments }: Statement.Fragment): Compiled | undefined => {
-  const params: Array<unknown> = []
-  let sql = ""
+  let count = 0
   for (const segment of segments) {
-    if (segment._tag === "Parameter") sql += `$${params.push(segment.value)}`
-    else if (segment._tag === "Literal" && segment.params === undefined) sql += segment.value
-    else return undefined
+    if (segment._tag === "Parameter") count++
+    else if (segment._tag !== "Literal" || segment.params !== undefined) return undefined
   }
-  return [sql, params]
+  // No literals: V8 comes to allocate those among the old objects, where they keep what they hold. No list that grows
+  // either, for it has more places than it needs.
+  const params = segments.slice(0, count) as Array<unknown>
+  let sql = ""
+  let n = 0
+  for (const segment of segments) {
+    if (segment._tag === "Literal") sql += segment.value
+    else if (segment._tag === "Parameter") {
+      params[n++] = segment.value
+      sql += `$${n}`
+    }
+  }
+  return Array.of<unknown>(sql, params) as unknown as Compiled
 }
 
 /** A copy of a fragment: whatever the original compiler writes on the copy does not reach the fragment. */

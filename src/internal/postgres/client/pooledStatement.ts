@@ -15,6 +15,7 @@ import type { Query } from "../driver/query.js"
 import { asSqlError, isNotSent, queryTimedOut } from "../errors/errors.js"
 import type { OneOrMany } from "../lease/statements.js"
 import { answerOf } from "../lease/statements.js"
+import type { Manner } from "../session/flight.js"
 import type { Session } from "../session/session.js"
 import type { Pooled } from "./pooled.js"
 
@@ -77,7 +78,7 @@ export class PooledStatement<A> {
     const session = loan.value
     const request = session.send<OneOrMany>(
       session.prepared(this.query),
-      { onInterrupt: "cancel", isShared: this.shares, isWrite: this.shares && !reads.test(this.query.text) },
+      this.shares ? (reads.test(this.query.text) ? sharedRead : sharedWrite) : alone,
       (answer) => this.answered(answer, loan)
     )
     this.leave = () => {
@@ -128,6 +129,10 @@ export class PooledStatement<A> {
 }
 
 const nothing = (): void => {}
+
+const alone: Manner = { onInterrupt: "cancel", isShared: false, isWrite: false }
+const sharedRead: Manner = { onInterrupt: "cancel", isShared: true, isWrite: false }
+const sharedWrite: Manner = { onInterrupt: "cancel", isShared: true, isWrite: true }
 
 const interrupted = Exit.interrupt(FiberId.none)
 

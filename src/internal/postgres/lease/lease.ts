@@ -152,7 +152,8 @@ export class Lease extends Statements implements PgConnection, Sender {
         resume(Effect.map(this.later(statement), read))
         return
       }
-      const sent = new LeasedStatement(this, statement, read, resume)
+      const sent = new LeasedStatement(this, read, resume)
+      sent.send(statement)
       return () => sent.interrupt()
     })
   }

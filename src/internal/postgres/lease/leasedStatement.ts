@@ -17,23 +17,27 @@ import { answerOf } from "./statements.js"
  */
 export class LeasedStatement<A> {
   private readonly begun: number
-  private readonly request: Request<OneOrMany>
+  private request: Request<OneOrMany> | undefined = undefined
   private isOver = false
 
   constructor(
     private readonly lease: Lease,
-    query: Query,
     private readonly read: (result: OneOrMany) => A,
     private readonly resume: (exit: Exit.Exit<A, SqlError>) => void
   ) {
-    const { session } = lease
-    this.begun = session.target.operations === undefined ? 0 : secondsNow()
-    this.request = session.send(
-      session.prepared(query),
-      { onInterrupt: "cancel" },
-      (answer) => this.answered(answer),
-      lease
-    )
+    this.begun = lease.session.target.operations === undefined ? 0 : secondsNow()
+  }
+
+  /** The lease has the turn for it. */
+  send(query: Query): void {
+    const { session } = this.lease
+    try {
+      const prepared = session.prepared(query)
+      this.request = session.send(prepared, manner, (answer) => this.answered(answer), this.lease)
+    } catch (defect) {
+      // A query that is none: without types anything may come as one.
+      this.answered(Exit.die(defect))
+    }
   }
 
   private answered(answer: Exit.Exit<OneOrMany, SqlError>): void {
@@ -46,7 +50,7 @@ export class LeasedStatement<A> {
   /** Its caller is gone, and has not heard the answer. */
   interrupt(): void {
     this.lease.onCutOff()
-    this.request.abandon()
+    this.request?.abandon()
     if (!this.isOver) this.end(interrupted)
   }
 
@@ -57,5 +61,7 @@ export class LeasedStatement<A> {
     lease.session.target.operations?.ended(this.begun, exit)
   }
 }
+
+const manner = { onInterrupt: "cancel" } as const
 
 const interrupted = Exit.interrupt(FiberId.none)

@@ -23,6 +23,11 @@ export type OneOrMany = Pg.QueryResult | Array<Pg.QueryResult>
 /** Statements without parameters go by the simple protocol, and a text with several of them has several results. */
 const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((one) => one.rows) : result.rows
 
+/** An object literal would come to be allocated among the old objects, where it would keep its text and its values. */
+class Asked implements Query {
+  constructor(readonly text: string, readonly values: Params) {}
+}
+
 /** The answer to a statement. Whatever answers in place of `pg` may give anything for a result. @internal */
 export const answerOf = <A>(
   exit: Exit.Exit<OneOrMany, SqlError>,
@@ -47,11 +52,11 @@ export abstract class Statements implements Connection {
   abstract executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError>
 
   execute(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    return transformed(this.run({ text: sql, values: params }, rowsOf), transformRows)
+    return transformed(this.run(new Asked(sql, params), rowsOf), transformRows)
   }
 
   executeRaw(sql: string, params: Params): Effect.Effect<unknown, SqlError> {
-    return this.run({ text: sql, values: params }, identity)
+    return this.run(new Asked(sql, params), identity)
   }
 
   executeValues(sql: string, params: Params): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
