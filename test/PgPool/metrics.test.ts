@@ -55,7 +55,8 @@ describe("R41: the metrics of a PgPool", () => {
           "invalidated",
           "dirty",
           "closed",
-          "failed"
+          "failed",
+          "abandoned"
         ]
       ) row("effect_pgpool.connection.closed", "counter", "{connection}", { "effect_pgpool.reason": reason })
       row("effect_pgpool.connection.connect_failures", "counter", "{connection}")
