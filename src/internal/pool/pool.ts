@@ -194,16 +194,15 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   wait(end: End<A, E | PoolError>, borrower?: Borrower): Waiter<A, E | PoolError> {
     return this.outbox.section(() => {
       const now = this.env.now()
-      const waiter = new Waiter(now, false, end, borrower)
-      this.enqueue(waiter, now)
-      return waiter
+      return this.enqueue(new Waiter(now, false, end, borrower), now)
     })
   }
 
-  private enqueue(waiter: Waiter<A, E | PoolError>, now: number): void {
+  private enqueue(waiter: Waiter<A, E | PoolError>, now: number): Waiter<A, E | PoolError> {
     this.waiters.push(waiter)
     this.serve(now)
     if (waiter.queued && this.lifecycle.serves) this.timekeeper.watch(waiter)
+    return waiter
   }
 
   /** Ends a wait that was interrupted or failed. A connection that it was handed meanwhile goes back (R12). */
