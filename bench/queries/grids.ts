@@ -25,7 +25,7 @@ export const usual: ReadonlyArray<Grid> = [
   { shape: "short", connections: [1, 5, 10], fibers: [64], delay: 0 },
   { shape: "rows", connections: [2, 10], fibers: [64], delay: 0 },
   { shape: "many", connections: [2], fibers: [8], delay: 0 },
-  { shape: "insert", connections: [2, 10], fibers: [64], delay: 0 },
+  { shape: "insert", connections: [2], fibers: [64], delay: 0 },
   { shape: "transaction", connections: [2, 10], fibers: [64], delay: 0 },
   { shape: "stream", connections: [1], fibers: [1], delay: 0 },
   { shape: "short", connections: [1, 2], fibers: [64], delay: 1 }
