@@ -9,7 +9,7 @@ import { hold } from "./words/hold.js"
 import { outages } from "./words/outage.js"
 import { target } from "./words/target.js"
 import type { Read } from "./words/units.js"
-import { count, counts, duration, rate, share, waits } from "./words/units.js"
+import { count, counts, duration, life, rate, share, waits } from "./words/units.js"
 
 export const formats = ["text", "json", "html", "svg"] as const
 
@@ -106,7 +106,7 @@ export const options = {
     "Of the pool: what callers do at maxoverflow.",
     oneOf(["wait", "fail"] as const)
   ),
-  "expires": option("expires", "10min", "Of the pool: how long a connection lives.", duration),
+  "expires": option("expires", "10min", "Of the pool: how long a connection lives.", life),
   "seed": option("seed", "1", "The same seed gives the same result. Default: 1.", count),
   "format": option("format", "text", `${formats.join(", ")}. Default: text.`, oneOf(formats)),
   "rollout": Options.boolean("rollout").pipe(

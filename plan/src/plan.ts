@@ -62,6 +62,7 @@ export const make = (
 ): Effect.Effect<Plan, Mistake> =>
   Effect.gen(function*() {
     const input = yield* read(asked.from)
+    if (!hasRequests(input.source, asked.seed)) return yield* mistake(noRequest)
     const demand = demandOf(input.source)
     const overload = overloadOf(asked.fleet, demand)
     if (overload !== undefined) return yield* mistake(tooMuch(overload))
@@ -107,6 +108,14 @@ const read = (from: From): Effect.Effect<Input, Mistake> => {
       return readRecording(from.file, from.hold)
   }
 }
+
+/** Where requests come by chance, a short load may have none. */
+const hasRequests = (source: Source, seed: number): boolean => {
+  for (const _ of loadOf(source).arrivals(seed)) return true
+  return false
+}
+
+const noRequest = "The load has no request: at this --rate none comes in its --length. Take a longer --length"
 
 const placed = ({ outages }: Asked, { began, source }: Input) =>
   Effect.mapError(

@@ -86,6 +86,18 @@ describe("the command", () => {
         assert.isAbove(results[2].outcomes[0].wait.max, results[0].outcomes[0].wait.max)
       }))
 
+    it.scoped("one request, or one burst, or ends from which the first hold reaches back before 0, is a load", () =>
+      Effect.gen(function*() {
+        const burst = "3,10\n".repeat(20)
+        for (const content of ["0,1", "7,5", burst, "end,hold\n3,10\n20,5\n"]) {
+          const file = yield* fileOf("load.csv", content)
+          const { err, isDone } = yield* plan("--arrivals", file, "--target", "p99-wait=1s")
+          assert.isTrue(isDone, err)
+        }
+        const one = yield* fileOf("load.csv", "0,10\n")
+        assert.include((yield* plan("--arrivals", one, "--maxoverflow", "1")).out, "1 request in 10 ms (100/s), held")
+      }))
+
     it.effect("what the server and the fleet are like changes the answer", () =>
       Effect.gen(function*() {
         const json = (...args: ReadonlyArray<string>) =>
@@ -131,6 +143,14 @@ describe("the command", () => {
           ["--rate 4/s --log a.log", "--rate and --log are two loads: take one of them"],
           ["--arrivals a.csv --length 5s", "--length goes with --rate, and not with --arrivals"],
           ["--rate 4/s --hold 5ms --length 0", "--length: a load of no length has no requests"],
+          [
+            "--rate 1/d --hold 5ms --length 5s",
+            "The load has no request: at this --rate none comes in its --length. Take a longer --length"
+          ],
+          [
+            "--rate 4/s --hold 5ms --expires 0",
+            "--expires: a connection lives for at least a millisecond: write one such as 10min"
+          ],
           [
             "--rate 4/s --hold 5ms --maxsize 9 --maxoverflow 4",
             "No --maxoverflow is as high as a --maxsize: maxoverflow is the limit of all connections"

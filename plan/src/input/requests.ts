@@ -1,6 +1,7 @@
 /** The requests of a file, as they are read. A day has millions: they are kept as numbers side by side. */
 import type { Hold, Source } from "../load.js"
 import { Random } from "../random.js"
+import { meanOf } from "../words/hold.js"
 
 /** From here on a time in milliseconds is one since 1970 (this is 1973), and below one since the load began. */
 const firstDate = 1e11
@@ -65,16 +66,21 @@ export class Requests {
     return this.count - known.length
   }
 
-  /** In order, from the first one on, or from 0 if the times count from there. With `hold` instead of those recorded. */
+  /**
+   * In order, from the first one on, or from 0 if the times count from there and none is before it. With `hold` instead of
+   * those recorded. The load lasts until the last hold ends: where holds are drawn, the mean tells when.
+   */
   finish(name: string, hold: Hold | undefined): { readonly source: Listed; readonly began: number | undefined } {
     this.sort()
     const { count } = this
     const began = this.at[0] >= firstDate ? this.at[0] : undefined
+    const first = began ?? Math.min(0, this.at[0])
     const at = shared(count)
-    for (let i = 0; i < count; i++) at[i] = this.at[i] - (began ?? 0)
-    // The last one comes at its end.
-    const duration = Math.max(1, at[count - 1])
-    if (hold !== undefined) return { source: { _tag: "Arrivals", name, duration, at, hold }, began }
+    for (let i = 0; i < count; i++) at[i] = this.at[i] - first
+    if (hold !== undefined) {
+      return { source: { _tag: "Arrivals", name, duration: at[count - 1] + meanOf(hold), at, hold }, began }
+    }
+    const duration = at.reduce((end, time, i) => Math.max(end, time + this.holds[i]), 1)
     const holds = shared(count)
     holds.set(this.holds.subarray(0, count))
     return { source: { _tag: "Recorded", name, duration, at, holds }, began }

@@ -37,10 +37,12 @@ export const refusedPart = ({ refused, requests }: Outcome): number => refused /
 export const targetWords = ({ refused, waits }: Target): string =>
   [...waits.map(([name, most]) => `${name} at most ${time(most)}`), `refused at most ${percent(refused)}`].join(", ")
 
+const requestsWords = (count: number): string => `${whole(count)} ${count === 1 ? "request" : "requests"}`
+
 export const loadWords = ({ asked: { fleet }, demand, input: { source } }: Plan): string => {
   const times = source._tag === "Rate" ? source.phases.reduce((sum, { length }) => sum + length, 0) : source.duration
   const each = fleet.instances > 1 ? `each of ${fleet.instances} instances: ` : ""
-  return `${each}${source.name}, ${whole(demand.requests)} requests in ${length(times)} (${
+  return `${each}${source.name}, ${requestsWords(demand.requests)} in ${length(times)} (${
     digits(demand.perSecond)
   }/s), ` +
     `held for ${time(demand.hold)} on average; ${oneDigit(demand.mean)} connections in use on average, ` +

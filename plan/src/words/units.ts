@@ -34,6 +34,13 @@ export const duration = (text: string): Read<number> => {
     : Either.right(Number(number) * factor)
 }
 
+/** A duration that the pool takes as the life of a connection. */
+export const life = (text: string): Read<number> =>
+  Either.flatMap(duration(text), (millis) =>
+    millis >= 1
+      ? Either.right(millis)
+      : Either.left(`a connection lives for at least a millisecond: write one such as 10min`))
+
 /** `400/s`, `20/min`: how many in a second. */
 export const rate = (text: string): Read<number> => {
   const [, number, unit] = /^(\d+(?:\.\d+)?)(?:\s*\/\s*(\w+))?$/.exec(text.trim()) ?? []

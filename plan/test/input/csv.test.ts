@@ -22,7 +22,8 @@ describe("CSV files", () => {
         assert(source._tag === "Recorded")
         assert.deepStrictEqual([...source.at], [0, 1500, 2000])
         assert.deepStrictEqual([...source.holds], [4, 2.5, 100])
-        assert.strictEqual(source.duration, 2000)
+        // Until the last hold ends.
+        assert.strictEqual(source.duration, 2100)
         assert.isUndefined(began)
       }))
 
@@ -32,6 +33,14 @@ describe("CSV files", () => {
         assert(source._tag === "Recorded")
         assert.deepStrictEqual([...source.at], [10, 20])
         assert.deepStrictEqual([...source.holds], [4, 5])
+      }))
+
+    it.scoped("ends that count from 0: the load begins with the first request, though that is before 0", () =>
+      Effect.gen(function*() {
+        const { source } = yield* read("end,hold\n3,10\n20,5\n")
+        assert(source._tag === "Recorded")
+        assert.deepStrictEqual([...source.at], [0, 22])
+        assert.strictEqual(source.duration, 27)
       }))
 
     it.scoped("dates begin the load, and semicolons, quotes and a byte order mark are known", () =>
