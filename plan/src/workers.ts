@@ -24,10 +24,13 @@ const fromSource = `import("tsx/esm/api").then(({ register }) => {
   return import(${JSON.stringify(program.href.replace(/js$/, "ts"))})
 })`
 
+/** Connects make garbage in heaps: with room for more of it, it is collected less often. */
+const resourceLimits = { maxYoungGenerationSizeMb: 192 }
+
 const makeWorker = (workerData: Task): Worker =>
   import.meta.url.endsWith(".ts")
-    ? new Worker(fromSource, { eval: true, workerData })
-    : new Worker(program, { workerData })
+    ? new Worker(fromSource, { eval: true, workerData, resourceLimits })
+    : new Worker(program, { workerData, resourceLimits })
 
 class Thread {
   private hear: (told: Told) => void = () => {}

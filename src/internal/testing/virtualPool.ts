@@ -109,7 +109,7 @@ export class VirtualPool implements Api.VirtualPool {
         const end = () => resume(!connection.isBroken && opens() ? Effect.succeed(connection) : Effect.fail("failed"))
         return Effect.sync(this.loop.schedule(takes(), end))
       })
-      return Effect.acquireReleaseInterruptible(connect, () => Effect.sync(() => this.end(connection)))
+      return Effect.zipRight(Effect.addFinalizer(() => Effect.sync(() => this.end(connection))), connect)
     })
   }
 

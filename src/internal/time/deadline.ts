@@ -47,12 +47,18 @@ export const awaitAtMost = <A, E>(
   fiber: Fiber.RuntimeFiber<A, E>,
   millis: number,
   clock: Clock.Clock
+): Effect.Effect<Option.Option<Exit.Exit<A, E>>> => onceDone(fiber, () => awaitWithin(fiber, millis, clock))
+
+/** How a fiber ended that ends on the spot, or else what `orElse` gives. */
+const onceDone = <A, E>(
+  fiber: Fiber.RuntimeFiber<A, E>,
+  orElse: () => Effect.Effect<Option.Option<Exit.Exit<A, E>>>
 ): Effect.Effect<Option.Option<Exit.Exit<A, E>>> =>
   Effect.zipRight(
     Effect.yieldNow(),
     Effect.suspend(() => {
       const exit = fiber.unsafePoll()
-      return exit !== null ? Effect.succeed(Option.some(exit)) : awaitWithin(fiber, millis, clock)
+      return exit !== null ? Effect.succeed(Option.some(exit)) : orElse()
     })
   )
 
@@ -68,7 +74,7 @@ const awaitWithin = <A, E>(
  * behind, still running. Gives how it ended, if that was in time.
  *
  * The wait has a fiber of its own too, so that its deadline passes in a finaliser, and also where the fiber that waits
- * has been interrupted already.
+ * has been interrupted already. What ends on the spot needs neither that nor a deadline.
  *
  * @internal
  */
@@ -77,9 +83,11 @@ export const leaveAfter = <A, E>(
   millis: number,
   clock: Clock.Clock
 ): Effect.Effect<Option.Option<Exit.Exit<A, E>>> =>
-  Effect.forkDaemon(Effect.uninterruptible(effect)).pipe(
-    Effect.flatMap((work) => Effect.forkDaemon(Effect.interruptible(awaitAtMost(work, millis, clock)))),
-    Effect.flatMap(Fiber.join)
+  Effect.flatMap(
+    Effect.forkDaemon(Effect.uninterruptible(effect)),
+    (work) =>
+      onceDone(work, () =>
+        Effect.flatMap(Effect.forkDaemon(Effect.interruptible(awaitWithin(work, millis, clock))), Fiber.join))
   )
 
 /**
