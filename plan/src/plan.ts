@@ -17,6 +17,7 @@ import { loadOf } from "./load.js"
 import type { Mistake } from "./mistake.js"
 import { mistake } from "./mistake.js"
 import type { Candidate, Outage, Outcome, Surroundings } from "./model.js"
+import { whole } from "./report/words.js"
 import { withLongerHolds, withMoreRequests } from "./scale.js"
 import { placeOutage } from "./words/outage.js"
 
@@ -62,6 +63,9 @@ export const make = (
 ): Effect.Effect<Plan, Mistake> =>
   Effect.gen(function*() {
     const input = yield* read(asked.from)
+    if (loadOf(input.source).duration > longest && input.source._tag !== "Rate") {
+      return yield* mistake(tooLong(input.source))
+    }
     if (!hasRequests(input.source, asked.seed)) return yield* mistake(noRequest)
     const demand = demandOf(input.source)
     const overload = overloadOf(asked.fleet, demand)
@@ -108,6 +112,17 @@ const read = (from: From): Effect.Effect<Input, Mistake> => {
       return readRecording(from.file, from.hold)
   }
 }
+
+const year = 365 * 24 * 3_600_000
+
+/** Milliseconds. A file of more has times in another unit than it says. */
+const longest = year
+
+const tooLong = ({ duration, name }: Exclude<Source, { readonly _tag: "Rate" }>): string =>
+  `${name} would be a load of ${
+    whole(duration / year)
+  } years, and the longest is one year. Is the unit of its times or ` +
+  "holds another one (time_s, time_ms, time_us, time_ns; hold_s, ...), or do some times count from 0 and others from 1970?"
 
 /** Where requests come by chance, a short load may have none. */
 const hasRequests = (source: Source, seed: number): boolean => {

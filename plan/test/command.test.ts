@@ -169,6 +169,11 @@ describe("the command", () => {
         assert.strictEqual(yield* sentence(""), "load.csv is empty: there is no request in it")
         assert.include(yield* sentence("1,5\n3,5\n2,5\n"), "Line 3 of load.csv: its time is before")
         assert.include(yield* sentence("time,hold\n1,5\n2"), "Line 3 of load.csv: it has no hold; is it cut off?")
+        assert.strictEqual(
+          yield* sentence("time,hold\n0,5\n1777636800000,5\n"),
+          "load.csv would be a load of 56 years, and the longest is one year. Is the unit of its times or holds another " +
+            "one (time_s, time_ms, time_us, time_ns; hold_s, ...), or do some times count from 0 and others from 1970?"
+        )
         assert.strictEqual(yield* wrong("--recording", "/nowhere"), "There is no file /nowhere")
       }))
 

@@ -17,10 +17,10 @@ export interface Fields {
   readonly hold: Field | undefined
 }
 
-const factors: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000 }
+const factors: Readonly<Record<string, number>> = { ns: 1e-6, us: 0.001, ms: 1, s: 1000 }
 
 const fieldOf = (name: string): Field | undefined => {
-  const [, kind, unit = "ms"] = /^(time|end|hold)(?:_(us|ms|s))?$/.exec(name) ?? []
+  const [, kind, unit = "ms"] = /^(time|end|hold)(?:_(ns|us|ms|s))?$/.exec(name) ?? []
   return kind === undefined ? undefined : { name, kind: kind as Field["kind"], millis: factors[unit] }
 }
 
@@ -29,7 +29,9 @@ export const fieldsOf = (names: ReadonlyArray<string>): Read<Fields> => {
   const fields = names.map(fieldOf).filter((field) => field !== undefined)
   const [when, ...more] = fields.filter(({ kind }) => kind !== "hold")
   const [hold, ...holds] = fields.filter(({ kind }) => kind === "hold")
-  if (when === undefined) return Either.left("none is named time, time_s, time_us, or end, for when a request ended")
+  if (when === undefined) {
+    return Either.left("none is named time, time_s, time_us, time_ns, or end, for when a request ended")
+  }
   if (more.length + holds.length > 0) return Either.left("only one of them says when, and one how long")
   if (when.kind === "end" && hold === undefined) {
     return Either.left(`where ${when.name} says when a request ended, hold has to say how long it took`)
@@ -54,16 +56,32 @@ const missing = (name: string) => Either.left(`it has no ${name}; is it cut off?
 
 const bareNumber = /^\d+(\.\d+)?$/
 
-const readTime = ({ millis, name }: Field, text: string | undefined): Read<number> => {
+const readTime = ({ kind, millis, name }: Field, text: string | undefined): Read<number> => {
   if (text === undefined || text === "") return missing(name)
   if (!bareNumber.test(text)) {
     return Either.fromOption(dateOf(text), () => `"${text}" is no time that can be read; is it cut off?`)
   }
-  // Seconds since 1970 that are read as milliseconds would make a load a thousand times as dense.
-  return millis === 1 && Number(text) > 1e9 && Number(text) < 1e10
-    ? Either.left(`${text} looks like seconds since 1970, and ${name} is milliseconds: name it time_s`)
-    : Either.right(Number(text) * millis)
+  const time = Number(text) * millis
+  // Dates that are read in the wrong unit would make a load a thousand times as dense, or as thin.
+  const areSeconds = millis === 1 && time > 1e9 && time < 1e10
+  const unit = areSeconds || time >= noDate ? unitOf(Number(text)) : undefined
+  return unit === undefined
+    ? Either.right(time)
+    : Either.left(`${text} looks like ${unit.words} since 1970, which ${name} is not: name it ${kind}_${unit.name}`)
 }
+
+/** As milliseconds since 1970 that is in the year 5138. */
+const noDate = 1e14
+
+/** In which unit a number is a date of our time. */
+const unitOf = (date: number) => units.find(({ least }) => date >= least)
+
+const units = [
+  { least: 1e17, name: "ns", words: "nanoseconds" },
+  { least: 1e14, name: "us", words: "microseconds" },
+  { least: 1e11, name: "ms", words: "milliseconds" },
+  { least: 0, name: "s", words: "seconds" }
+]
 
 const readHold = ({ millis, name }: Field, text: string | undefined): Read<number> => {
   if (text === undefined || text === "") return missing(name)

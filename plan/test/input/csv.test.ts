@@ -27,6 +27,15 @@ describe("CSV files", () => {
         assert.isUndefined(began)
       }))
 
+    it.scoped("times may be nanoseconds", () =>
+      Effect.gen(function*() {
+        const { began, source } = yield* read("time_ns,hold_ns\n1777636800000000000,4000000\n1777636800250000000,1\n")
+        assert(source._tag === "Recorded")
+        assert.strictEqual(began, 1_777_636_800_000)
+        assert.approximately(source.at[1], 250, 0.001)
+        assert.approximately(source.holds[0], 4, 1e-9)
+      }))
+
     it.scoped("without names the first column is when, and the second how long", () =>
       Effect.gen(function*() {
         const { source } = yield* read("10,4\n20,5")
@@ -96,7 +105,14 @@ describe("CSV files", () => {
           yield* wrong("when,hold\n1,4\n"),
           "Line 1 of load.csv: of the columns when, hold none is named time"
         )
-        assert.include(yield* wrong("time,hold\n1777636800,4\n"), "name it time_s")
+        const dates = [["time", "1777636800", "time_s"], ["end", "1777636800000000", "end_us"], [
+          "time",
+          "1777636800000000000",
+          "time_ns"
+        ], ["time_s", "1777636800000", "time_ms"]]
+        for (const [name, date, better] of dates) {
+          assert.match(yield* wrong(`${name},hold\n${date},4\n`), new RegExp(`since 1970, .*: name it ${better}$`))
+        }
         assert.include(yield* wrong("time\n1\n2\n"), "say it with --hold")
       }))
 
