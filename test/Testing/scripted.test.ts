@@ -291,6 +291,9 @@ describe("R47: bad input to a scripted server", () => {
         Exit.isFailure(exit) && exit.cause._tag === "Die" ? (exit.cause.defect as Error).message : "it is allowed"
     )
 
+  const circle: Record<string, unknown> = {}
+  circle.self = circle
+
   const answer = (fields: object) => ({ statements: [{ text: "SELECT 1", ...fields }] })
 
   const mistakes: ReadonlyArray<[name: string, script: object, said: RegExp]> = [
@@ -309,6 +312,14 @@ describe("R47: bad input to a scripted server", () => {
     ["an empty text", { statements: [{ text: " " }] }, /^statements\[0\].text: " "/],
     ["no rows", answer({ rows: [1] }), /^statements\[0\].rows: .* an array of rows, each an object/],
     ["a value that can't be sent", answer({ rows: [{ a: Symbol.iterator }] }), /^statements\[0\].rows: column a: /],
+    [
+      "a Date that is none",
+      answer({ rows: [{ a: new Date(NaN) }] }),
+      /rows: column a: "Invalid Date" .* a valid Date$/
+    ],
+    ["a circle", answer({ rows: [{ a: circle }] }), /^statements\[0\].rows: column a: .* as JSON, without circles/],
+    ["a bigint in JSON", answer({ rows: [{ a: { b: 1n } }] }), /^statements\[0\].rows: column a: .* as JSON/],
+    ["no JSON", answer({ rows: [{ a: { toJSON: () => undefined } }] }), /^statements\[0\].rows: column a: .* as JSON/],
     ["no SQLSTATE", answer({ error: "deadlock" }), /^statements\[0\].error.code: "deadlock" .* an SQLSTATE/],
     ["a field that errors lack", answer({ error: { code: "40001", text: "x" } }), /^statements\[0\].error.text: /],
     ["a delay that is none", answer({ delay: -1 }), /^statements\[0\].delay: -1 is not allowed/],

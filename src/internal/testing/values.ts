@@ -1,6 +1,7 @@
 /** @internal */
 import * as Predicate from "effect/Predicate"
 import { BadOption } from "../decode.js"
+import { readOr } from "../words.js"
 
 /** How the server writes the values of a column: its type by its OID, and each value as text. */
 interface Kind {
@@ -8,6 +9,8 @@ interface Kind {
   readonly oid: number
   readonly is: (value: unknown) => boolean
   readonly write: (value: any) => string
+  /** What a value must be, if there are some that can't be written. */
+  readonly allowed?: string
 }
 
 const isInt4 = (value: unknown): boolean => Number.isInteger(value) && Math.abs(value as number) < 2 ** 31
@@ -23,7 +26,8 @@ const kinds: ReadonlyArray<Kind> = [
     name: "timestamptz",
     oid: 1184,
     is: Predicate.isDate,
-    write: (value: Date) => value.toISOString().replace("T", " ").replace("Z", "+00")
+    write: (value: Date) => value.toISOString().replace("T", " ").replace("Z", "+00"),
+    allowed: "a valid Date"
   },
   {
     name: "bytea",
@@ -31,7 +35,13 @@ const kinds: ReadonlyArray<Kind> = [
     is: Predicate.isUint8Array,
     write: (value: Uint8Array) => `\\x${Buffer.from(value).toString("hex")}`
   },
-  { name: "json", oid: 114, is: Predicate.isObject, write: JSON.stringify }
+  {
+    name: "json",
+    oid: 114,
+    is: Predicate.isObject,
+    write: (value: object) => JSON.stringify(value),
+    allowed: "something that can be sent as JSON, without circles and without a bigint in it"
+  }
 ]
 
 /** @internal */
@@ -51,12 +61,24 @@ export const write = (option: string, rows: unknown): Written => {
   const names = [...new Set(rows.flatMap((row: Row) => Object.keys(row)))]
   const columns = names.map((name) => ({
     name,
-    kind: kindOf(`${option}: column ${name}`, rows.map((row) => row[name]))
+    ...columnOf(`${option}: column ${name}`, rows.map((row) => row[name]))
   }))
   return {
     columns: columns.map(({ kind: { oid }, name }) => ({ name, oid })),
-    rows: rows.map((row) => columns.map(({ kind, name }) => isNull(row[name]) ? null : kind.write(row[name])))
+    rows: rows.map((_, index) => columns.map(({ texts }) => texts[index]))
   }
+}
+
+const columnOf = (option: string, values: ReadonlyArray<unknown>) => {
+  const kind = kindOf(option, values)
+  return { kind, texts: values.map((value) => isNull(value) ? null : textOf(option, kind, value)) }
+}
+
+const textOf = (option: string, { allowed, name, write }: Kind, value: unknown): string => {
+  const text = readOr<unknown>(() => write(value), undefined)
+  if (typeof text === "string") return text
+  // A Date that is none would be shown as null.
+  throw new BadOption(option, Predicate.isDate(value) ? String(value) : value, allowed ?? `of type ${name}`)
 }
 
 const isNull = (value: unknown): boolean => value === null || value === undefined
