@@ -218,7 +218,8 @@ export const Server: Context.Tag<Server, Server> = Context.GenericTag<Server>("e
  * `TestClock` the test decides when anything happens.
  *
  * Without a script the server knows transactions and savepoints, SET, RESET, DISCARD ALL, LISTEN and NOTIFY, `SELECT 1`
- * and what the pool asks by itself. A script may say otherwise. Any other statement fails with an error that names it.
+ * and what the pool asks by itself. A script may say otherwise, but a COMMIT or the like that it answers with rows or a count
+ * changes the session all the same. Any other statement fails with an error that names it.
  *
  * A script that is not allowed is a defect (`IllegalArgumentException`) that names the field, and so is a layer that
  * makes no pool.

@@ -9,6 +9,7 @@ import type { MemorySocket } from "./memorySocket.js"
 import * as Wire from "./messages.js"
 import { commandOf, normal } from "./script.js"
 import type { ScriptedServer } from "./scriptedServer.js"
+import { statementsIn } from "./statements.js"
 
 /** A statement that runs ends now, after a time, or never. */
 interface Running {
@@ -61,11 +62,17 @@ export class ScriptedSession {
 
   /** A text that has no answer as a whole is one statement after the other. */
   private respond({ text, values }: Request, tell: Tell): () => void {
-    const statements = this.statementsOf(text).map((statement): Api.Sent => ({
-      text: normal(statement),
-      values,
-      session: this.n
-    }))
+    const sentOf = (statement: string): Api.Sent => ({ text: normal(statement), values, session: this.n })
+    let statements: ReadonlyArray<Api.Sent>
+    try {
+      statements = this.statementsOf(text).map(sentOf)
+    } catch (error) {
+      // A function of the script was asked about the whole text.
+      this.server.sent.push(sentOf(text))
+      this.control.failed(normal(text))
+      tell([scriptFailed(error)])
+      return () => {}
+    }
     const outcomes: Array<Outcome> = []
     let current = 0
     let callOff = () => {}
@@ -98,17 +105,38 @@ export class ScriptedSession {
   private run(sent: Api.Sent): Running {
     const refusal = this.control.refusal(sent.text)
     if (refusal !== undefined) return { delay: 0, outcome: () => refusal }
-    const byItself = () => this.control.answer(sent.text, sent.values)
     try {
       const answer = this.server.answerTo(sent)
-      if (answer === undefined) return { delay: 0, outcome: () => byItself() ?? this.unscripted(sent) }
+      if (answer === undefined) {
+        return { delay: 0, outcome: () => orFailure(() => this.byItself(sent) ?? this.unscripted(sent)) }
+      }
       const { delay, outcome } = answer
       if (outcome === "hangs") return { delay, outcome: undefined }
-      const scripted = outcome ?? (() => byItself() ?? done(commandOf(sent.text, 0)))
-      return { delay, outcome: () => orFailure(() => scripted(sent)) }
+      return { delay, outcome: () => orFailure(() => this.scripted(sent, outcome)) }
     } catch (error) {
       return { delay: 0, outcome: () => scriptFailed(error) }
     }
+  }
+
+  /** What a statement does to the session, such as COMMIT, it does as well if its success is scripted. */
+  private scripted(sent: Api.Sent, outcome: ((sent: Api.Sent) => Outcome) | undefined): Outcome {
+    if (outcome === undefined) return this.byItself(sent) ?? done(commandOf(sent.text, 0))
+    const scripted = outcome(sent)
+    if (scripted._tag !== "Rows") return scripted
+    const own = this.byItself(sent)
+    if (own?._tag === "Failure") return own
+    // A COMMIT of a transaction that has failed says ROLLBACK.
+    return own?._tag === "Rows" && own.columns.length === 0 ? { ...scripted, command: own.command } : scripted
+  }
+
+  /** What the last statement of a text gives without a script, or the first one that fails. */
+  private byItself({ text, values }: Api.Sent): Outcome | undefined {
+    let own: Outcome | undefined
+    for (const statement of statementsIn(text)) {
+      own = this.control.answer(normal(statement), values)
+      if (own?._tag === "Failure") return own
+    }
+    return own
   }
 
   private unscripted(sent: Api.Sent): Outcome {
@@ -127,7 +155,3 @@ const orFailure = (outcome: () => Outcome): Outcome => {
     return scriptFailed(error)
   }
 }
-
-/** What stands between semicolons, but for those in quotes. */
-const statementsIn = (text: string): Array<string> =>
-  (text.match(/(?:[^;'"]|'[^']*'|"[^"]*")+/g) ?? []).filter((statement) => statement.trim() !== "")
