@@ -17,8 +17,9 @@ import { loadOf } from "./load.js"
 import type { Mistake } from "./mistake.js"
 import { mistake } from "./mistake.js"
 import type { Candidate, Outage, Outcome, Surroundings } from "./model.js"
-import { whole } from "./report/words.js"
+import { percent, whole } from "./report/words.js"
 import { withLongerHolds, withMoreRequests } from "./scale.js"
+import { refusesInTime } from "./simulate.js"
 import { placeOutage } from "./words/outage.js"
 
 /** Plays all candidates. `onProgress` is told the part that is done, from 0 to 1. */
@@ -69,7 +70,7 @@ export const make = (
     if (!hasRequests(input.source, asked.seed)) return yield* mistake(noRequest)
     const demand = demandOf(input.source)
     const overload = overloadOf(asked.fleet, demand)
-    if (overload !== undefined) return yield* mistake(tooMuch(overload))
+    if (overload !== undefined) return yield* mistake(tooMuch(overload, refusesInTime(loadOf(input.source), asked)))
     const outages = yield* placed(asked, input)
     const candidates = yield* candidatesFor(asked, demand, input.present)
 
@@ -152,14 +153,15 @@ const noRoom = ({ instances, maxConnections, rollout }: Fleet): string =>
   `${maxConnections}, of which ${reserved} are reserved, even with one connection and one listener each: use a pooler ` +
   "such as PgBouncer"
 
-const tooMuch = ({ cores, growth, needed }: Overload): string =>
-  `No pool can serve this load: the statements need ${
+const tooMuch = ({ cores, growth, needed }: Overload, areRefused: boolean): string => {
+  const effect = areRefused
+    ? `at least ${percent(1 - cores / needed)} of the callers are refused`
+    : `the queue grows for ever, by ${Math.ceil(growth)} callers each second`
+  return `No pool can serve this load: the statements need ${
     needed.toFixed(1)
-  } cores of the server all the time, and it has ` +
-  `${cores}, so the queue grows for ever, by ${
-    Math.ceil(growth)
-  } callers each second. Make the statements shorter, or ` +
-  "give the server more cores"
+  } cores of the server all the time, and it ` +
+    `has ${cores}, so ${effect}. Make the statements shorter, or give the server more cores`
+}
 
 const aroundOf = (
   { connect, fleet, options }: Asked,

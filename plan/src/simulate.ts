@@ -16,8 +16,15 @@ export const simulate: Simulate = (load, candidate, around, seed, onProgress) =>
       return pool
     }
   })
-  return { candidate, ...figures, queueGrowth: growthOf(load, candidate, around, held, figures.requests) }
+  const queueGrowth = refusesInTime(load, around) ? 0 : growthOf(load, candidate, around, held, figures.requests)
+  return { candidate, ...figures, queueGrowth }
 }
+
+/** Callers that the pool was told to refuse, while the load lasts, leave the queue: it does not grow for ever. */
+export const refusesInTime = (
+  { duration }: Load,
+  { options: { acquireTimeout = Infinity, whenFull } }: Pick<Surroundings, "options">
+): boolean => whenFull === "fail" || acquireTimeout < duration
 
 /**
  * A queue grows for ever where the holds take more connections, or the statements more cores, than there are, however the
