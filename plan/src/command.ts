@@ -15,7 +15,7 @@ import { svg } from "./report/chart.js"
 import { html } from "./report/html.js"
 import { json } from "./report/json.js"
 import { text } from "./report/text.js"
-import { oneDigit, percent, pool, refusedPart, targetWords, time, whole } from "./report/words.js"
+import { noneWords, oneDigit, percent, pool, refusedPart, time, whole } from "./report/words.js"
 
 const reports = { text, json, html, svg }
 
@@ -32,7 +32,8 @@ const command = (playAll: PlayAll) =>
       )
     )
 
-const noneMeets = ({ asked: { target }, best, demand, outcomes }: Plan): string => {
+const noneMeets = (plan: Plan): string => {
+  const { best, demand, outcomes } = plan
   const growth = Math.min(...outcomes.map(({ queueGrowth }) => queueGrowth))
   return growth > 0
     ? `No candidate can serve this load: the queue grows for ever, by at least ${whole(growth)} callers each second. ` +
@@ -40,7 +41,7 @@ const noneMeets = ({ asked: { target }, best, demand, outcomes }: Plan): string 
         oneDigit(demand.mean)
       } connections are in use on average where there are enough: take a higher --maxoverflow, ` +
       "or make the statements shorter"
-    : `No candidate meets the target (${targetWords(target)}). The closest is ${pool(best.candidate)}: ` +
+    : `${noneWords(plan)}. The closest is ${pool(best.candidate)}: ` +
       `p99 wait ${time(best.wait.p99)}, ${percent(refusedPart(best))} refused`
 }
 

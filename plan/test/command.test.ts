@@ -204,24 +204,25 @@ describe("the command", () => {
           "No pool can serve this load: the statements need 4.0 cores of the server all the time, and it has 3, so the " +
             "queue grows for ever, by 100 callers each second. Make the statements shorter, or give the server more cores"
         )
-        const { err, isDone, out } = yield* plan(
-          "--rate",
-          "300/s",
-          "--hold",
-          "10ms",
-          "--length",
-          "10s",
-          "--maxsize",
-          "2",
-          "--maxoverflow",
-          "2"
-        )
+        const tooMany = "--rate 300/s --hold 10ms --length 10s --maxsize 2 --maxoverflow 2".split(" ")
+        const { err, isDone, out } = yield* plan(...tooMany)
         assert.isFalse(isDone)
         const [, growth] = /the queue grows for ever, by at least (\d+) callers each second/.exec(err) ?? []
         // 200 of 300 are served.
         assert.approximately(Number(growth), 100, 20)
         assert.include(err, "3.0 connections are in use on average where there are enough: take a higher --maxoverflow")
         assert.match(out, /^ *! +2 /m)
+        // Refused callers bound the queue.
+        for (const bound of [["--when-full", "fail"], ["--acquire-timeout", "1s"]]) {
+          const { err, out } = yield* plan(...tooMany, ...bound)
+          assert.notInclude(err + out, "the queue grows")
+          const [, part] = /: p99 wait .*, ([\d.]+) % refused$/.exec(err) ?? []
+          assert.approximately(Number(part), 33, 8)
+        }
+        assert.include(
+          yield* wrong(...small, "--instances", "4", "--server-cores", "3", "--when-full", "fail"),
+          "and it has 3, so at least 25 % of the callers are refused. Make"
+        )
       }))
 
     it.effect("more instances than the server has connections for", () =>
@@ -230,6 +231,18 @@ describe("the command", () => {
           yield* wrong(...small, "--instances", "60", "--max-connections", "100"),
           "60 instances do not fit into --max-connections 100, of which 3 are reserved"
         )
+      }))
+
+    it.effect("a candidate that meets the target, and has more connections than the server", () =>
+      Effect.gen(function*() {
+        const large = ["--maxsize", "8", "--maxoverflow", "60", "--max-connections", "50"]
+        const { err, isDone, out } = yield* plan(...small, ...large)
+        assert.isFalse(isDone)
+        const reason = "No candidate that meets the target (p99-wait at most 50 ms, refused at most 0.1 %) fits into " +
+          "--max-connections 50."
+        assert.include(err, reason)
+        assert.include(out, reason)
+        assert.include((yield* plan(...small, ...large, "--format", "html")).out, reason)
       }))
 
     it.effect("--help names all options", () =>

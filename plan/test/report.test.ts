@@ -94,6 +94,14 @@ describe("the report", () => {
     assert.include(text(plan), "What it does not know:\n- Locks:")
   })
 
+  it("callers that an outage ended have a column, where there are some", () => {
+    const lost = { ...some, failed: 1234 }
+    const report = { ...plan, outcomes: [few, lost], chosen: lost }
+    assert.match(text(report), /connects +failed\n.* 0\n.* 1,234\n/)
+    assert.match(html(report), /<th scope="col">failed<\/th>[^]*<td>1,234<\/td><\/tr>/)
+    assert.notInclude(text(plan) + html(plan), "failed")
+  })
+
   it("without one that meets the target names the closest", () => {
     const { chosen: _, ...rest } = plan
     const report = text({ ...rest, chosen: undefined, best: worse })

@@ -2,9 +2,9 @@
 import { countOf } from "../fleet.js"
 import type { Plan } from "../plan.js"
 import { svg } from "./chart.js"
-import { cells, columns, fleetLines, scenarioLine } from "./text.js"
+import { candidateTable, fleetLines, scenarioLine } from "./text.js"
 import { unknown } from "./unknown.js"
-import { loadWords, pool, settingLines, targetWords } from "./words.js"
+import { loadWords, noneWords, pool, settingLines, targetWords } from "./words.js"
 
 const css = `
 :root { color-scheme: light dark; --page: #f4f5f7; --panel: #ffffff; --ink: #16191d; --muted: #57606b; --edge: #dde1e6;
@@ -100,22 +100,24 @@ const paragraphs = (lines: ReadonlyArray<string>): string => lines.map((line) =>
 
 const answer = (plan: Plan): string =>
   plan.chosen === undefined
-    ? `<p><strong>No candidate meets the target.</strong> The closest is ${escape(pool(plan.best.candidate))}.</p>`
+    ? `<p><strong>${escape(noneWords(plan))}.</strong> The closest is ${escape(pool(plan.best.candidate))}.</p>`
     : `<p>The smallest that meets the target:</p>\n<pre tabindex="0">${
       escape(settingLines(plan, plan.chosen.candidate).join("\n"))
     }</pre>`
 
-const table = ({ chosen, front, outcomes }: Plan): string => {
+const table = (plan: Plan): string => {
+  const { chosen, front, outcomes } = plan
+  const { heads, rowOf } = candidateTable(plan)
   const row = (outcome: typeof outcomes[number]) => {
     const [rank, word] = outcome === chosen
       ? ["chosen", "take"]
       : front.includes(outcome)
       ? ["best", "best"]
       : ["", outcome.queueGrowth > 0 ? "grows" : ""]
-    return `<tr class="${rank}">${[word, ...cells(outcome)].map((cell) => `<td>${escape(cell)}</td>`).join("")}</tr>`
+    return `<tr class="${rank}">${[word, ...rowOf(outcome)].map((cell) => `<td>${escape(cell)}</td>`).join("")}</tr>`
   }
-  const heads = ["rank", ...columns].map((name) => `<th scope="col">${name}</th>`).join("")
-  return `<table>\n<thead><tr>${heads}</tr></thead>\n<tbody>\n${outcomes.map(row).join("\n")}\n</tbody>\n</table>`
+  const titles = ["rank", ...heads].map((name) => `<th scope="col">${name}</th>`).join("")
+  return `<table>\n<thead><tr>${titles}</tr></thead>\n<tbody>\n${outcomes.map(row).join("\n")}\n</tbody>\n</table>`
 }
 
 const marks: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&quot;" }

@@ -8,6 +8,7 @@ import { meets } from "../words/target.js"
 import { unknown } from "./unknown.js"
 import {
   loadWords,
+  noneWords,
   oneDigit,
   percent,
   pool,
@@ -36,7 +37,7 @@ export const text = (plan: Plan): string =>
     ""
   ].join("\n")
 
-export const columns = [
+const columns = [
   "maxsize",
   "maxwait",
   "maxoverflow",
@@ -49,7 +50,7 @@ export const columns = [
   "connects"
 ]
 
-export const cells = (outcome: Outcome): ReadonlyArray<string> => {
+const cells = (outcome: Outcome): ReadonlyArray<string> => {
   const { candidate, connects, meanConnections, peakConnections } = outcome
   return [
     `${candidate.maxsize}`,
@@ -65,6 +66,15 @@ export const cells = (outcome: Outcome): ReadonlyArray<string> => {
   ]
 }
 
+/** The heads and rows of the table of candidates. Where an outage ended some callers, the last column counts them. */
+export const candidateTable = ({ outcomes }: Plan) => {
+  const hasFailed = outcomes.some(({ failed }) => failed > 0)
+  return {
+    heads: hasFailed ? [...columns, "failed"] : columns,
+    rowOf: (outcome: Outcome) => hasFailed ? [...cells(outcome), whole(outcome.failed)] : cells(outcome)
+  }
+}
+
 /** `>`, `*`, `!` and `-`, as the table explains them. */
 const marksOf = ({ asked: { fleet }, chosen, front }: Plan, outcome: Outcome): string =>
   [
@@ -75,7 +85,8 @@ const marksOf = ({ asked: { fleet }, chosen, front }: Plan, outcome: Outcome): s
   ].join("")
 
 const table = (plan: Plan): ReadonlyArray<string> => {
-  const rows = [["", ...columns], ...plan.outcomes.map((outcome) => [marksOf(plan, outcome), ...cells(outcome)])]
+  const { heads, rowOf } = candidateTable(plan)
+  const rows = [["", ...heads], ...plan.outcomes.map((outcome) => [marksOf(plan, outcome), ...rowOf(outcome)])]
   const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)))
   return rows.map((row) => row.map((cell, i) => cell.padStart(widths[i])).join("  "))
 }
@@ -84,7 +95,7 @@ const answer = (plan: Plan): ReadonlyArray<string> => {
   const { asked: { fleet }, best, chosen } = plan
   const lines = [...fleetLines(plan, countOf(fleet, best)), "", ...plan.scenarios.map(scenarioLine(plan))]
   return chosen === undefined
-    ? [`The closest to the target: ${pool(best.candidate)}.`, "", ...lines]
+    ? [`${noneWords(plan)}.`, `The closest to the target: ${pool(best.candidate)}.`, "", ...lines]
     : ["The smallest that meets the target:", "", ...settingLines(plan, chosen.candidate), "", ...lines]
 }
 

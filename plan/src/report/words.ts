@@ -2,6 +2,7 @@
 import type { Candidate, Outcome } from "../model.js"
 import type { Plan } from "../plan.js"
 import type { Target } from "../words/target.js"
+import { meets } from "../words/target.js"
 
 /** `0`, `0.42 ms`, `38 ms`, `2.5 s`. */
 export const time = (millis: number): string => {
@@ -38,6 +39,12 @@ export const targetWords = ({ refused, waits }: Target): string =>
   [...waits.map(([name, most]) => `${name} at most ${time(most)}`), `refused at most ${percent(refused)}`].join(", ")
 
 const requestsWords = (count: number): string => `${whole(count)} ${count === 1 ? "request" : "requests"}`
+
+/** Why none of the candidates is the one to take. */
+export const noneWords = ({ asked: { fleet, target }, outcomes }: Plan): string =>
+  outcomes.some((outcome) => meets(target, outcome))
+    ? `No candidate that meets the target (${targetWords(target)}) fits into --max-connections ${fleet.maxConnections}`
+    : `No candidate meets the target (${targetWords(target)})`
 
 export const loadWords = ({ asked: { fleet }, demand, input: { source } }: Plan): string => {
   const times = source._tag === "Rate" ? source.phases.reduce((sum, { length }) => sum + length, 0) : source.duration
