@@ -86,7 +86,8 @@ const parserOf = (file: string): Parser => {
 
 const unparsable = (file: string, error: unknown): Mistake => {
   if (error instanceof CsvError && error.code === "CSV_QUOTE_NOT_CLOSED") {
-    return inLine(file, Number(error["lines"]), "a quote has no end; is the file cut off?")
+    // The parser counts the rows that are whole. The quote has taken all lines after them.
+    return inLine(file, Number(error["records"]) + 1, "a quote has no end; is the file cut off?")
   }
   return error instanceof CsvError ? mistake(`${file} is no CSV file: ${error.message}`) : unreadable(file, error)
 }

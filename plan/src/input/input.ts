@@ -25,8 +25,12 @@ export const isEmpty = (file: string): Mistake => mistake(`${file} is empty: the
 
 export const unreadable = (file: string, error: unknown): Mistake =>
   mistake(
-    isObject(error) && error.code === "ENOENT" ? `There is no file ${file}` : `${file} can't be read: ${String(error)}`
+    isObject(error) && error.code === "ENOENT"
+      ? `There is no file ${file}`
+      : `${file} can't be read: ${reasonOf(error)}`
   )
+
+const reasonOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
 
 const isObject = (value: unknown): value is { readonly [key: string]: unknown } =>
   typeof value === "object" && value !== null

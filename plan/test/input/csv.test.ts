@@ -100,6 +100,7 @@ describe("CSV files", () => {
           yield* wrong("time,hold\n1,4\n2,\"4"),
           "Line 3 of load.csv: a quote has no end; is the file cut off?"
         )
+        assert.include(yield* wrong("time,hold\n\n2,\"4\n3,4\n4,4\n"), "Line 3 of load.csv: a quote has no end")
         assert.include(yield* wrong("time,hold\n1,soon\n"), `Line 2 of load.csv: "soon" is no time`)
         assert.include(
           yield* wrong("when,hold\n1,4\n"),
@@ -120,6 +121,8 @@ describe("CSV files", () => {
       Effect.gen(function*() {
         const { message } = yield* Effect.flip(readCsv("/nowhere/load.csv", undefined))
         assert.strictEqual(message, "There is no file /nowhere/load.csv")
+        const folder = yield* Effect.flip(readCsv("/", undefined))
+        assert.match(folder.message, /^\/ can't be read: EISDIR/)
       }))
   })
 })
