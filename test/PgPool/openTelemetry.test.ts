@@ -56,7 +56,7 @@ describe("R41: what OpenTelemetry's exporters are given", () => {
         "db.client.connection.wait_time": "Histogram in s, 1",
         "db.client.connection.use_time": "Histogram in s, 1",
         "db.client.operation.duration": "Histogram in s, 2",
-        "effect_pgpool.connection.closed": "Counter in {connection}, 10",
+        "effect_pgpool.connection.closed": "Counter in {connection}, 11",
         "effect_pgpool.connection.connect_failures": "Counter in {connection}, 1",
         "effect_pgpool.connection.overflow": "Counter in {connection}, 1",
         "effect_pgpool.connection.leaked": "Counter in {connection}, 1",
