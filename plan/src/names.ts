@@ -6,6 +6,9 @@ import { options } from "./options.js"
 const switches = ["rollout", "help", "version", "wizard"]
 const names = [...Object.keys(options), ...switches, "completions", "log-level"]
 
+/** The parser calls the option unknown where its value is none of these. */
+const levels = ["all", "trace", "debug", "info", "warning", "error", "fatal", "none"]
+
 /** What is wrong with the names of options, or with what stands beside them. */
 export const wrongName = (args: ReadonlyArray<string>): string | undefined => {
   const seen = new Set<string>()
@@ -16,6 +19,10 @@ export const wrongName = (args: ReadonlyArray<string>): string | undefined => {
     if (!names.includes(name)) return `There is no option --${name}${meant(name)} ${help}`
     if (seen.has(name)) return `--${name} is given twice`
     seen.add(name)
+    const level = value?.slice(1) ?? args[i + 1]
+    if (name === "log-level" && level !== undefined && !level.startsWith("--") && !levels.includes(level)) {
+      return `--log-level: "${level}" is none of ${levels.join(", ")}`
+    }
     if (switches.includes(name) || value !== undefined) continue
     if (args[i + 1] === undefined || args[i + 1].startsWith("--")) return `--${name} needs a value. ${help}`
     i++

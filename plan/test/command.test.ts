@@ -126,6 +126,10 @@ describe("the command", () => {
           ["--raet 4/s", "There is no option --raet. Did you mean --rate? All of them: effect-pgpool-plan --help"],
           ["--bananas", "There is no option --bananas. All of them: effect-pgpool-plan --help"],
           ["-x", `"-x" belongs to no option. All of them: effect-pgpool-plan --help`],
+          [
+            "--rate 4/s --hold 5ms --log-level loud",
+            `--log-level: "loud" is none of all, trace, debug, info, warning, error, fatal, none`
+          ],
           ["load.csv", `"load.csv" belongs to no option. All of them: effect-pgpool-plan --help`],
           ["--rate", "--rate needs a value. All of them: effect-pgpool-plan --help"],
           ["--rate --hold 5ms", "--rate needs a value. All of them: effect-pgpool-plan --help"],
