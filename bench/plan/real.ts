@@ -1,7 +1,7 @@
 /** A load on a real server: what the planner is to foretell. */
 import { Reactivity } from "@effect/experimental"
 import { FileSystem } from "@effect/platform"
-import { Cause, Effect, Exit, Redacted, Schedule, Stream } from "effect"
+import { Cause, Data, Effect, Exit, Redacted, Schedule, Stream } from "effect"
 import type { Scope } from "effect"
 import { PgPool, PoolRecording } from "effect-pgpool"
 import { readRecording } from "../../plan/src/input/recording.js"
@@ -10,6 +10,8 @@ import type { Arrival, Candidate, Limits } from "../../plan/src/model.js"
 import type { Send } from "../day/contenders.js"
 import { play } from "../day/play.js"
 import { quantile } from "../times.js"
+
+class RequestsFailed extends Data.TaggedError("RequestsFailed")<{ readonly message: string }> {}
 
 /** What the planner foretells, or what really was. Milliseconds. */
 export interface Foretold {
@@ -93,7 +95,7 @@ const playIn = (
     }
     const { failures, late } = yield* play(send, arrivals.map(({ at }) => at))
     yield* count
-    if (failures > 0) yield* Effect.fail(new Error(`${failures} requests have failed`))
+    if (failures > 0) return yield* new RequestsFailed({ message: `${failures} requests have failed` })
     const connect = connects.reduce((sum, took) => sum + took, 0) / connects.length
     return { recording, connect, late, mean: counts.mean }
   }).pipe(
