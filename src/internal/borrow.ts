@@ -7,16 +7,15 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import type { PoolError } from "../PoolError.js"
+import type { Restore } from "./effects.js"
 import { failHere, LeanDeferred } from "./effects.js"
 import { Attempts, Loan } from "./pool/loan.js"
 import type { ElasticPoolState } from "./pool/pool.js"
 import type { Borrower } from "./pool/runtime.js"
 import { WaitSpan } from "./waitSpan.js"
 
-/** The fiber at work. @internal */
-export const currentBorrower = (): Borrower | undefined => Option.getOrUndefined(Fiber.getCurrentFiber())
-
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+/** The fiber at work. */
+const currentBorrower = (): Borrower | undefined => Option.getOrUndefined(Fiber.getCurrentFiber())
 
 /**
  * Lends a connection, at once where one is ready (R2), else by a place in the queue. Must run uninterruptibly: only the

@@ -16,6 +16,9 @@ import { isReadable } from "./words.js"
  */
 export const contextOfNow = (): AsyncResource => new AsyncResource("effect-pgpool")
 
+/** Gives an effect back the interruptibility from before a mask. @internal */
+export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 /**
  * `Effect.failCause` which notes the span that its fiber is in, as `Effect.fail` does: the failure was made elsewhere, by
  * the pool or by the socket.
@@ -31,7 +34,7 @@ export const failHere = <E>(cause: Cause.Cause<E>): Effect.Effect<never, E> =>
  * The one way to wait for a callback if the wait can be cancelled. `register` gives what cancels it.
  *
  * `Effect.async` forgets its canceller where the fiber yields just after `register` has run: an interrupt that comes then
- * replaces the step that would have installed the canceller. This one stands in a mask, and its canceller is known from the
+ * replaces the step that would have installed the canceller. Where this can be interrupted it stands in a mask, and its canceller is known from the
  * step in which `register` runs. An interrupt that comes before that step begins nothing, and there is nothing to cancel.
  *
  * The fiber goes on in the async context in which it began to wait. What stays in memory meanwhile is half of what

@@ -12,10 +12,12 @@ interface Remembering {
 }
 
 /**
- * The compiler of `@effect/sql-pg`, with two differences.
+ * The compiler of `@effect/sql-pg`, with three differences.
  *
  * It stores the compiled text on the fragment under a name of its own. The original compiler has one name for all
  * clients, so a client with other transforms would find the wrong text.
+ *
+ * It joins a statement of nothing but text and values itself.
  *
  * It sends arrays and dates of `json` as JSON. `pg` would turn them into a PostgreSQL array or a timestamp.
  *

@@ -16,6 +16,7 @@ import { asSqlError, isNotSent, queryTimedOut } from "../errors/errors.js"
 import type { OneOrMany } from "../lease/statements.js"
 import { answerOf } from "../lease/statements.js"
 import type { Manner } from "../session/flight.js"
+import { alone } from "../session/flight.js"
 import type { Session } from "../session/session.js"
 import type { Pooled } from "./pooled.js"
 
@@ -130,7 +131,6 @@ export class PooledStatement<A> {
 
 const nothing = (): void => {}
 
-const alone: Manner = { onInterrupt: "cancel", isShared: false, isWrite: false }
 const sharedRead: Manner = { onInterrupt: "cancel", isShared: true, isWrite: false }
 const sharedWrite: Manner = { onInterrupt: "cancel", isShared: true, isWrite: true }
 

@@ -4,6 +4,7 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import { secondsNow } from "../../time/stopwatch.js"
 import type { Query } from "../driver/query.js"
+import { alone } from "../session/flight.js"
 import type { Request } from "../session/request.js"
 import type { Lease } from "./lease.js"
 import type { OneOrMany } from "./statements.js"
@@ -33,7 +34,7 @@ export class LeasedStatement<A> {
     const { session } = this.lease
     try {
       const prepared = session.prepared(query)
-      this.request = session.send(prepared, manner, (answer) => this.answered(answer), this.lease)
+      this.request = session.send(prepared, alone, (answer) => this.answered(answer), this.lease)
     } catch (defect) {
       // A query that is none: without types anything may come as one.
       this.answered(Exit.die(defect))
@@ -61,7 +62,5 @@ export class LeasedStatement<A> {
     lease.session.target.operations?.ended(this.begun, exit)
   }
 }
-
-const manner = { onInterrupt: "cancel" } as const
 
 const interrupted = Exit.interrupt(FiberId.none)

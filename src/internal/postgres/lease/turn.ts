@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import { ConnectionBusy } from "../../../PgError.js"
+import type { Restore } from "../../effects.js"
 import { within } from "../../time/deadline.js"
 import type { TurnLimits } from "../config/turnLimits.js"
 import { sqlFailure } from "../errors/codes.js"
@@ -16,9 +17,6 @@ import { sqlFailure } from "../errors/codes.js"
  * @internal
  */
 export type Holder = "statement" | "rollback" | ConnectionBusy["holder"]
-
-/** @internal */
-export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /**
  * The turn of the fibers that share a connection: first come, first served (R23).

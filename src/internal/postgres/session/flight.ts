@@ -17,6 +17,9 @@ export interface Manner {
   readonly isWrite?: boolean
 }
 
+/** That of a borrower's statement on a session that nobody shares with it. @internal */
+export const alone: Manner = { onInterrupt: "cancel", isShared: false, isWrite: false }
+
 /** The connection below, as the driver knows it. @internal */
 export interface Line {
   /** The server waits for the next query. The driver also knows of the queries that users send by it. */
