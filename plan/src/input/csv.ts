@@ -2,7 +2,6 @@
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import type { Options, Parser } from "csv-parse"
 import { CsvError, parse } from "csv-parse"
-import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
@@ -17,6 +16,7 @@ import { addRequest, fieldsOf } from "./fields.js"
 import type { Input } from "./input.js"
 import { inLine, isEmpty, unreadable } from "./input.js"
 import { Requests } from "./requests.js"
+import { takeAll, wholeSeconds } from "./take.js"
 
 type Row = ReadonlyArray<string>
 
@@ -50,18 +50,6 @@ export const readCsv = (file: string, hold: Hold | undefined): Effect.Effect<Inp
     const spread = requests.spread(1)
     if (head.fields.when.kind === "end") requests.moveToBeginnings()
     return { ...requests.finish(file, hold), notes: spread ? [wholeSeconds] : [] }
-  })
-
-export const wholeSeconds = "The times are whole seconds: the requests of a second are spread over it by chance."
-
-/** Stops at the first mistake. */
-export const takeAll = <A>(items: Chunk.Chunk<A>, take: (item: A) => Mistake | undefined) =>
-  Effect.suspend(() => {
-    for (const item of items) {
-      const wrong = take(item)
-      if (wrong !== undefined) return Effect.fail(wrong)
-    }
-    return Effect.void
   })
 
 const rows = (file: string): Stream.Stream<Row, Mistake> =>

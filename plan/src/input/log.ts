@@ -5,7 +5,6 @@ import * as Stream from "effect/Stream"
 import type { Hold } from "../load.js"
 import type { Mistake } from "../mistake.js"
 import { mistake } from "../mistake.js"
-import { takeAll, wholeSeconds } from "./csv.js"
 import type { Fields } from "./fields.js"
 import { addRequest, fieldsOf } from "./fields.js"
 import type { Input } from "./input.js"
@@ -13,6 +12,7 @@ import { inLine, isEmpty } from "./input.js"
 import type { Line } from "./lines.js"
 import { linesOf } from "./lines.js"
 import { Requests } from "./requests.js"
+import { takeAll, wholeSeconds } from "./take.js"
 
 const common = String.raw`^\S+ \S+ \S+ \[(?<time>[^\]]+)\] "(?:[^"\\]|\\.)*" \d{3} \S+`
 const combined = String.raw`${common} "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*"`

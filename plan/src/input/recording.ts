@@ -5,10 +5,10 @@ import * as Stream from "effect/Stream"
 import type { Hold } from "../load.js"
 import type { Mistake } from "../mistake.js"
 import { mistake } from "../mistake.js"
-import { takeAll } from "./csv.js"
 import type { Input } from "./input.js"
 import { bytesOf, inLine } from "./input.js"
 import { Requests } from "./requests.js"
+import { takeAll } from "./take.js"
 
 export const readRecording = (
   file: string,
