@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Testing from "effect-pgpool/Testing"
 import { Random } from "../src/random.js"
 import { makeServer } from "../src/server.js"
+import { erlangC } from "./erlang.js"
 
 interface Statement {
   readonly at: number
@@ -79,12 +80,3 @@ describe("the server", () => {
     assert.approximately(mean(times), 10 + wait, 0.5)
   })
 })
-
-/** How many of the callers have to wait. */
-const erlangC = (servers: number, busy: number): number => {
-  let term = 1
-  let sum = 1
-  for (let n = 1; n < servers; n++) sum += term *= busy / n
-  const all = term * busy / servers / (1 - busy / servers)
-  return all / (sum + all)
-}

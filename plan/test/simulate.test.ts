@@ -5,6 +5,7 @@ import type { Hold } from "../src/load.js"
 import { loadOf } from "../src/load.js"
 import type { Candidate, Load, Surroundings } from "../src/model.js"
 import { simulate } from "../src/simulate.js"
+import { erlangC } from "./erlang.js"
 
 const around: Surroundings = { connect: 20, serverCores: undefined, outages: [], options: {} }
 
@@ -23,15 +24,6 @@ const recorded = (requests: Play["requests"], duration: number): Load =>
     at: Float64Array.from(requests, ({ at }) => at),
     holds: Float64Array.from(requests, ({ hold }) => hold)
   })
-
-/** How many of the callers have to wait. */
-const erlangC = (servers: number, busy: number): number => {
-  let term = 1
-  let sum = 1
-  for (let n = 1; n < servers; n++) sum += term *= busy / n
-  const all = term * busy / servers / (1 - busy / servers)
-  return all / (sum + all)
-}
 
 describe("a simulation", () => {
   it("gives the same figures for the same seed, and others for another one", () => {

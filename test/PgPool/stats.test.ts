@@ -7,11 +7,12 @@ import {
   eventually,
   insert,
   isSleeping,
+  makeCommit,
+  makeFunction,
   makePool,
   makeTable,
   nobodySleeps,
-  pidOf,
-  uniqueName
+  pidOf
 } from "../support/pgPool.js"
 
 const rolledBack = ({ pool }: TestPool) => Effect.map(pool.stats, ({ rolledBack }) => rolledBack)
@@ -122,20 +123,8 @@ describe("R40: rolledBack", () => {
   it.scopedLive("does not count one whose connection was lost in its COMMIT: nobody knows what became of it", () =>
     Effect.gen(function*() {
       const test = yield* makePool()
-      const { server, sql } = test
-      const deadly = uniqueName()
-      yield* Effect.acquireRelease(
-        server.query(`
-          CREATE FUNCTION ${deadly}() RETURNS trigger LANGUAGE plpgsql AS
-          'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(60); RETURN NULL; END'
-        `),
-        () => server.query(`DROP FUNCTION ${deadly}()`)
-      )
-      const table = yield* makeTable("id integer")
-      yield* server.query(`
-        CREATE CONSTRAINT TRIGGER dies AFTER INSERT ON ${table.name}
-        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ${deadly}()
-      `)
+      const { sql } = test
+      const table = yield* makeCommit("PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(60);")
       const exit = yield* Effect.exit(sql.withTransaction(insert(sql, table, 1)))
       assert.isTrue(Exit.isFailure(exit) && PgError.isOutcomeUnknown(Cause.squash(exit.cause)))
       yield* sql`SELECT 1`
@@ -176,15 +165,9 @@ describe("R40: cancelled", () => {
   it.scopedLive("counts a statement once for which the server has to be asked twice", () =>
     Effect.gen(function*() {
       const test = yield* makePool({ cleanupTimeout: "5 seconds" })
-      const { server, sql, until } = test
-      const deaf = uniqueName()
-      yield* Effect.acquireRelease(
-        server.query(`
-          CREATE FUNCTION ${deaf}() RETURNS void LANGUAGE plpgsql AS
-          'BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(60); END'
-        `),
-        () => server.query(`DROP FUNCTION ${deaf}()`)
-      )
+      const { sql, until } = test
+      const sleeps = "PERFORM pg_sleep(60);"
+      const deaf = yield* makeFunction("void", `${sleeps} EXCEPTION WHEN query_canceled THEN ${sleeps}`)
       const fiber = yield* Effect.fork(sql.unsafe(`SELECT ${deaf}(), 'pg_sleep'`))
       yield* until((sessions) => sessions.some(isSleeping))
       yield* Fiber.interrupt(fiber)

@@ -92,25 +92,36 @@ export const makeTable = (
     }
   })
 
-/** A table for whose rows COMMIT takes so many seconds. */
-export const makeSlowCommit = (seconds: number): Effect.Effect<Table, never, Scope.Scope> =>
+/** A function of the server, for the life of the scope. Gives its name. */
+export const makeFunction = (returns: string, body: string): Effect.Effect<string, never, Scope.Scope> =>
   Effect.gen(function*() {
     const server = yield* watch()
-    const sleep = uniqueName()
-    yield* Effect.acquireRelease(
-      server.query(`
-        CREATE FUNCTION ${sleep}() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN PERFORM pg_sleep(${seconds}); RETURN NULL; END'
-      `),
-      () => server.query(`DROP FUNCTION ${sleep}`)
+    const name = uniqueName()
+    return yield* Effect.acquireRelease(
+      Effect.as(
+        server.query(`CREATE FUNCTION ${name}() RETURNS ${returns} LANGUAGE plpgsql AS 'BEGIN ${body} END'`),
+        name
+      ),
+      () => server.query(`DROP FUNCTION ${name}`)
     )
+  })
+
+/** A table for whose rows COMMIT does that. */
+export const makeCommit = (what: string): Effect.Effect<Table, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const server = yield* watch()
+    const does = yield* makeFunction("trigger", `${what} RETURN NULL;`)
     const table = yield* makeTable()
     yield* server.query(`
-      CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON ${table.name}
-      DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ${sleep}()
+      CREATE CONSTRAINT TRIGGER on_commit AFTER INSERT ON ${table.name}
+      DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ${does}()
     `)
     return table
   })
+
+/** A table for whose rows COMMIT takes so many seconds. */
+export const makeSlowCommit = (seconds: number): Effect.Effect<Table, never, Scope.Scope> =>
+  makeCommit(`PERFORM pg_sleep(${seconds});`)
 
 export const insert = (sql: PgClient.PgClient, table: { readonly name: string }, id: number) =>
   sql`INSERT INTO ${sql(table.name)} (id) VALUES (${id})`
