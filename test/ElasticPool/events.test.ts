@@ -223,7 +223,7 @@ describe("R39: the events of a pool", () => {
       const pool = fromState(state)
       const listening = yield* Listening.to(pool.events)
       yield* Effect.flip(pool.use(() => Effect.void))
-      yield* settle
+      yield* listening.hasCaughtUp
       assert.deepStrictEqual(only(listening.heard, "Exhausted").map(({ limit }) => limit), ["handOver"])
       assert.lengthOf(only(listening.heard, "Closed"), 11)
     }))

@@ -1,6 +1,7 @@
 /** One who listens to a pool from now on, until it is closed. */
 import { Effect, Stream } from "effect"
 import type { Fiber } from "effect"
+import { pace } from "../../src/internal/watch/heard.js"
 import { settle } from "./fakeResource.js"
 
 export class Listening<Event extends object> {
@@ -23,6 +24,12 @@ export class Listening<Event extends object> {
       return listening
     })
   }
+
+  /** It has heard all that was told so far. One that was woken often is woken again a moment of real time later. */
+  readonly hasCaughtUp: Effect.Effect<void> = Effect.zipRight(
+    Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 2 * pace.millis))),
+    settle
+  )
 
   get hasEnded(): boolean {
     return this.fiber.unsafePoll() !== null

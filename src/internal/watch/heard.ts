@@ -38,7 +38,7 @@ export const heard = <Event>(hub: Hub<Event>, date: () => number): Stream.Stream
       (leave) => Effect.sync(leave)
     )
     let next = 1
-    const pace = new Pace()
+    const pacing = new Pace()
     // Of what is read together nothing is missing in between, and it is never empty.
     return Stream.mapChunksEffect(Mailbox.toStream(mailbox), (read) => {
       const count = Chunk.unsafeHead(read).number - next
@@ -47,12 +47,12 @@ export const heard = <Event>(hub: Hub<Event>, date: () => number): Stream.Stream
       const told = count === 0
         ? events
         : Chunk.prepend<Event | Dropped, Dropped>(events, { _tag: "Dropped", at: date(), count })
-      return Effect.as(pace.next, told)
+      return Effect.as(pacing.next, told)
     })
   }))
 
-/** So many times a listener is woken in a window, in milliseconds. */
-const window = { wakeUps: 20, millis: 20 }
+/** So many times a listener is woken in a window, in milliseconds. @internal */
+export const pace = { wakeUps: 20, millis: 20 }
 
 /**
  * To wake a listener costs as much as a short statement. One that hears of each statement of a busy pool is woken for
@@ -65,10 +65,10 @@ class Pace {
   readonly next: Effect.Effect<void> = Effect.suspend(() => {
     const now = secondsNow() * 1000
     if (now >= this.endsAt) {
-      this.endsAt = now + window.millis
+      this.endsAt = now + pace.millis
       this.wakeUps = 0
     }
-    return ++this.wakeUps < window.wakeUps
+    return ++this.wakeUps < pace.wakeUps
       ? Effect.void
       : Effect.withClock(Effect.sleep(Math.ceil(this.endsAt - now)), ioClock)
   })
