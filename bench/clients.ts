@@ -49,8 +49,8 @@ const readRows = `${readAll} LIMIT 100`
 const readMany = `${readAll} LIMIT 10000`
 const writeRow = "INSERT INTO effect_pgpool_bench.log (n, note) VALUES ($1, $2)"
 
-/** How many rows of a stream are fetched at a time: the clients on Effect have no option for that. */
-const pageSize = 128
+/** How many rows of a stream are fetched at a time by those that have a choice: as many as ours comes to by itself. */
+const pageSize = 1024
 
 const drop = "DROP SCHEMA IF EXISTS effect_pgpool_bench CASCADE"
 

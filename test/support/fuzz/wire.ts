@@ -1,6 +1,7 @@
 /** Messages that go to `pg` on the spot, without a socket: many more of them in the same time. */
 import { EventEmitter } from "node:events"
 import * as Pg from "pg"
+import { PageSize } from "../../../src/internal/postgres/driver/pageSize.js"
 import { Portal } from "../../../src/internal/postgres/driver/portal.js"
 import { watchProtocol } from "../../../src/internal/postgres/driver/protocol.js"
 import { StatementQuery } from "../../../src/internal/postgres/driver/query.js"
@@ -86,12 +87,12 @@ export const asks: ReadonlyArray<Ask> = [
   },
   { query: () => new (Pg.Query as any)("COMMIT", [], callback), answer: [Wire.complete("COMMIT"), Wire.ready()] },
   {
-    query: () => Object.assign(new Portal("SELECT", [], 2, "Sync"), { callback }),
+    query: () => Object.assign(new Portal("SELECT", [], "Sync", new PageSize(2)), { callback }),
     answer: [...bound, ...rows, Wire.message("s"), Wire.ready("T")]
   },
   {
     query: () => {
-      const portal = new Portal("SELECT", [], 2, "Flush")
+      const portal = new Portal("SELECT", [], "Flush", new PageSize(2))
       portal.read(callback)
       return Object.assign(portal, { callback })
     },

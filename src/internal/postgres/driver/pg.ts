@@ -122,6 +122,8 @@ export interface RowDescription {
 
 /** @internal */
 export interface DataRow {
+  /** Bytes on the wire. */
+  readonly length: number
   readonly fields: ReadonlyArray<unknown>
 }
 

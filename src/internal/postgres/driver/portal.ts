@@ -3,6 +3,7 @@ import { LeaseEnded } from "../../../PgError.js"
 import type { OwnQuery } from "./handOver.js"
 import { Supplanted } from "./handOver.js"
 import { inOnePiece } from "./onePiece.js"
+import { PageSize } from "./pageSize.js"
 import type { Callback, DataRow, Handlers, RowDescription, Wire } from "./pg.js"
 import { newResult } from "./pg.js"
 import { thrown } from "./rows.js"
@@ -43,6 +44,9 @@ export class Portal implements OwnQuery, Handlers {
   private onPage: OnPage | undefined = undefined
   /** An error that came while nothing read: the next read gives it. */
   private untold: { readonly error: unknown } | undefined = undefined
+  /** When the page in flight was asked for, in milliseconds, and what has come of it. */
+  private asked = 0
+  private bytes = 0
   private rows: Array<unknown> = []
   private badRow: unknown = undefined
   private adopted: string | undefined = undefined
@@ -50,8 +54,8 @@ export class Portal implements OwnQuery, Handlers {
   constructor(
     readonly text: string,
     private readonly values: ReadonlyArray<unknown>,
-    private readonly pageSize: number,
-    private readonly pageEnd: "Sync" | "Flush"
+    private readonly pageEnd: "Sync" | "Flush",
+    private readonly pageSize = new PageSize()
   ) {}
 
   /** `text` itself stays: the text of the next page is made of it again, and would grow with each. */
@@ -123,7 +127,8 @@ export class Portal implements OwnQuery, Handlers {
 
   private request(wire: Wire): void {
     if (this.isLeft) return this.sync(wire)
-    wire.execute({ portal: this.portal, rows: this.pageSize })
+    this.asked = performance.now()
+    wire.execute({ portal: this.portal, rows: this.pageSize.rows })
     if (this.pageEnd === "Sync") this.sync(wire)
     else wire.flush()
   }
@@ -140,6 +145,7 @@ export class Portal implements OwnQuery, Handlers {
 
   handleDataRow(message: DataRow): void {
     if (this.isLeft) return
+    this.bytes += message.length
     try {
       this.rows.push(this._result.parseRow(message.fields))
     } catch (error) {
@@ -192,6 +198,8 @@ export class Portal implements OwnQuery, Handlers {
   private takeRows(): ReadonlyArray<unknown> {
     const { rows } = this
     this.rows = []
+    this.pageSize.came(rows.length, this.bytes, performance.now() - this.asked)
+    this.bytes = 0
     return rows
   }
 

@@ -27,9 +27,6 @@ export interface Rows {
   readonly inTurn: (page: Page) => Page
 }
 
-/** Rows fetched at a time, as in `@effect/sql-pg`. */
-const pageSize = 128
-
 /**
  * Streams rows while the session belongs to the stream alone, until the scope is closed. Outside a transaction there is
  * no other way. The stream does not wait for what it leaves in flight: the session's clean-up does.
@@ -58,7 +55,7 @@ export const interleaved = (rows: Rows): Stream.Stream<any, SqlError> =>
 const portalOf = ({ params, sender, session, sql }: Rows, pageEnd: "Sync" | "Flush") =>
   Effect.acquireRelease(
     Effect.try({
-      try: () => new Portal(sql, prepareValues(params), pageSize, pageEnd),
+      try: () => new Portal(sql, prepareValues(params), pageEnd),
       catch: statementError
     }),
     (portal) =>
