@@ -3,10 +3,9 @@ import { Effect, Pool, Stream } from "effect"
 import type { Scope } from "effect"
 import { ElasticPool } from "effect-pgpool"
 import { EventEmitter } from "node:events"
-import { resolve } from "node:path"
-import { pathToFileURL } from "node:url"
 import * as Pg from "pg"
 import * as Tarn from "tarn"
+import { builds } from "./builds.js"
 import { fibers, promises } from "./crowd.js"
 import { holding } from "./holding.js"
 import type { Contender, Figure, Rounds } from "./measure.js"
@@ -26,7 +25,6 @@ export interface Options extends Rounds {
 const names = {
   fibers: "the loop alone, fibers",
   ours: "effect-pgpool `use`",
-  oursBefore: "`use` of the other build",
   oursWatched: "effect-pgpool `use` with `leakThreshold`",
   oursHeard: "effect-pgpool `use`, `events` and `loans` consumed",
   oursScoped: "effect-pgpool `get`",
@@ -76,46 +74,34 @@ const heard = Effect.tap(
     Effect.forEach([events, loans], (told) => Effect.forkScoped(Stream.runDrain<unknown, never, never>(told)))
 )
 
-/** That of another build, or none. */
-const before = (against: string | undefined): Effect.Effect<ReadonlyArray<Contender>, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    if (against === undefined) return []
-    const file = pathToFileURL(resolve(against, "ElasticPool.js")).href
-    const build = yield* Effect.promise(() => import(file) as Promise<typeof ElasticPool>)
-    const use = (yield* build.make(options)).use(() => Effect.void)
-    return [fibers(names.oursBefore, 1, () => use)]
-  })
-
 /** One alone takes and gives back. */
-const alone = (against: string | undefined): Effect.Effect<ReadonlyArray<Contender>, never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const { effects, ours, pgs, tarns, watched } = yield* pools
-    const use = ours.use(() => Effect.void)
-    const useHeard = (yield* heard).use(() => Effect.void)
-    const useWatched = watched.use(() => Effect.void)
-    const get = Effect.scoped(ours.get)
-    const effectGet = Effect.scoped(effects.get)
-    const scoped = Effect.scoped(item)
-    return [
-      fibers(names.fibers, 1, () => Effect.void),
-      fibers(names.ours, 1, () => use),
-      ...yield* before(against),
-      fibers(names.oursWatched, 1, () => useWatched),
-      fibers(names.oursHeard, 1, () => useHeard),
-      fibers(names.oursScoped, 1, () => get),
-      fibers(names.effects, 1, () => effectGet),
-      fibers(names.scoped, 1, () => scoped),
-      promises(names.promises, 1, async (n) => {
-        for (let i = 0; i < n; i++) await undefined
-      }),
-      promises(names.pgs, 1, async (n) => {
-        for (let i = 0; i < n; i++) (await pgs.connect()).release()
-      }),
-      promises(names.tarns, 1, async (n) => {
-        for (let i = 0; i < n; i++) tarns.release(await tarns.acquire().promise)
-      })
-    ]
-  })
+const alone: Effect.Effect<ReadonlyArray<Contender>, never, Scope.Scope> = Effect.gen(function*() {
+  const { effects, ours, pgs, tarns, watched } = yield* pools
+  const use = ours.use(() => Effect.void)
+  const useHeard = (yield* heard).use(() => Effect.void)
+  const useWatched = watched.use(() => Effect.void)
+  const get = Effect.scoped(ours.get)
+  const effectGet = Effect.scoped(effects.get)
+  const scoped = Effect.scoped(item)
+  return [
+    fibers(names.fibers, 1, () => Effect.void),
+    fibers(names.ours, 1, () => use),
+    fibers(names.oursWatched, 1, () => useWatched),
+    fibers(names.oursHeard, 1, () => useHeard),
+    fibers(names.oursScoped, 1, () => get),
+    fibers(names.effects, 1, () => effectGet),
+    fibers(names.scoped, 1, () => scoped),
+    promises(names.promises, 1, async (n) => {
+      for (let i = 0; i < n; i++) await undefined
+    }),
+    promises(names.pgs, 1, async (n) => {
+      for (let i = 0; i < n; i++) (await pgs.connect()).release()
+    }),
+    promises(names.tarns, 1, async (n) => {
+      for (let i = 0; i < n; i++) tarns.release(await tarns.acquire().promise)
+    })
+  ]
+})
 
 /** More than there are items: each waits in the queue, is handed an item, takes a step with it, and gives it back. */
 const crowded = (count: number): Effect.Effect<ReadonlyArray<Contender>, never, Scope.Scope> =>
@@ -172,7 +158,7 @@ const command = "npm run bench -- overhead"
 const idle = (options: Options): Effect.Effect<Section, unknown> =>
   Effect.gen(function*() {
     const title = "Taking an idle item and giving it back"
-    const figures = yield* compare(title, yield* alone(options.against), options)
+    const figures = yield* compare(title, yield* alone, options)
     const ours = net(figures, names.ours)
     return {
       title,
@@ -230,6 +216,7 @@ const memory = ({ quick, rounds, url }: Options): Effect.Effect<Section, unknown
 
 export const overhead = (options: Options): Effect.Effect<ReadonlyArray<Section>, unknown> =>
   Effect.all([
+    ...options.against === undefined ? [] : [builds(options.against, options)],
     idle(options),
     waiting(64, 2, options),
     waiting(options.quick ? 100 : 1000, 3, options),

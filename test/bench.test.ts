@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url"
 import { inject } from "vitest"
 
 const main = fileURLToPath(new URL("../bench/main.ts", import.meta.url))
+const sources = fileURLToPath(new URL("../src", import.meta.url))
 
 interface Ended {
   readonly code: number
@@ -48,6 +49,7 @@ const whoLooksOn = [
 ]
 
 const ofThePool: Tables = {
+  "Taking an idle item and giving it back, beside another build": ["this build", "the other build"],
   "Taking an idle item and giving it back": pools,
   "Waiting for one of 10 items, 64 fibers": pools,
   "Waiting for one of 10 items, 100 fibers": pools,
@@ -148,7 +150,7 @@ describe("the benchmarks", () => {
 
   reports(
     "report what the pool itself costs, how it grows, and its day",
-    ["overhead", "growth", "day"],
+    ["overhead", "growth", "day", "--against", sources],
     ofThePool,
     "day.svg"
   )
