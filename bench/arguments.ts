@@ -1,5 +1,7 @@
 /** What was asked for on the command line. */
 import { Data, Effect } from "effect"
+import { existsSync } from "node:fs"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { shapes } from "./clients.js"
@@ -71,6 +73,12 @@ const whole = (name: string, text: string, least = 1): number =>
     ? Number(text)
     : bad(`--${name} is a whole number of at least ${least}, not "${text}"`)
 
+/** Where the package is not built, it has its sources. */
+const build = (folder: string): string =>
+  ["ElasticPool.js", "ElasticPool.ts"].some((file) => existsSync(join(folder, file)))
+    ? folder
+    : bad(`--against is the folder of a build, with ElasticPool.js; ${folder} has none`)
+
 const read = (args: ReadonlyArray<string>) =>
   parseArgs({
     args: [...args],
@@ -130,7 +138,7 @@ export const parse = (args: ReadonlyArray<string>): Effect.Effect<Arguments, Bad
         grids: gridsOf(values),
         memory: !namesGrid(values),
         processes: whole("processes", values.processes ?? (quick || values.all ? "1" : "2")),
-        against: values.against,
+        against: values.against === undefined ? undefined : build(values.against),
         quick,
         out,
         help

@@ -161,8 +161,17 @@ describe("the benchmarks", () => {
 
   it.live("refuse what they don't know, and say what they do", () =>
     Effect.gen(function*() {
-      const { code, stderr } = yield* bench("queries", "--connections", "none")
-      assert.strictEqual(code, 1)
-      assert.match(stderr, /^--connections is a whole number of at least 1, not "none"\n\nUsage: npm run bench/)
+      const wrong = [
+        [["queries", "--connections", "none"], "--connections is a whole number of at least 1, not \"none\""],
+        [
+          ["overhead", "--against", "/nowhere"],
+          "--against is the folder of a build, with ElasticPool.js; /nowhere has none"
+        ]
+      ] as const
+      for (const [args, reason] of wrong) {
+        const { code, stderr } = yield* bench(...args)
+        assert.strictEqual(code, 1)
+        assert.isTrue(stderr.startsWith(`${reason}\n\nUsage: npm run bench`), stderr)
+      }
     }), 60_000)
 })
