@@ -66,3 +66,5 @@ export const contenders: Record<string, Contender> = {
   [adaptive]: ours({ ...seed, maxwait: "auto" }),
   "auto (10 / 20)": ours({ maxwait: "auto" })
 }
+
+export const ofTheDay = Object.keys(contenders)
