@@ -8,7 +8,7 @@ import { shapes } from "./clients.js"
 import type { Grid } from "./queries/grids.js"
 import * as Grids from "./queries/grids.js"
 
-export const parts = ["overhead", "queries", "growth", "day", "loads", "plan"] as const
+export const parts = ["overhead", "queries", "growth", "day", "frontier", "loads", "plan"] as const
 export type Part = typeof parts[number]
 
 export interface Arguments {
@@ -37,13 +37,13 @@ export interface Arguments {
 
 export const usage = `Usage: npm run bench -- [${parts.join("] [")}] [options]
 
-Measures the pool beside its peers and writes a report. Without a part all of them, in some 50 minutes. Against the
+Measures the pool beside its peers and writes a report. Without a part all of them, in about an hour. Against the
 server of DATABASE_URL, which must allow 180 connections and a schema effect_pgpool_bench, or one of its own.
 
   --out FILE         where the report goes; default: bench/report.md
   --rounds N         rounds that count, after one to warm up; default: 5
   --millis N         about how long each contender works in each round; default: 200
-  --seconds N        day: how long it is, for each contender; default: 180
+  --seconds N        day, frontier: how long the day is, for each contender; default: 180
   --load-seconds N   loads: how long each contender works in each place; default: 40
   --plan-seconds N   plan: how long each run is, of which there are three for each load and pool; default: 60
   --against DIR      overhead: also measures another build of this package, such as that of the commit before: its dist

@@ -8,6 +8,7 @@ import { ask } from "../test/support/server.js"
 import type { Arguments, Part } from "./arguments.js"
 import { parse, usage } from "./arguments.js"
 import { day } from "./day.js"
+import { frontier } from "./frontier.js"
 import { growth } from "./growth.js"
 import { loads } from "./loads.js"
 import { overhead } from "./overhead.js"
@@ -40,6 +41,7 @@ const runOf = (options: Arguments, url: string): { readonly [P in Part]: Run } =
   queries: queries({ ...options, url }),
   growth: growth({ ...options, url }),
   day: day({ seconds: options.daySeconds, out: options.out, url }),
+  frontier: frontier({ seconds: options.daySeconds, quick: options.quick, out: options.out, url }),
   plan: plan({ seconds: options.planSeconds, runs: options.planRuns, url }),
   loads: loads({ seconds: options.loadSeconds, quick: options.quick, url })
 })

@@ -36,7 +36,8 @@ export const atMost = (goal: string, measured: number | Ratio, most: number): Go
   return { goal: `${goal}: at most ${most}`, measured: ratio(measured), met: verdict(median <= most, from <= most) }
 }
 
-const quotient = (value: number): string => Math.abs(value) >= 100 ? figure(value) : value.toFixed(2)
+const quotient = (value: number): string =>
+  value === Infinity ? "∞" : Math.abs(value) >= 100 ? figure(value) : value.toFixed(2)
 
 /** With what the rounds leave open. */
 export const ratio = (value: number | Ratio): string =>
@@ -101,7 +102,7 @@ export const render = (
     "# What the pool costs beside its peers",
     machine,
     ...quick ? ["**Of `--quick`: that everything works is all that it shows. The figures mean nothing.**"] : [],
-    `What stands in one table was measured in turn in one run, round by round; the clients of queries and of the day are ` +
+    `What stands in one table was measured in turn in one run, round by round; the clients of queries and of the days are ` +
     `each in a process of its own. Figures are medians of ${rounds} rounds, after one to warm up, and so is how many ` +
     "times one is by another: of the rounds' own ratios, with the interval in which their median lies, nineteen times in " +
     "twenty. Of queries those that goals are about have as many rounds in each of their processes, of which there may be " +

@@ -6,6 +6,9 @@ import { Effect } from "effect"
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { inject } from "vitest"
+import type { Send } from "../bench/day/contenders.js"
+import { play } from "../bench/day/play.js"
+import { goalOf } from "../bench/frontier/curve.js"
 
 const main = fileURLToPath(new URL("../bench/main.ts", import.meta.url))
 const sources = fileURLToPath(new URL("../src", import.meta.url))
@@ -76,6 +79,19 @@ const ofThePool: Tables = {
     "the seed's (2 / 200 ms / 20)",
     "auto (2 / 20)",
     "auto (10 / 20)"
+  ]
+}
+
+const ofTheFrontier: Tables = {
+  Goals: [
+    "frontier, auto (8 / 20): p99 beside pg-pool's curve: at most 1",
+    "frontier, auto (12 / 20): p99 beside pg-pool's curve: at most 1"
+  ],
+  "Connections and waits in a day of 4 seconds": [
+    "auto (8 / 20)",
+    "auto (12 / 20)",
+    "pg-pool, max 12",
+    "pg-pool, max 20"
   ]
 }
 
@@ -154,10 +170,43 @@ describe("the benchmarks", () => {
     ofThePool,
     "day.svg"
   )
+  reports("report what a wait costs in connections", ["frontier"], ofTheFrontier, "frontier.svg")
   reports("report what a query costs", ["queries"], ofTheQueries)
   reports("report how long callers wait", ["loads"], ofTheLoads)
 
   reports("report what the planner foretells", ["plan"], ofThePlanner)
+
+  it.live("count what failed as infinitely slow, where that is asked", () =>
+    Effect.gen(function*() {
+      let count = 0
+      const send: Send = (done) => done(count++ % 50 === 0 ? new Error("refused") : undefined)
+      const { failures, p99, withFailures } = yield* play(send, Array.from({ length: 100 }, () => 0))
+      assert.strictEqual(failures, 2)
+      assert.isBelow(p99, Infinity)
+      assert.isBelow(withFailures.p50, Infinity)
+      assert.strictEqual(withFailures.p99, Infinity)
+    }))
+
+  it("compare a pool with a curve where that has as many connections", () => {
+    const curve = [[2, Infinity], [4, 400], [6, 200], [10, 100]].map(([mean, p99]) => ({
+      name: "",
+      size: 1,
+      mean,
+      p99
+    }))
+    const measured = (mean: number, p99: number) => {
+      const { measured, met } = goalOf({ name: "ours", size: 1, mean, p99 }, curve)
+      return [measured, met]
+    }
+    assert.deepStrictEqual(measured(4, 200), ["0.50", "yes"])
+    assert.deepStrictEqual(measured(5, 300), ["1.00", "yes"])
+    assert.deepStrictEqual(measured(8, 300), ["2.00", "**no**"])
+    // More connections than any other one needs are no excuse.
+    assert.deepStrictEqual(measured(12, 150), ["1.50", "**no**"])
+    // What failed has no place on the curve.
+    assert.deepStrictEqual(measured(3, 9000), ["pg-pool has none so small", "yes"])
+    assert.deepStrictEqual(measured(3, Infinity), ["∞", "**no**"])
+  })
 
   it.live("refuse what they don't know, and say what they do", () =>
     Effect.gen(function*() {

@@ -52,19 +52,55 @@ const maxwait = 200 * slowness
 
 const seed = { maxsize: 2, maxwait, maxoverflow: 20 } as const
 
+type Named = readonly [name: string, contender: Contender]
+
+const pgPoolOf = (max: number): Named => [`pg-pool, max ${max}`, pgPool(max)]
+
+const autoOf = (maxsize: number): Named => [
+  `auto (${maxsize} / 20)`,
+  ours({ maxsize, maxwait: "auto", maxoverflow: 20 })
+]
+
+const rivalPool = pgPoolOf(20)
+const adaptivePool = autoOf(2)
+
 /** The one that the adaptive pool is to be as fast as. */
-export const rival = "pg-pool, max 20"
+export const rival = rivalPool[0]
 
-export const adaptive = "auto (2 / 20)"
+export const adaptive = adaptivePool[0]
 
-export const contenders: Record<string, Contender> = {
-  "pg-pool, max 10": pgPool(10),
-  [rival]: pgPool(20),
-  "@effect/sql-pg, max 20": sqlPg(20),
-  "fixed (10 / 200 ms / 20)": ours({ maxwait }),
-  "the seed's (2 / 200 ms / 20)": ours({ ...seed, whenFull: "fail" }),
-  [adaptive]: ours({ ...seed, maxwait: "auto" }),
-  "auto (10 / 20)": ours({ maxwait: "auto" })
+const day: ReadonlyArray<Named> = [
+  pgPoolOf(10),
+  rivalPool,
+  ["@effect/sql-pg, max 20", sqlPg(20)],
+  ["fixed (10 / 200 ms / 20)", ours({ maxwait })],
+  ["the seed's (2 / 200 ms / 20)", ours({ ...seed, whenFull: "fail" })],
+  adaptivePool,
+  autoOf(10)
+]
+
+export const ofTheDay: ReadonlyArray<string> = day.map(([name]) => name)
+
+/** Pools of one kind, from small to large. */
+interface Family {
+  readonly sizes: ReadonlyArray<number>
+  readonly of: (size: number) => Named
 }
 
-export const ofTheDay = Object.keys(contenders)
+const adaptives: Family = { sizes: [1, 2, 3, 5, 8, 12], of: autoOf }
+const rivals: Family = { sizes: [4, 6, 8, 10, 12, 20], of: pgPoolOf }
+
+export interface Member {
+  readonly name: string
+  /** Its `maxsize` or its `max`. */
+  readonly size: number
+}
+
+const membersOf = ({ of, sizes }: Family): ReadonlyArray<Member> => sizes.map((size) => ({ name: of(size)[0], size }))
+
+export const families = { ours: membersOf(adaptives), rivals: membersOf(rivals) }
+
+export const contenders: Record<string, Contender> = Object.fromEntries([
+  ...day,
+  ...[adaptives, rivals].flatMap(({ of, sizes }) => sizes.map(of))
+])

@@ -3,7 +3,7 @@ import { Effect, Schema } from "effect"
 import type { Load } from "../simulate/load.js"
 import { arrivals, constant } from "../simulate/load.js"
 import { dayOf } from "../simulate/loads.js"
-import { quantile } from "../times.js"
+import { quantile, quantilesOf } from "../times.js"
 import type { Send } from "./contenders.js"
 
 export interface Day {
@@ -17,13 +17,15 @@ export interface Day {
  */
 export const slowness = 4
 
-/** How it went. Times are in milliseconds. */
+const Quantiles = Schema.Struct({ p50: Schema.Number, p99: Schema.Number, p999: Schema.Number })
+
+/** How it went. Times are in milliseconds: those of the requests that did not fail. */
 export const Score = Schema.Struct({
   requests: Schema.Number,
   failures: Schema.Number,
-  p50: Schema.Number,
-  p99: Schema.Number,
-  p999: Schema.Number,
+  ...Quantiles.fields,
+  /** Those of all requests, if one that fails is infinitely slow. */
+  withFailures: Quantiles,
   /** How late 99 of 100 requests were made, at most. */
   late: Schema.Number,
   /** CPU time of this process. */
@@ -53,10 +55,15 @@ export const play = (send: Send, plan: ReadonlyArray<number>): Effect.Effect<Sco
     let failures = 0
     const score = (): Score => {
       const { system, user } = process.cpuUsage(cpu)
-      const times = Float64Array.from(latencies).sort()
-      const [p50, p99, p999] = [0.5, 0.99, 0.999].map((part) => quantile(times, part))
-      const requests = plan.length
-      return { requests, failures, p50, p99, p999, late: quantile(late.sort(), 0.99), cpu: (user + system) / 1000 }
+      const sorted = latencies.sort((a, b) => a - b)
+      return {
+        requests: plan.length,
+        failures,
+        ...quantilesOf(sorted),
+        withFailures: quantilesOf([...sorted, ...new Array<number>(failures).fill(Infinity)]),
+        late: quantile(late.sort(), 0.99),
+        cpu: (user + system) / 1000
+      }
     }
     const done = (due: number) => (error: unknown) => {
       if (error === undefined || error === null) latencies.push(performance.now() - begin - due)
