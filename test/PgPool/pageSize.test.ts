@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Stream } from "effect"
 import { PageSize } from "../../src/internal/postgres/driver/pageSize.js"
-import { makePool } from "../support/pgPool.js"
+import * as Proxy from "../../src/internal/testing/proxy.js"
+import { makePool, serverUrl } from "../support/pgPool.js"
 
 /** Sizes of the pages that come until so many rows have come. */
 const sizesUntil = (total: number, bytesOfRow: number, tookOf: (rows: number) => number): ReadonlyArray<number> => {
@@ -39,13 +40,19 @@ describe("R31: the pages of a stream", () => {
     assert.deepStrictEqual(distinct(sizesUntil(10_000, 1_000_000, atOnce)), [128])
   })
 
-  it("so do rows that come slowly", () => {
-    assert.deepStrictEqual(distinct(sizesUntil(10_000, 10, () => 11)), [128])
-    assert.deepStrictEqual(distinct(sizesUntil(10_000, 10, (rows) => rows / 40)), [128, 256, 512])
+  it("rows that come slowly are at most one page more late", () => {
+    assert.deepStrictEqual(distinct(sizesUntil(10_000, 10, (rows) => 2 * rows)), [128])
+    assert.deepStrictEqual(distinct(sizesUntil(2_000, 10, (rows) => rows)), [128, 256, 128, 256, 128, 256])
+    assert.strictEqual(Math.max(...sizesUntil(100_000, 10, (rows) => rows)), 256)
+    assert.strictEqual(Math.max(...sizesUntil(100_000, 10, (rows) => rows / 20)), 512)
+  })
+
+  it("where the server is far away they grow all the same", () => {
+    assert.deepStrictEqual(distinct(sizesUntil(10_000, 10, (rows) => 100 + rows / 1000)), [128, 256, 512, 1024])
   })
 
   it("they shrink where rows become long or slow", () => {
-    for (const [bytes, took] of [[1_000_000, 1], [10, 21]]) {
+    for (const [bytes, took] of [[1_000_000, 1], [10, 22]]) {
       const size = new PageSize()
       for (let i = 0; i < 100; i++) size.came(size.rows, 10, 1)
       assert.strictEqual(size.rows, 1024)
@@ -61,9 +68,9 @@ describe("R31: the pages of a stream", () => {
     const place = inTransaction ? "in a transaction" : "outside a transaction"
 
     /** The numbers of rows that came together. */
-    const pagesOf = (count: number, text: string) =>
+    const pagesOf = (count: number, text: string, url = serverUrl) =>
       Effect.gen(function*() {
-        const { sql } = yield* makePool({ maxsize: 1, maxoverflow: 1 })
+        const { sql } = yield* makePool({ url, maxsize: 1, maxoverflow: 1 })
         const rows = sql<{ n: number; text: string }>`
           SELECT n, repeat('x', ${text.length}::integer) AS text FROM generate_series(1, ${count}::integer) n`.stream
         let next = 1
@@ -87,6 +94,14 @@ describe("R31: the pages of a stream", () => {
         assert.strictEqual(sizes[0], 128)
         assert.isAbove(Math.max(...sizes), 128)
         assert.isAtMost(Math.max(...sizes), 1024)
+      }))
+
+    it.scopedLive(`${place}: the same over a slow network`, () =>
+      Effect.gen(function*() {
+        const proxy = yield* Proxy.start(serverUrl)
+        proxy.delay = 15
+        const sizes = yield* pagesOf(10_000, "x", proxy.url)
+        assert.isAbove(Math.max(...sizes), 128)
       }))
 
     it.scopedLive(`${place}: a page of long rows has 128`, () =>
