@@ -1,3 +1,4 @@
+import { Statement } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
@@ -72,17 +73,47 @@ describe("R15: a lease that has ended", () => {
 })
 
 describe("R23: a statement that is none", () => {
-  for (const [what, text, params] of [["values", "SELECT 1", undefined], ["text", undefined, []]] as const) {
-    it.scopedLive(`without ${what} it gives the turn back`, () =>
+  const none = undefined as unknown as string
+
+  it.scopedLive("it gives the turn back", () =>
+    Effect.gen(function*() {
+      const { pool } = yield* makePool({ maxsize: 1, maxoverflow: 1, prepare: true })
+      const connection = yield* pool.get
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(promptly(connection.executeRaw(none, [])))))
+      assert.deepStrictEqual(yield* promptly(connection.execute("SELECT 1 AS one", [], undefined)), [{ one: 1 }])
+    }))
+
+  for (const options of [{}, { prepare: true }, { multiplex: true }]) {
+    it.scopedLive(`of a transformer, alone and behind another one, with ${JSON.stringify(options)}`, () =>
       Effect.gen(function*() {
-        const { pool } = yield* makePool({ maxsize: 1, maxoverflow: 1, prepare: true })
-        const connection = yield* pool.get
-        const exit = yield* Effect.exit(promptly(connection.executeRaw(text as string, params as [])))
-        assert.isTrue(Exit.isFailure(exit))
-        assert.deepStrictEqual(yield* promptly(connection.execute("SELECT 1 AS one", [], undefined)), [{ one: 1 }])
+        const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1, ...options })
+        const bad = compiledAs([none, [1]])(sql`SELECT 1`)
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(promptly(bad))))
+        const innocent = yield* Effect.fork(sql`SELECT pg_sleep(0.1)`)
+        yield* Effect.sleep(20)
+        assert.isTrue(Exit.isFailure(yield* Effect.exit(promptly(bad))))
+        yield* Fiber.join(innocent)
+        assert.deepStrictEqual(yield* promptly(sql`SELECT ${1}::integer AS one`), [{ one: 1 }])
+        assert.strictEqual((yield* pool.stats).busy, 0)
+      }))
+
+    it.scopedLive(`without values it is one, with ${JSON.stringify(options)}`, () =>
+      Effect.gen(function*() {
+        const { pool, sql } = yield* makePool({ maxsize: 1, maxoverflow: 1, ...options })
+        const statement = compiledAs(["SELECT 1 AS one"])
+        assert.deepStrictEqual(yield* promptly(statement(sql`SELECT 2`)), [{ one: 1 }])
+        assert.deepStrictEqual(yield* promptly(pool.withConnection(statement(sql`SELECT 2`))), [{ one: 1 }])
+        const values = yield* promptly(statement(sql`SELECT 2`.values))
+        assert.deepStrictEqual(values, [[1]])
       }))
   }
 })
+
+/** Runs statements as if they were compiled to that. */
+const compiledAs = (compiled: ReadonlyArray<unknown>) =>
+  Statement.withTransformer((self) =>
+    Effect.succeed(Object.assign(Object.create(self), { compile: () => compiled }) as typeof self)
+  )
 
 describe("R24: a socket that says nothing", () => {
   for (const when of ["BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"] as const) {

@@ -17,6 +17,7 @@ import type { OneOrMany } from "../lease/statements.js"
 import { answerOf } from "../lease/statements.js"
 import type { Manner } from "../session/flight.js"
 import { alone } from "../session/flight.js"
+import { Request } from "../session/request.js"
 import type { Session } from "../session/session.js"
 import type { Pooled } from "./pooled.js"
 
@@ -76,12 +77,20 @@ export class PooledStatement<A> {
         ? this.take()
         : this.end(Exit.fail(asSqlError(this.home.pool.refusals.lostTooOften(loan))))
     }
-    const session = loan.value
-    const request = session.send<OneOrMany>(
-      session.prepared(this.query),
-      this.shares ? (reads.test(this.query.text) ? sharedRead : sharedWrite) : alone,
-      (answer) => this.answered(answer, loan)
-    )
+    try {
+      this.sendOn(loan.value, loan)
+    } catch (defect) {
+      // A query that is none: without types anything may come as one.
+      loan.end()
+      this.end(Exit.die(defect))
+    }
+  }
+
+  /** The answer may come on the spot, if the driver throws: so all is ready for it before. */
+  private sendOn(session: Session, loan: Loan<Session>): void {
+    const query = session.prepared(this.query)
+    const manner = this.shares ? (reads.test(this.query.text) ? sharedRead : sharedWrite) : alone
+    const request = new Request<OneOrMany>(session, manner, (answer) => this.answered(answer, loan), undefined)
     this.leave = () => {
       request.abandon()
       // The connection's own fiber handles whatever is still in flight (R16). But on a shared connection, statements of
@@ -91,6 +100,7 @@ export class PooledStatement<A> {
     const { io, queryTimeout } = session.target
     // R24.
     if (queryTimeout < Infinity) this.callOffDeadline = after(io, queryTimeout, () => this.timedOut(queryTimeout))
+    request.send(query)
   }
 
   private triesAgain(loan: Loan<Session>): boolean {

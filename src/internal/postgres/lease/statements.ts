@@ -25,7 +25,8 @@ const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((
 
 /** An object literal would come to be allocated among the old objects, where it would keep its text and its values. */
 class Asked implements Query {
-  constructor(readonly text: string, readonly values: Params) {}
+  /** A statement of a program's own transformer may have no values: `@effect/sql-pg` takes it. */
+  constructor(readonly text: string, readonly values: Params = []) {}
 }
 
 /** The answer to a statement. Whatever answers in place of `pg` may give anything for a result. @internal */
@@ -60,11 +61,11 @@ export abstract class Statements implements Connection {
   }
 
   executeValues(sql: string, params: Params): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
-    return this.run({ text: sql, values: params, rowMode: "array" }, rowsOf)
+    return this.run({ ...new Asked(sql, params), rowMode: "array" }, rowsOf)
   }
 
   executeUnprepared(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    return transformed(this.run({ text: sql, values: params, isUnprepared: true }, rowsOf), transformRows)
+    return transformed(this.run({ ...new Asked(sql, params), isUnprepared: true }, rowsOf), transformRows)
   }
 }
 
