@@ -342,9 +342,9 @@ export const transaction =
  * locks. `sql.withTransaction` inside it uses that connection; after a BEGIN that was sent as a statement it is a
  * savepoint. Inside another `withConnection`, or a transaction, it changes nothing.
  *
- * Statements of several fibers take turns, and a stream has the connection to itself until its end. The next borrower
- * finds the session as the effect has left it, unless `reset` is `"session"`. `sql.reserve`, `listen` and other clients
- * use other connections, and so does `SqlResolver`, whose batches follow only transactions.
+ * Statements of several fibers take turns, and a stream has the connection to itself until its last row has come. The
+ * next borrower finds the session as the effect has left it, unless `reset` is `"session"`. `sql.reserve`, `listen` and
+ * other clients use other connections, and so does `SqlResolver`, whose batches follow only transactions.
  *
  * @example
  * ```ts

@@ -34,8 +34,9 @@ export const failHere = <E>(cause: Cause.Cause<E>): Effect.Effect<never, E> =>
  * The one way to wait for a callback if the wait can be cancelled. `register` gives what cancels it.
  *
  * `Effect.async` forgets its canceller where the fiber yields just after `register` has run: an interrupt that comes then
- * replaces the step that would have installed the canceller. Where this can be interrupted it stands in a mask, and its canceller is known from the
- * step in which `register` runs. An interrupt that comes before that step begins nothing, and there is nothing to cancel.
+ * replaces the step that would have installed the canceller. Where this can be interrupted it stands in a mask, and its
+ * canceller is known from the step in which `register` runs. An interrupt that comes before that step begins nothing, and
+ * there is nothing to cancel.
  *
  * The fiber goes on in the async context in which it began to wait. What stays in memory meanwhile is half of what
  * `Effect.async` keeps: where thousands wait, that is copied again and again by the garbage collector.

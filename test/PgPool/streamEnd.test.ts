@@ -1,7 +1,7 @@
 import type { PgClient } from "@effect/sql-pg"
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Effect, Either, Exit, Fiber, Option, Scope, Stream } from "effect"
+import { Chunk, Effect, Either, Exit, Fiber, Option, Scheduler, Scope, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { PgError } from "effect-pgpool"
 import * as Proxy from "../../src/internal/testing/proxy.js"
@@ -159,3 +159,71 @@ describe("R16: a stream whose end the server has not told never succeeds", () =>
       }))
   }
 })
+
+describe("R12: the connection of a stream", () => {
+  const rows = (sql: PgClient.PgClient) => sql<{ n: number }>`SELECT n FROM generate_series(1, 200) n`.stream
+
+  for (const place of ["on the pool", "on a kept connection"]) {
+    it.scopedLive(`others may have it while the last rows are read: ${place}`, () =>
+      Effect.gen(function*() {
+        const { pool, sql } = yield* makePool({ ...one, acquireTimeout: 500 })
+        const ask = ({ n }: { readonly n: number }) => sql<{ n: number }>`SELECT ${n}::integer AS n`
+        // A page is 128 rows. Before the second one has come, the stream has its connection for itself.
+        const last = Stream.mapEffect(Stream.drop(rows(sql), 128), ask)
+        const answers = yield* promptly(places[place](pool)(Stream.runCollect(last)))
+        assert.strictEqual(Chunk.size(answers), 72)
+        assert.strictEqual((yield* pool.stats).opened, 1)
+      }))
+  }
+
+  it.scopedLive("comes back, at whichever of its steps the reader is interrupted", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool(one)
+      yield* sql`SELECT 1`
+      const inAnother = Stream.flatMap(Stream.make(1), () => rows(sql))
+      const readers = [["on the pool", rows(sql)], ["on the pool", inAnother], [
+        "on a kept connection",
+        rows(sql)
+      ]] as const
+      for (const [place, read] of readers) {
+        let step = 0
+        for (let wasInTime = true; wasInTime; step++) {
+          const interrupting = new InterruptingScheduler(step)
+          const reading = Effect.withScheduler(Effect.zipRight(Effect.yieldNow(), Stream.runDrain(read)), interrupting)
+          yield* places[place](pool)(Effect.gen(function*() {
+            interrupting.fiber = yield* Effect.fork(reading)
+            yield* Fiber.await(interrupting.fiber)
+            yield* promptly(sql`SELECT 1`)
+          }))
+          wasInTime = interrupting.hasInterrupted
+          assert.deepStrictEqual(yield* promptly(sql`SELECT 1 AS a`), [{ a: 1 }], `${place}, step ${step}`)
+          assert.strictEqual((yield* pool.stats).busy, 0, `${place}, step ${step}`)
+        }
+        assert.isAbove(step, 200)
+      }
+    }), 60_000)
+})
+
+/** Lets the fibers that it runs yield at that step of theirs, and interrupts one there. */
+class InterruptingScheduler implements Scheduler.Scheduler {
+  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined = undefined
+  hasInterrupted = false
+  private step = 0
+
+  constructor(private readonly at: number) {}
+
+  shouldYield(): number | false {
+    if (this.step++ !== this.at) return false
+    this.hasInterrupted = true
+    return 0
+  }
+
+  scheduleTask(task: () => void, priority: number): void {
+    if (this.hasInterrupted && this.fiber !== undefined) {
+      const { fiber } = this
+      this.fiber = undefined
+      fiber.unsafeInterruptAsFork(fiber.id())
+    }
+    Scheduler.defaultScheduler.scheduleTask(task, priority)
+  }
+}

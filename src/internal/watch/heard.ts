@@ -44,10 +44,10 @@ export const heard = <Event>(hub: Hub<Event>, date: () => number): Stream.Stream
       const count = Chunk.unsafeHead(read).number - next
       next += count + read.length
       const events = Chunk.map(read, ({ event }) => event)
-      const told = count === 0
+      const all = count === 0
         ? events
         : Chunk.prepend<Event | Dropped, Dropped>(events, { _tag: "Dropped", at: date(), count })
-      return Effect.as(pacing.next, told)
+      return Effect.as(pacing.next, all)
     })
   }))
 

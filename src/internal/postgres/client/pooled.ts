@@ -56,7 +56,7 @@ export class Pooled extends Statements {
     return Stream.suspend(() => {
       let hasBegun = false
       const exclusive = (session: Session, loan: Loan<Session>) =>
-        SessionStream.exclusive({ ...rows, session }).pipe(
+        SessionStream.exclusive({ ...rows, session, onLast: () => loan.end() }).pipe(
           Stream.mapChunks((chunk) => (hasBegun = true, chunk)),
           Stream.catchAll((error) =>
             !hasBegun && isNotSent(error) && attempts.next(loan) ? this.stream(rows, attempts) : Stream.fail(error)

@@ -37,8 +37,9 @@ const StatementPrimitive = make(Effect.never, {} as Statement.Compiler, [], unde
 ) => Primitive
 
 /**
- * A statement as `@effect/sql` makes it, with the same span where anybody sees it. That span is in no context, so here is the only place where
- * more can be told to it: how the statement has failed, and that its wait for a connection is below it.
+ * A statement as `@effect/sql` makes it, with the same span where anybody sees it. That span is in no context, so here is
+ * the only place where more can be told to it: how the statement has failed, and that its wait for a connection is below
+ * it.
  */
 class SpannedStatement extends StatementPrimitive {
   constructor(

@@ -187,18 +187,22 @@ export class Lease extends Statements implements PgConnection, Sender {
     const rows = { session: this.session, sql, params, transformRows, sender: this }
     const interleaved = SessionStream.interleaved({ ...rows, inTurn: (page) => this.inTurn(page) })
     if (this.outer !== undefined) return interleaved
-    const exclusive = SessionStream.exclusive({
-      ...rows,
-      inTurn: (page) => Effect.suspend(() => this.refusal ?? page)
-    })
     return Stream.unwrapScoped(
       Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(this.take("stream", restore), () =>
+        Effect.flatMap(this.take("stream", restore), () => {
+          let hasTurn = true
+          const giveBack = () => {
+            if (hasTurn) this.release()
+            hasTurn = false
+          }
           // In a transaction that the user began by hand, the connection is free between two pages.
-          this.session.isInTransaction
-            ? Effect.sync(() => (this.release(), interleaved))
-            // Outside a transaction a portal ends with its request, so nothing may come in between.
-            : Effect.as(Effect.addFinalizer(() => Effect.sync(() => this.release())), exclusive))
+          if (this.session.isInTransaction) return Effect.sync(() => (giveBack(), interleaved))
+          // Outside a transaction a portal ends with its request, so nothing may come in between.
+          const inTurn = (page: Effect.Effect<ReadonlyArray<any>, SqlError>) =>
+            Effect.suspend(() => this.refusal ?? page)
+          const exclusive = SessionStream.exclusive({ ...rows, inTurn, onLast: giveBack })
+          return Effect.as(Effect.addFinalizer(() => Effect.sync(giveBack)), exclusive)
+        })
       )
     )
   }

@@ -25,11 +25,13 @@ export interface Rows {
   readonly sender?: Sender
   /** Gives each page its turn on the session. */
   readonly inTurn: (page: Page) => Page
+  /** The last row has come, and the session is free. It may be told more than once. */
+  readonly onLast?: () => void
 }
 
 /**
- * Streams rows while the session belongs to the stream alone, until the scope is closed. Outside a transaction there is
- * no other way. The stream does not wait for what it leaves in flight: the session's clean-up does.
+ * Streams rows while the session belongs to the stream alone, until the last one has come or the scope is closed. Outside
+ * a transaction there is no other way. The stream does not wait for what it leaves in flight: the session's clean-up does.
  *
  * @internal
  */
@@ -107,9 +109,14 @@ const whileOpen = (portal: Portal, page: () => Page): Page =>
 /** Another fiber than the reader has closed its scope. */
 const left: Page = Effect.suspend(() => Effect.fail(statementError(new LeaseEnded())))
 
-/** An empty page is the end, if the server has said so. */
+/**
+ * An empty page is the end, if the server has said so.
+ *
+ * The session is given back in the step in which the last row has come, and not only with the scope: rows may be read
+ * slowly, and Effect drops the finalizer of a stream within a stream whose reader is interrupted just when it has ended.
+ */
 const pageByPage = (
-  { inTurn, session, transformRows }: Rows,
+  { inTurn, onLast, session, transformRows }: Rows,
   page: Page,
   portal: Portal
 ): Stream.Stream<any, SqlError> =>
@@ -117,6 +124,7 @@ const pageByPage = (
     Effect.matchEffect(inTurn(session.inTime(page)), {
       onFailure: (error) => Effect.fail(Option.some(error)),
       onSuccess: (rows) => {
+        if (portal.isComplete) onLast?.()
         if (rows.length === 0) return Effect.fail(portal.isComplete ? Option.none() : Option.some(notComplete()))
         if (transformRows === undefined) return Effect.succeed(Chunk.unsafeFromArray(rows))
         return Exit.mapBoth(transformedRows(rows, transformRows), {
