@@ -11,6 +11,8 @@ import type { PoolStats } from "./PoolStats.js"
  * A clock that jumps from one event to the next, and what happens by it. Times are in milliseconds, and may have
  * fractions. Nothing happens by itself, but only in `runUntil`.
  *
+ * What a task, a caller, or `connect` or `opens` of a pool throws comes out of `runUntil`, so that no assertion is lost.
+ *
  * @since 0.1.0
  * @category virtual time
  */
@@ -27,7 +29,7 @@ export interface VirtualTime {
    */
   readonly each: <A extends { readonly at: number }>(items: Iterable<A>, task: (item: A) => void) => void
 
-  /** Lets time pass until then. */
+  /** Lets time pass until then. What it calls must not call it: that throws. */
   readonly runUntil: (millis: number) => void
 
   /** Makes a pool. The pool lives by this time, and so it knows nothing of the time of day. */

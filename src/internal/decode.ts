@@ -137,4 +137,5 @@ export const orThrow = <A>(decoded: Either.Either<A, BadOption>): A => {
 /** A mistake of the programmer that is none of an option. @internal */
 export const misuse = (message: string): Effect.Effect<never> => Effect.die(new Misuse(message))
 
-class Misuse extends readable(Cause.IllegalArgumentException) {}
+/** @internal */
+export class Misuse extends readable(Cause.IllegalArgumentException) {}

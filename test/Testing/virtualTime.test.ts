@@ -261,6 +261,10 @@ describe("R45: virtual time", () => {
     assert.throws(() => time.after(NaN, () => {}), /after: NaN is not allowed/)
     assert.throws(() => time.pool({ maxsize: 0 }), /maxsize: 0 is not allowed/)
     assert.throws(() => time.pool({ connect: -1 }), /connect: -1 is not allowed/)
+    assert.throws(
+      () => time.pool({ connect: "5" as never }),
+      /connect: "5" is not allowed.*or a function that gives one/
+    )
     assert.throws(() => pool.resize({ maxsize: 0 }), /maxsize: 0 is not allowed/)
     time.each([{ at: 20 }, { at: 15 }], () => {})
     assert.throws(

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scheduler from "effect/Scheduler"
+import { Misuse } from "../decode.js"
 import type { Timer } from "./timerHeap.js"
 import { TimerHeap } from "./timerHeap.js"
 
@@ -14,6 +15,8 @@ interface Task {
 
 /** More than this at one instant, and something runs in circles. */
 const tooMany = 50_000
+
+const runsAlready = "runUntil: it runs already, and this was called by it. Use `after` for what is to happen later"
 
 /** A fiber yields after so many operations, as in Effect's own scheduler. */
 const operationsAtOnce = 2048
@@ -29,6 +32,9 @@ export class VirtualLoop implements Scheduler.Scheduler {
   now = 0
   private readonly timers = new TimerHeap()
   private readonly tasks: Array<Task> = []
+  private isRunning = false
+  /** What failed where nobody would hear of it, such as in the fiber of a connection. */
+  private kept: { readonly defect: unknown } | undefined = undefined
 
   readonly clock: Clock.Clock = {
     [Clock.ClockTypeId]: Clock.ClockTypeId,
@@ -80,13 +86,34 @@ export class VirtualLoop implements Scheduler.Scheduler {
     return this.timers.first !== undefined && this.timers.first.at <= until
   }
 
+  /** Throws this before the next step, as the loop has nobody else to tell. Of several, the first counts. */
+  keep(defect: unknown): void {
+    this.kept ??= { defect }
+  }
+
+  /** Calls a user's code. Where the loop runs, its failure is kept: it is none of those that called it. */
+  call(code: () => void): void {
+    if (!this.isRunning) return code()
+    try {
+      code()
+    } catch (defect) {
+      this.keep(defect)
+    }
+  }
+
   /** Runs one task, or rings one timer that is due. Tells whether there was one. */
   step(): boolean {
+    if (this.kept !== undefined) this.throwKept(this.kept)
     const task = this.tasks.shift()
     if (task !== undefined) task.run()
     else if (this.isDue(this.now)) this.ringNext()
     else return false
     return true
+  }
+
+  private throwKept({ defect }: { readonly defect: unknown }): never {
+    this.kept = undefined
+    throw defect
   }
 
   /** Runs until nothing is left to do at this instant. */
@@ -102,13 +129,19 @@ export class VirtualLoop implements Scheduler.Scheduler {
   }
 
   advanceTo(end: number): void {
-    this.settle()
-    while (this.isDue(end)) {
-      this.ringNext()
+    if (this.isRunning) throw new Misuse(runsAlready)
+    this.isRunning = true
+    try {
       this.settle()
+      while (this.isDue(end)) {
+        this.ringNext()
+        this.settle()
+      }
+      this.now = end
+      this.settle()
+    } finally {
+      this.isRunning = false
     }
-    this.now = end
-    this.settle()
   }
 
   /** Goes to the next timer and rings it, but does nothing else yet. Tells whether there was one. */

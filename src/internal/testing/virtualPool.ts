@@ -5,7 +5,7 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { PoolError } from "../../PoolError.js"
 import type * as Api from "../../VirtualTime.js"
-import { attempt, BadOption, fieldsOf, ofType, orThrow } from "../decode.js"
+import { attempt, fieldsOf, ofType, orThrow } from "../decode.js"
 import type { Loan } from "../pool/loan.js"
 import { Attempts } from "../pool/loan.js"
 import type { DecodedPool } from "../pool/options.js"
@@ -13,6 +13,7 @@ import { decodeLimits, decodePool, reachOf } from "../pool/options.js"
 import { ElasticPoolState } from "../pool/pool.js"
 import type { Runtime } from "../pool/runtime.js"
 import type { Resource } from "../pool/settings.js"
+import { millis } from "./millis.js"
 import type { VirtualLoop } from "./virtualLoop.js"
 
 /** A connection: nothing but who has it. */
@@ -44,11 +45,14 @@ interface Connects {
 
 const decode = (options: Api.VirtualPoolOptions | undefined): DecodedPool & Connects => {
   const { connect = 20, opens = () => true, ...rest } = fieldsOf("pool", options)
-  if (typeof connect !== "function" && !(connect >= 0 && connect < Infinity)) {
-    throw new BadOption("connect", connect, "a number of milliseconds, or a function that gives one")
-  }
   ofType("opens", opens, "function")
-  return { ...decodePool(rest), opens, takes: typeof connect === "function" ? connect : () => connect }
+  return { ...decodePool(rest), opens, takes: decodeConnect(connect) }
+}
+
+const decodeConnect = (connect: number | (() => number)): () => number => {
+  if (typeof connect === "function") return () => millis("what connect gives", connect())
+  const takes = millis("connect", connect, 0, ", or a function that gives one")
+  return () => takes
 }
 
 /** What the pool must know of connections that are always well, and whose connects may succeed later. */
@@ -107,10 +111,21 @@ export class VirtualPool implements Api.VirtualPool {
       const connection = this.begin()
       const connect = Effect.async<Connection, "failed">((resume) => {
         const end = () => resume(!connection.isBroken && opens() ? Effect.succeed(connection) : Effect.fail("failed"))
-        return Effect.sync(this.loop.schedule(takes(), end))
+        const time = this.timeOf(takes)
+        return time === undefined ? resume(Effect.fail("failed")) : Effect.sync(this.loop.schedule(time, end))
       })
       return Effect.zipRight(Effect.addFinalizer(() => Effect.sync(() => this.end(connection))), connect)
     })
+  }
+
+  /** It is asked in the fiber of the connection, so that the pool would take its failure for one of the connect. */
+  private timeOf(takes: () => number): number | undefined {
+    try {
+      return takes()
+    } catch (defect) {
+      this.loop.keep(defect)
+      return undefined
+    }
   }
 
   private begin(): Connection {
@@ -135,11 +150,12 @@ export class VirtualPool implements Api.VirtualPool {
   readonly request = (caller: Api.VirtualCaller): void => this.ask(caller)
 
   private ask(caller: Api.VirtualCaller, attempts?: Attempts): void {
-    const told = (outcome: Exit.Exit<Loan<Connection>, "failed" | PoolError>) => {
-      if (Exit.isSuccess(outcome)) this.lend(outcome.value, caller, attempts)
-      // Only the pool itself refuses: it waits for a connect that fails.
-      else caller.refused?.(Cause.squash(outcome.cause) as PoolError)
-    }
+    const told = (outcome: Exit.Exit<Loan<Connection>, "failed" | PoolError>) =>
+      this.loop.call(() => {
+        if (Exit.isSuccess(outcome)) this.lend(outcome.value, caller, attempts)
+        // Only the pool itself refuses: it waits for a connect that fails.
+        else caller.refused?.(Cause.squash(outcome.cause) as PoolError)
+      })
     this.state.request(false, told, undefined, attempts)
   }
 
@@ -158,7 +174,7 @@ export class VirtualPool implements Api.VirtualPool {
       this.state.invalidate(connection)
     }
     // Not before the pool knows of all: else who ends a loan might be lent another broken one.
-    for (const connection of broken) connection.lose()
+    for (const connection of broken) this.loop.call(() => connection.lose())
   }
 
   readonly resize: Api.VirtualPool["resize"] = (limits) => {

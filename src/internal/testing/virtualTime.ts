@@ -1,7 +1,7 @@
 /** @internal */
-import * as Either from "effect/Either"
 import type * as Api from "../../VirtualTime.js"
-import { attempt, BadOption, fieldsOf, orThrow, wholeNumber } from "../decode.js"
+import { attempt, fieldsOf, orThrow, wholeNumber } from "../decode.js"
+import { millis } from "./millis.js"
 import { VirtualLoop } from "./virtualLoop.js"
 import { VirtualPool } from "./virtualPool.js"
 import { runtimesOf } from "./virtualRuntime.js"
@@ -14,9 +14,9 @@ export const virtualTime = (options?: { readonly seed?: number | undefined }): A
     get now() {
       return loop.now
     },
-    after: (millis, task) => loop.schedule(notBefore("after", millis, 0), task),
+    after: (time, task) => loop.schedule(millis("after", time), task),
     each: (items, task) => next(loop, items[Symbol.iterator](), task),
-    runUntil: (millis) => loop.advanceTo(notBefore("runUntil", millis, loop.now)),
+    runUntil: (time) => loop.advanceTo(millis("runUntil", time, loop.now)),
     pool: (options) => new VirtualPool(loop, runtimeOfPool(), options)
   }
 }
@@ -26,12 +26,6 @@ const seedOf = (options: { readonly seed?: number | undefined } | undefined): nu
   return seed === undefined ? 1 : wholeNumber("seed", seed, { min: 0 })
 }
 
-/** It is asked often: what is allowed must cost nothing. */
-const notBefore = (option: string, millis: number, earliest: number): number =>
-  millis >= earliest && millis < Infinity
-    ? millis
-    : orThrow(Either.left(new BadOption(option, millis, `a number of milliseconds, not less than ${earliest}`)))
-
 const next = <A extends { readonly at: number }>(
   loop: VirtualLoop,
   items: Iterator<A>,
@@ -39,7 +33,7 @@ const next = <A extends { readonly at: number }>(
 ): void => {
   const { done, value } = items.next()
   if (done === true) return
-  loop.setTimer(notBefore("at", value.at, loop.now) - loop.now, () => {
+  loop.setTimer(millis("at", value.at, loop.now) - loop.now, () => {
     task(value)
     next(loop, items, task)
   })
