@@ -1,5 +1,6 @@
 /** @internal */
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import { misuse } from "../decode.js"
 import type { DecodedTarget } from "../postgres/config/target.js"
@@ -22,15 +23,38 @@ export const onWire = <A, E, R, Face>(
   layer: Layer.Layer<A, E, R>,
   stage: Stage<Face>
 ): Layer.Layer<A | Face, E, R> => {
-  let pools = 0
-  const through = (target: DecodedTarget) => {
-    pools++
-    return stage.through(target)
-  }
-  const check = Layer.effectDiscard(Effect.suspend(() => pools > 0 ? Effect.void : noPool(name)))
-  const made = Layer.locally(Layer.fresh(layer), currentWire, { through, ioClock: stage.ioClock })
-  return Layer.provideMerge(Layer.merge(check, stage.face), made)
+  const wire = new StageWire(name, stage)
+  const made = Layer.locally(Layer.fresh(layer), currentWire, wire)
+  const whole = Layer.provideMerge(Layer.merge(Layer.effectDiscard(wire.check), stage.face), made)
+  return Layer.unwrapEffect(Effect.map(FiberRef.get(currentWire), (around) => {
+    if (around instanceof StageWire) around.inner = name
+    return whole
+  }))
 }
 
-const noPool = (name: string) =>
-  misuse(`${name}: the layer makes no PgPool, so nothing would be tested. Give it the layer that makes the pool`)
+/** The wire of a stage, which knows whether there are pools on it. */
+class StageWire implements Wire {
+  private pools = 0
+  /** The stage within this one, whose pools are on that one's wire. */
+  inner: string | undefined = undefined
+  readonly ioClock: Wire["ioClock"]
+
+  constructor(private readonly name: string, private readonly stage: Wire) {
+    this.ioClock = stage.ioClock
+  }
+
+  readonly through = (target: DecodedTarget): DecodedTarget => {
+    this.pools++
+    return this.stage.through(target)
+  }
+
+  readonly check: Effect.Effect<void> = Effect.suspend(() => {
+    const { inner, name, pools } = this
+    if (pools > 0) return Effect.void
+    return misuse(
+      inner === undefined
+        ? `${name}: the layer makes no PgPool, so nothing would be tested. Give it the layer that makes the pool`
+        : `${name}: the pools of the layer are those of ${inner} already, which has Faults of its own. Leave out one of the two`
+    )
+  })
+}
