@@ -14,7 +14,7 @@ import type * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { faulty } from "./internal/testing/faulty.js"
-import { scripted as overScript } from "./internal/testing/scripted.js"
+import { scripted as overScript, scriptedPool } from "./internal/testing/scripted.js"
 import * as internal from "./internal/testing/virtualTime.js"
 import type { PgPool } from "./PgPool.js"
 import { layer as poolLayer } from "./PgPool.js"
@@ -276,9 +276,9 @@ export const scripted = <A, E, R>(
  * @category layers
  */
 export const layer = (
-  { pool = {}, ...script }: Script & { readonly pool?: PgPoolOptions | undefined } = {}
+  options: Script & { readonly pool?: PgPoolOptions | undefined } = {}
 ): Layer.Layer<PgPool | PgClient.PgClient | SqlClient.SqlClient | Faults | Server, SqlError> =>
-  overScript("Testing.layer", Faults, Server, poolLayer({ ...nowhere, ...pool }), script)
+  scriptedPool(Faults, Server, options, (pool) => poolLayer({ ...nowhere, ...pool }))
 
 /** So that no option or variable of the environment is asked for. */
 const nowhere = { host: "scripted", port: 5432, database: "test", username: "test", password: Redacted.make("test") }

@@ -17,7 +17,11 @@ export class BadOption {
 }
 
 const show = (value: unknown): string =>
-  typeof value === "string" ? JSON.stringify(value) : Inspectable.toStringUnknown(value, 0)
+  typeof value === "string"
+    ? JSON.stringify(value)
+    : typeof value === "bigint"
+    ? `${value}n`
+    : Inspectable.toStringUnknown(value, 0)
 
 // --- One value ---
 

@@ -15,6 +15,8 @@ const stats = Effect.flatMap(PgPool.PgPool, ({ stats }) => stats)
 /** What the server got, without the sessions. */
 const sent = Effect.flatMap(Testing.Server, ({ sent }) => Effect.map(sent, (all) => all.map(({ text }) => text)))
 
+const tags = Object.assign(new Set(["a"]), { toJSON: () => ["a"] })
+
 /** Runs a test over a server with these answers. */
 const over = (...statements: ReadonlyArray<Testing.Answer>) => Effect.provide(Testing.layer({ statements }))
 
@@ -67,6 +69,12 @@ describe("R47: the answers of a scripted server", () => {
       { text: "SELECT nothing FROM things", rows: [] }
     ))
   })
+
+  it.effect("are in JSON what they say themselves", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      assert.deepStrictEqual(yield* sql`SELECT tags`, [{ tags: ["a"], of: { tags: ["a"] } }])
+    }).pipe(over({ text: "SELECT tags", rows: [{ tags, of: { tags } }] })))
 
   it.effect("say how many rows were changed", () =>
     Effect.gen(function*() {
@@ -296,7 +304,7 @@ describe("R47: bad input to a scripted server", () => {
 
   const answer = (fields: object) => ({ statements: [{ text: "SELECT 1", ...fields }] })
 
-  const mistakes: ReadonlyArray<[name: string, script: object, said: RegExp]> = [
+  const mistakes: ReadonlyArray<[name: string, script: unknown, said: RegExp]> = [
     ["an unknown field", answer({ row: [] }), /^statements\[0\].row: .* there is no such field, did you mean rows\?$/],
     ["an unknown field of the script", { statement: [] }, /^statement: .* did you mean statements\?$/],
     ["an unknown option of the pool", { pool: { maxsize: "2" } }, /^maxsize: "2" is not allowed/],
@@ -310,7 +318,30 @@ describe("R47: bad input to a scripted server", () => {
       /^statements\[0\].text: undefined .* the text of a statement, a RegExp/
     ],
     ["an empty text", { statements: [{ text: " " }] }, /^statements\[0\].text: " "/],
-    ["no rows", answer({ rows: [1] }), /^statements\[0\].rows: .* an array of rows, each an object/],
+    ["no list of rows", answer({ rows: { a: 1 } }), /^statements\[0\].rows: .* an array of rows$/],
+    [
+      "no row",
+      answer({ rows: [{}, 1] }),
+      /^statements\[0\].rows\[1\]: 1 .* an object with a property for each column$/
+    ],
+    ["a row that is a Map", answer({ rows: [new Map([["a", 1]])] }), /^statements\[0\].rows\[0\]: "\[object Map\]"/],
+    [
+      "a Map in a row",
+      answer({ rows: [{ a: new Map() }] }),
+      /rows: column a: "\[object Map\]" .* a Map or a Set in it$/
+    ],
+    ["a Set in JSON", answer({ rows: [{ a: { b: [new Set()] } }] }), /rows: column a: "\[object Set\]" .* as JSON/],
+    ["a bigint in a list", answer({ rows: [{ a: [1, 2n] }] }), /rows: column a: 2n .* as JSON, .* without a bigint/],
+    ["a bigint among numbers", answer({ rows: [{ a: 1 }, { a: 2n }] }), /column a: 2n .* it began as int4$/],
+    ["nothing", null, /^the script: null .* an object, such as \{ statements: \[...\] \}$/],
+    ["a number", 5, /^the script: 5 is not allowed/],
+    [
+      "a list for a script",
+      [{ text: "SELECT 1" }],
+      /^the script: \[\{"text":"SELECT 1"\}\] .* such as \{ statements: /
+    ],
+    ["a pool without options", { pool: null }, /^pool: null is not allowed, it must be an object$/],
+    ["a pool of a number", { pool: 5 }, /^pool: 5 is not allowed, it must be an object$/],
     ["a value that can't be sent", answer({ rows: [{ a: Symbol.iterator }] }), /^statements\[0\].rows: column a: /],
     [
       "a Date that is none",

@@ -31,9 +31,18 @@ export interface Script {
 /** White space makes no difference, and neither does a semicolon at the end. @internal */
 export const normal = (text: string): string => text.trim().replace(/;$/, "").trim().replace(/\s+/g, " ")
 
+/** The script in the options of `Testing.layer`, and the options of the pool, which stand beside it. @internal */
+export const decodeLayer = <P extends object>(options: Api.Script & { readonly pool?: P | undefined }) => {
+  const { pool, ...script } = scriptOf(options)
+  return { pool: pool === undefined ? undefined : objectOf("pool", pool), script }
+}
+
+const scriptOf = <A extends Api.Script>(script: A): A =>
+  objectOf("the script", script, "an object, such as { statements: [...] }")
+
 /** @internal */
 export const decodeScript = (script: Api.Script): Script => {
-  known("", script, ["statements", "connect"])
+  known("", scriptOf(script), ["statements", "connect"])
   const { connect = {} } = script
   const fateOf = typeof connect === "function"
     // It is called in an event of the socket: a bad answer there can only be an error of the connect.
@@ -166,10 +175,13 @@ const decodeError = (name: string, error: string | Api.ServerError): ErrorFields
   return { M: `the script says ${code}`, ...fields, S: severity, V: severity, C: code }
 }
 
-const known = (prefix: string, value: unknown, names: ReadonlyArray<string>): void => {
-  const name = prefix.replace(/\.$/, "") || "the script"
-  if (!Predicate.isObject(value) || Array.isArray(value)) throw new BadOption(name, value, "an object")
-  for (const [field, given] of Object.entries(value)) {
+const objectOf = <A extends object>(name: string, value: A, allowed = "an object"): A => {
+  if (Predicate.isRecord(value)) return value
+  throw new BadOption(name, value, allowed)
+}
+
+const known = (prefix: string, value: object, names: ReadonlyArray<string>): void => {
+  for (const [field, given] of Object.entries(objectOf(prefix.replace(/\.$/, ""), value))) {
     if (names.includes(field)) continue
     const hint = didYouMean(meantBy(field, names)) ?? `there are ${names.join(", ")}`
     throw new BadOption(`${prefix}${field}`, given, `left out: there is no such field, ${hint}`)

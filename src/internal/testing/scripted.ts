@@ -5,6 +5,7 @@ import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ClientConfig } from "pg"
+import type { PgPoolOptions } from "../../PgPoolOptions.js"
 import type * as Api from "../../Testing.js"
 import { attempt, orDie } from "../decode.js"
 import type { DecodedTarget } from "../postgres/config/target.js"
@@ -12,7 +13,7 @@ import { withStream } from "../postgres/config/wire.js"
 import { timeOf } from "../time/time.js"
 import { facing } from "./faults.js"
 import { onWire } from "./onWire.js"
-import { decodeAnswers, decodeScript } from "./script.js"
+import { decodeAnswers, decodeLayer, decodeScript } from "./script.js"
 import { ScriptedServer } from "./scriptedServer.js"
 import { StageClock } from "./stageClock.js"
 
@@ -39,6 +40,18 @@ export const scripted = <A, E, R>(
       face: Layer.mergeAll(ending, facing(faults, scriptedServer), Layer.succeed(server, faceOf(scriptedServer)))
     })
   }))
+
+/** `Testing.layer`. @internal */
+export const scriptedPool = <A, E, R>(
+  faults: Context.Tag<Api.Faults, Api.Faults>,
+  server: Context.Tag<Api.Server, Api.Server>,
+  options: Api.Script & { readonly pool?: PgPoolOptions | undefined },
+  layerOf: (pool: PgPoolOptions | undefined) => Layer.Layer<A, E, R>
+): Layer.Layer<A | Api.Faults | Api.Server, E, R> =>
+  Layer.unwrapEffect(Effect.map(
+    orDie(attempt(() => decodeLayer(options))),
+    ({ pool, script }) => scripted("Testing.layer", faults, server, layerOf(pool), script)
+  ))
 
 const liveClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 

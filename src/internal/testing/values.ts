@@ -9,8 +9,23 @@ interface Kind {
   readonly oid: number
   readonly is: (value: unknown) => boolean
   readonly write: (value: any) => string
+  /** A part of a value that would be lost when it is written. */
+  readonly lost?: (value: object) => unknown
   /** What a value must be, if there are some that can't be written. */
   readonly allowed?: string
+}
+
+const isCollection = (value: unknown): boolean => value instanceof Map || value instanceof Set
+
+/** JSON has no bigint, and makes an empty object of a Map or a Set. One with a `toJSON` of its own is none any more here. */
+const lostInJson = (value: object): unknown => {
+  let lost: unknown
+  const look = (_key: string, part: unknown) => {
+    if (typeof part === "bigint" || isCollection(part)) lost ??= part
+    return part
+  }
+  readOr(() => JSON.stringify(value, look), undefined)
+  return lost
 }
 
 const isInt4 = (value: unknown): boolean => Number.isInteger(value) && Math.abs(value as number) < 2 ** 31
@@ -40,7 +55,8 @@ const kinds: ReadonlyArray<Kind> = [
     oid: 114,
     is: Predicate.isObject,
     write: (value: object) => JSON.stringify(value),
-    allowed: "something that can be sent as JSON, without circles and without a bigint in it"
+    lost: lostInJson,
+    allowed: "something that can be sent as JSON, without circles, and without a bigint, a Map or a Set in it"
   }
 ]
 
@@ -55,9 +71,11 @@ export interface Written {
 
 /** @internal */
 export const write = (option: string, rows: unknown): Written => {
-  if (!Array.isArray(rows) || !rows.every((row) => Predicate.isObject(row) && !Array.isArray(row))) {
-    throw new BadOption(option, rows, "an array of rows, each an object with a property for each column")
-  }
+  if (!Array.isArray(rows)) throw new BadOption(option, rows, "an array of rows")
+  rows.forEach((row, index) => {
+    if (Predicate.isRecord(row) && !isCollection(row)) return
+    throw new BadOption(`${option}[${index}]`, shown(row), "an object with a property for each column")
+  })
   const names = [...new Set(rows.flatMap((row: Row) => Object.keys(row)))]
   const columns = names.map((name) => ({
     name,
@@ -74,12 +92,15 @@ const columnOf = (option: string, values: ReadonlyArray<unknown>) => {
   return { kind, texts: values.map((value) => isNull(value) ? null : textOf(option, kind, value)) }
 }
 
-const textOf = (option: string, { allowed, name, write }: Kind, value: unknown): string => {
+const textOf = (option: string, { allowed, lost, name, write }: Kind, value: any): string => {
   const text = readOr<unknown>(() => write(value), undefined)
-  if (typeof text === "string") return text
-  // A Date that is none would be shown as null.
-  throw new BadOption(option, Predicate.isDate(value) ? String(value) : value, allowed ?? `of type ${name}`)
+  const part = lost?.(value)
+  if (typeof text === "string" && part === undefined) return text
+  throw new BadOption(option, shown(part ?? value), allowed ?? `of type ${name}`)
 }
+
+/** As JSON, a Date that is none would be null, and a Map an empty object. */
+const shown = (value: unknown): unknown => Predicate.isDate(value) || isCollection(value) ? String(value) : value
 
 const isNull = (value: unknown): boolean => value === null || value === undefined
 
