@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Inspectable from "effect/Inspectable"
+import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import { readable } from "./readable.js"
 
@@ -105,6 +106,32 @@ const typed = { string: "a string", function: "a function", boolean: "true or fa
 /** For an option of which only the type is checked. It may be left out. @internal */
 export const ofType = (option: string, value: unknown, type: keyof typeof typed): void => {
   if (value !== undefined && (typeof value !== type || value === null)) throw new BadOption(option, value, typed[type])
+}
+
+class NoOptions extends BadOption {
+  constructor(kind: string, example: string) {
+    super("options", kind, example)
+  }
+
+  /** What came instead is not shown: it may have a password. */
+  override get message(): string {
+    return `The options must be an object, such as ${this.allowed}, and not ${this.value}`
+  }
+}
+
+/** Undefined for what may be options. */
+const otherKind = (value: unknown): string | undefined => {
+  if (value === null || value === undefined) return String(value)
+  if (Redacted.isRedacted(value)) return "a Redacted"
+  if (Array.isArray(value)) return "an array"
+  return typeof value === "object" ? undefined : `a ${typeof value}`
+}
+
+/** The options that a pool is made of. Anything else would be taken for none of them. @internal */
+export const optionsOf = <A extends object>(options: A, example: string): A => {
+  const kind = otherKind(options)
+  if (kind === undefined) return options
+  throw new NoOptions(kind, example)
 }
 
 /** The options of a method: an object, or none. A duration in its place would be ignored, so it is refused. @internal */

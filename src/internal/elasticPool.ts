@@ -139,7 +139,7 @@ export const stateOf = <A, E, R>(
 export const make = <A, E, R>(
   options: Api.ResourceOptions<A, E, R>
 ): Effect.Effect<Api.ElasticPool<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
-  Effect.zipLeft(Effect.map(makeState(options), fromState), warnOfUnits(options.name ?? "", options))
+  Effect.tap(Effect.map(makeState(options), fromState), () => warnOfUnits(options.name ?? "", options))
 
 /** @internal */
 export const fromState = <A, E>(

@@ -1,7 +1,7 @@
 /** @internal */
 import type { PoolOptions } from "../../ElasticPool.js"
 import type { DurationLimits, NumberLimits } from "../decode.js"
-import { BadOption, duration, fieldsOf, fraction, ofType, oneOf, schedule, wholeNumber } from "../decode.js"
+import { BadOption, duration, fieldsOf, fraction, ofType, oneOf, optionsOf, schedule, wholeNumber } from "../decode.js"
 import { longestConnect } from "./forecast.js"
 import { limitsOf } from "./limits.js"
 import { Reach } from "./reach.js"
@@ -23,6 +23,7 @@ export type DecodedPool = Omit<Settings, "share">
  * @internal
  */
 export const decodePool = (options: PoolOptions): DecodedPool => {
+  optionsOf(options, "{ acquire, maxsize: 2 }")
   const integer = (option: keyof PoolOptions, orElse: number, limits: NumberLimits) =>
     options[option] === undefined ? orElse : wholeNumber(option, options[option], limits)
   const millis = (option: keyof PoolOptions, orElse: number, limits?: DurationLimits) =>

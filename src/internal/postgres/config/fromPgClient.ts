@@ -6,6 +6,8 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as ConnectionString from "pg-connection-string"
 import type { PgPoolOptions } from "../../../PgPool.js"
+import { attempt, optionsOf, orThrow } from "../../decode.js"
+import { example } from "./target.js"
 
 /** The application name of sessions of `@effect/sql-pg`. */
 const stockName = "@effect/sql-pg"
@@ -26,7 +28,7 @@ export const fromPgClientConfig = (config: PgClientConfig): PgPoolOptions => {
     minConnections = 0,
     path: _,
     ...same
-  } = config
+  } = orThrow(attempt(() => optionsOf(config, example)))
   // `pg-pool` takes zero for its default.
   const limit = maxConnections || 10
   return withoutOverruled({

@@ -6,7 +6,7 @@ import * as Path from "node:path"
 import type { Duplex } from "node:stream"
 import type * as Pg from "pg"
 import type { PgPoolOptions } from "../../../PgPool.js"
-import { attempt, BadOption, duration, ofType, oneOf, wholeNumber } from "../../decode.js"
+import { attempt, BadOption, duration, ofType, oneOf, optionsOf, wholeNumber } from "../../decode.js"
 import type { DecodedPool } from "../../pool/options.js"
 import { decodePool, reachOf } from "../../pool/options.js"
 import type { Reach } from "../../pool/reach.js"
@@ -96,7 +96,11 @@ export const decodeTarget = (
   origin: Origin = fromProgram
 ): Either.Either<DecodedTarget, BadOption> => attempt(() => target(options, origin))
 
+/** How the options of a client begin. @internal */
+export const example = "{ url: Redacted.make(\"postgresql://...\") }"
+
 const target = (options: PgPoolOptions, origin: Origin): DecodedTarget => {
+  optionsOf(options, example)
   for (const [old, ours] of Object.entries(renamed)) {
     const value = options[old as keyof typeof renamed]
     if (value === undefined) continue
