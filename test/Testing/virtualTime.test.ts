@@ -143,6 +143,18 @@ describe("R45: virtual time", () => {
     assert.strictEqual(read, 4)
   })
 
+  it("any number may be due at one instant, but what goes on for ever without time is an error", () => {
+    const { time } = make()
+    let rung = 0
+    const ring = () => rung++
+    time.each(Array.from({ length: 60_000 }, () => ({ at: 5 })), () => time.after(7, ring))
+    time.runUntil(20)
+    assert.strictEqual(rung, 60_000)
+    const again = () => void time.after(0, again)
+    time.after(10, again)
+    assert.throws(() => time.runUntil(40), /it runs in circles at 30 ms/)
+  })
+
   it("connects take as long as is said, and fail as long as is said; callers wait meanwhile", () => {
     let isDown = true
     let takes = 20

@@ -13,7 +13,7 @@ interface Task {
   readonly run: () => void
 }
 
-/** More than this at one instant, and something runs in circles. */
+/** So many steps at one instant of which none was planned, and something runs in circles. */
 const tooMany = 50_000
 
 const runsAlready = "runUntil: it runs already, and this was called by it. Use `after` for what is to happen later"
@@ -35,6 +35,8 @@ export class VirtualLoop implements Scheduler.Scheduler {
   private isRunning = false
   /** What failed where nobody would hear of it, such as in the fiber of a connection. */
   private kept: { readonly defect: unknown } | undefined = undefined
+  /** Since the last timer that was planned: of those there may be any number at an instant. */
+  private unplannedSteps = 0
 
   readonly clock: Clock.Clock = {
     [Clock.ClockTypeId]: Clock.ClockTypeId,
@@ -56,7 +58,13 @@ export class VirtualLoop implements Scheduler.Scheduler {
   }
 
   setTimer(millis: number, ring: () => void): Timer {
-    return this.timers.add(this.now + millis, ring)
+    const at = this.now + millis
+    return this.timers.add(at, ring, at > this.now)
+  }
+
+  /** A timer of something that is known beforehand, though it is told late. */
+  plan(at: number, ring: () => void): void {
+    this.timers.add(at, ring, true)
   }
 
   /** Does nothing where it has rung. */
@@ -118,8 +126,9 @@ export class VirtualLoop implements Scheduler.Scheduler {
 
   /** Runs until nothing is left to do at this instant. */
   settle(): void {
-    for (let steps = 0; this.step(); steps++) {
-      if (steps > tooMany) throw new Error(`it runs in circles at ${this.now} ms`)
+    this.unplannedSteps = 0
+    while (this.step()) {
+      if (this.unplannedSteps++ > tooMany) throw new Error(`it runs in circles at ${this.now} ms`)
     }
   }
 
@@ -153,6 +162,7 @@ export class VirtualLoop implements Scheduler.Scheduler {
     const timer = this.timers.first!
     this.timers.remove(timer)
     this.now = Math.max(this.now, timer.at)
+    if (timer.isPlanned) this.unplannedSteps = 0
     timer.ring()
     return true
   }
