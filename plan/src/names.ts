@@ -2,6 +2,7 @@
 import { levensteinDistance } from "@effect/cli/AutoCorrect"
 import * as CliConfig from "@effect/cli/CliConfig"
 import { options } from "./options.js"
+import { shown } from "./words/shown.js"
 
 const switches = ["rollout", "help", "version", "wizard"]
 const names = [...Object.keys(options), ...switches, "completions", "log-level"]
@@ -15,13 +16,13 @@ export const wrongName = (args: ReadonlyArray<string>): string | undefined => {
   for (let i = 0; i < args.length; i++) {
     if (args[i] === "-h") continue
     const [, name, value] = /^--([^=]+)(=.*)?$/s.exec(args[i]) ?? []
-    if (name === undefined) return `"${args[i]}" belongs to no option. ${help}`
-    if (!names.includes(name)) return `There is no option --${name}${meant(name)} ${help}`
+    if (name === undefined) return `${shown(args[i])} belongs to no option. ${help}`
+    if (!names.includes(name)) return `There is no option --${shown(name).slice(1, -1)}${meant(name)} ${help}`
     if (seen.has(name)) return `--${name} is given twice`
     seen.add(name)
     const level = value?.slice(1) ?? args[i + 1]
     if (name === "log-level" && level !== undefined && !level.startsWith("--") && !levels.includes(level)) {
-      return `--log-level: "${level}" is none of ${levels.join(", ")}`
+      return `--log-level: ${shown(level)} is none of ${levels.join(", ")}`
     }
     if (switches.includes(name) || value !== undefined) continue
     if (args[i + 1] === undefined || args[i + 1].startsWith("--")) return `--${name} needs a value. ${help}`

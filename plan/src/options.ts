@@ -7,9 +7,10 @@ import * as Option from "effect/Option"
 import { patternOf, presets } from "./input/log.js"
 import { hold } from "./words/hold.js"
 import { outages } from "./words/outage.js"
+import { shown } from "./words/shown.js"
 import { target } from "./words/target.js"
 import type { Read } from "./words/units.js"
-import { count, counts, duration, life, rate, share, waits } from "./words/units.js"
+import { count, counts, duration, life, limit, rate, seed, share, waits } from "./words/units.js"
 
 export const formats = ["text", "json", "html", "svg"] as const
 
@@ -26,8 +27,19 @@ const option = <A>(name: string, pseudoName: string, description: string, read: 
 
 const oneOf = <A extends string>(allowed: ReadonlyArray<A>) => (text: string): Read<A> => {
   const found = allowed.find((value) => value === text)
-  return found === undefined ? Either.left(`"${text}" is none of ${allowed.join(", ")}`) : Either.right(found)
+  return found === undefined ? Either.left(`${shown(text)} is none of ${allowed.join(", ")}`) : Either.right(found)
 }
+
+/** The pool's own `connectTimeout`, in milliseconds. */
+const connectTimeout = 5000
+
+const connect = (text: string): Read<number> =>
+  Either.flatMap(duration(text), (millis) =>
+    millis < connectTimeout
+      ? Either.right(millis)
+      : Either.left(
+        `the pool gives up a connect after 5 s (its connectTimeout), so none would succeed: write a shorter time`
+      ))
 
 const file = (text: string): Read<string> => text === "" ? Either.left("it is empty") : Either.right(text)
 
@@ -62,7 +74,7 @@ export const options = {
     patternOf
   ),
   "recording": option("recording", "FILE", "Or that of a pool, as PoolRecording has written it.", file),
-  "connect": option("connect", "20ms", "How long a connect takes. Default: 20ms.", duration),
+  "connect": option("connect", "20ms", "How long a connect takes. Default: 20ms.", connect),
   "server-cores": option(
     "server-cores",
     "8",
@@ -99,7 +111,12 @@ export const options = {
   "maxsize": option("maxsize", "2,4..8", "Candidates. Default: a few around what the load needs.", counts),
   "maxwait": option("maxwait", "auto,200ms", "Candidates. Default: auto,200ms.", waits),
   "maxoverflow": option("maxoverflow", "10,20", "Candidates. Default: a few from what the load needs upwards.", counts),
-  "acquire-timeout": option("acquire-timeout", "30s", "Of the pool: how long a caller waits at most.", duration),
+  "acquire-timeout": option(
+    "acquire-timeout",
+    "30s",
+    "Of the pool: how long a caller waits at most. Default: 30s.",
+    limit
+  ),
   "when-full": option(
     "when-full",
     "wait|fail",
@@ -107,7 +124,7 @@ export const options = {
     oneOf(["wait", "fail"] as const)
   ),
   "expires": option("expires", "10min", "Of the pool: how long a connection lives.", life),
-  "seed": option("seed", "1", "The same seed gives the same result. Default: 1.", count),
+  "seed": option("seed", "1", "The same seed gives the same result. Default: 1.", seed),
   "format": option("format", "text", `${formats.join(", ")}. Default: text.`, oneOf(formats)),
   "rollout": Options.boolean("rollout").pipe(
     Options.withDescription("Old and new instances run at once while a new version is rolled out.")

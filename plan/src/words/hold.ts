@@ -2,8 +2,9 @@
 import * as Either from "effect/Either"
 import { bisect, errorFunction, linearRegression } from "simple-statistics"
 import type { Hold } from "../load.js"
+import { shown } from "./shown.js"
 import type { Read } from "./units.js"
-import { duration } from "./units.js"
+import { duration, longest } from "./units.js"
 
 interface Quantile {
   readonly part: number
@@ -28,7 +29,9 @@ const positive = (text: string): Read<number> =>
 const quantile = (text: string): Read<Quantile> => {
   const [, percent, time] = /^\s*p(\d+(?:\.\d+)?)\s*=(.*)$/.exec(text) ?? []
   if (percent === undefined || time === undefined || Number(percent) === 0 || Number(percent) >= 100) {
-    return Either.left(`"${text.trim()}" is no quantile: write 5ms, mean=5ms, or quantiles such as p50=4ms,p99=80ms`)
+    return Either.left(
+      `${shown(text.trim())} is no quantile: write 5ms, mean=5ms, or quantiles such as p50=4ms,p99=80ms`
+    )
   }
   return Either.map(positive(time), (millis) => ({ part: Number(percent) / 100, millis }))
 }
@@ -44,7 +47,12 @@ const fit = (given: ReadonlyArray<Quantile>): Read<Hold> => {
     return Either.left("each quantile is named once, and a higher one is not shorter than a lower one")
   }
   const { b, m } = linearRegression(quantiles.map(({ millis, part }) => [normalQuantile(part), Math.log(millis)]))
-  return Either.right({ _tag: "Lognormal", median: Math.exp(b), sigma: m })
+  const fitted = { _tag: "Lognormal", median: Math.exp(b), sigma: m } as const
+  return meanOf(fitted) <= longest
+    ? Either.right(fitted)
+    : Either.left(
+      "with these quantiles a hold is longer than a year on average: give quantiles that lie further apart, such as p50 and p99"
+    )
 }
 
 /** What that part of normal values (mean 0, deviation 1) does not exceed. */

@@ -1,6 +1,7 @@
 /** When the database is away, in words: `5s@12:00`, or `5s@90s` after the beginning. */
 import * as Either from "effect/Either"
 import type { Outage } from "../model.js"
+import { shown } from "./shown.js"
 import type { Read } from "./units.js"
 import { duration } from "./units.js"
 
@@ -18,7 +19,7 @@ export const outages = (text: string): Read<ReadonlyArray<PlannedOutage>> => Eit
 const outage = (text: string): Read<PlannedOutage> => {
   const [length, from, ...rest] = text.trim().split("@")
   if (from === undefined || rest.length > 0) {
-    return Either.left(`"${text}" is no outage: write how long and when, such as 5s@12:00 or 5s@90s`)
+    return Either.left(`${shown(text)} is no outage: write how long and when, such as 5s@12:00 or 5s@90s`)
   }
   return Either.gen(function*() {
     return { length: yield* duration(length), from: yield* begin(from), text: text.trim() }
@@ -29,7 +30,7 @@ const begin = (text: string): Read<PlannedOutage["from"]> => {
   if (!text.includes(":")) return Either.map(duration(text), (millis) => ({ _tag: "After", millis }))
   const [, hours, minutes, seconds = "0"] = /^(\d\d?):(\d\d)(?::(\d\d))?$/.exec(text) ?? []
   return hours === undefined || Number(hours) > 23 || Number(minutes) > 59 || Number(seconds) > 59
-    ? Either.left(`"${text}" is no time of day: write one such as 12:00`)
+    ? Either.left(`${shown(text)} is no time of day: write one such as 12:00`)
     : Either.right({
       _tag: "TimeOfDay",
       millis: ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1000

@@ -1,6 +1,7 @@
 /** What callers are to get, in words: `p99-wait=50ms,refused=0.1%`. */
 import * as Either from "effect/Either"
 import type { Outcome } from "../model.js"
+import { shown } from "./shown.js"
 import type { Read } from "./units.js"
 import { duration, share } from "./units.js"
 
@@ -28,6 +29,8 @@ const names = [...Object.keys(waits), "refused"]
 
 export const target = (text: string): Read<Target> =>
   Either.flatMap(Either.all(text.split(",").map(bound)), (bounds) => {
+    const twice = bounds.find(({ name }, i) => bounds.findIndex((bound) => bound.name === name) < i)
+    if (twice !== undefined) return Either.left(`${twice.name} is given twice`)
     const waits = bounds.flatMap((bound) => bound.name === "refused" ? [] : [[bound.name, bound.most] as const])
     return waits.length === 0
       ? Either.left("a target has a wait, such as p99-wait=50ms")
@@ -35,12 +38,14 @@ export const target = (text: string): Read<Target> =>
   })
 
 const bound = (text: string): Read<{ readonly name: Wait | "refused"; readonly most: number }> => {
-  const [name, value] = text.split("=").map((part) => part.trim())
-  if (value === undefined) return Either.left(`"${text}" is no target: write one such as p99-wait=50ms`)
+  const [name, value, ...rest] = text.split("=").map((part) => part.trim())
+  if (value === undefined || rest.length > 0) {
+    return Either.left(`${shown(text)} is no target: write one such as p99-wait=50ms`)
+  }
   if (name === "refused") return Either.map(share(value), (most) => ({ name, most }))
-  return name in waits
+  return Object.hasOwn(waits, name)
     ? Either.map(duration(value), (most) => ({ name: name as Wait, most }))
-    : Either.left(`"${name}" is nothing that a target can be for: there are ${names.join(", ")}`)
+    : Either.left(`${shown(name)} is nothing that a target can be for: there are ${names.join(", ")}`)
 }
 
 /** The greatest of its bounds' quotients: at most 1 where the target is met. */

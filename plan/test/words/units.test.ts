@@ -4,7 +4,7 @@ import { hold, meanOf } from "../../src/words/hold.js"
 import { outages, placeOutage } from "../../src/words/outage.js"
 import { target } from "../../src/words/target.js"
 import type { Read } from "../../src/words/units.js"
-import { count, counts, duration, rate, share, waits } from "../../src/words/units.js"
+import { count, counts, duration, limit, rate, seed, share, waits } from "../../src/words/units.js"
 
 const right = <A>(read: Read<A>): A => Either.getOrThrowWith(read, (why) => new Error(why))
 const left = (read: Read<unknown>): string => Either.getOrThrow(Either.flip(read))
@@ -23,6 +23,38 @@ describe("what the user writes", () => {
     assert.strictEqual(left(duration("5 parsecs")), `"parsecs" is no unit of time: there are ms, s, min, h and d`)
     assert.strictEqual(left(duration("soon")), `"soon" is no time: write one such as 5ms or 2s`)
     assert.strictEqual(left(duration("-5ms")), `"-5ms" is no time: write one such as 5ms or 2s`)
+  })
+
+  it("times are at most a year, and those that the pool waits for 0 or at least a millisecond", () => {
+    assert.strictEqual(right(duration("365d")), 365 * 86_400_000)
+    assert.strictEqual(left(duration("366d")), "366d is too long: a time is at most a year (365d)")
+    assert.include(left(outages("366d@1s")), "366d is too long")
+    assert.include(left(hold(`${"9".repeat(400)}ms`)), "999...ms is too long")
+    assert.deepStrictEqual(["0", "0ms", "1ms", "1.5ms"].map((text) => right(limit(text))), [0, 0, 1, 1.5])
+    for (const text of ["0.5ms", "0.0001us"]) {
+      assert.strictEqual(left(limit(text)), `${text} is less than a millisecond: write 0, or 1ms or more`)
+    }
+    assert.include(left(waits("auto,0.5ms")), "0.5ms is less than a millisecond")
+  })
+
+  it("what nobody has is refused: it would take all time or memory", () => {
+    assert.strictEqual(right(count("100000")), 100_000)
+    assert.strictEqual(left(count("100001")), "100001 is too many: at most 100000")
+    assert.include(left(counts("9".repeat(23))), "is too many")
+    assert.include(left(counts("1..999999999/99999999")), "is too many")
+    assert.include(left(rate("1000001/s")), "is too much")
+    assert.strictEqual(right(seed("20260501")), 20_260_501)
+    assert.include(left(seed("9".repeat(17))), "is too many")
+  })
+
+  it("what is repeated in a message is short, and nothing in it moves the cursor", () => {
+    const long = left(duration("x".repeat(3_000_000)))
+    assert.isBelow(long.length, 200)
+    assert.strictEqual(
+      left(duration("\u001b[2J\u009b\n")),
+      String.raw`"\u001b[2J\u009b\n" is no time: write one such as 5ms or 2s`
+    )
+    assert.isBelow(left(duration("1".repeat(5000))).length, 200)
   })
 
   it("rates and shares have a unit", () => {
@@ -44,7 +76,7 @@ describe("what the user writes", () => {
     assert.deepStrictEqual(right(counts("8,2..4,3,10..20/5")), [2, 3, 4, 8, 10, 15, 20])
     assert.include(left(counts("0,2")), `"0" is no whole number of at least 1`)
     assert.strictEqual(left(counts("9..2")), "the range 9..2 runs backwards: write 2..9")
-    assert.include(left(counts("1..1000000")), "has 1000000 numbers: take steps")
+    assert.include(left(counts("1..10000")), "has 10000 numbers: take steps")
     assert.include(left(counts("1..9/0")), "no range")
     assert.strictEqual(right(count("3")), 3)
     assert.include(left(count("3.5")), "no whole number")
@@ -76,6 +108,7 @@ describe("what the user writes", () => {
     assert.include(left(hold("p100=4ms,p50=3ms")), `"p100=4ms" is no quantile`)
     assert.include(left(hold("max=4ms")), "is no quantile")
     assert.include(left(hold("0ms")), "a hold of 0")
+    assert.include(left(hold("p50=4ms,p51=80ms")), "a hold is longer than a year on average")
   })
 
   it("an outage is at a time of day or after the beginning, and within the load", () => {
@@ -105,5 +138,10 @@ describe("what the user writes", () => {
     assert.include(left(target("p98-wait=50ms")), `"p98-wait" is nothing that a target can be for: there are mean-wait`)
     assert.include(left(target("p99-wait")), "is no target")
     assert.include(left(target("refused=1%")), "a target has a wait")
+    for (const name of ["toString", "constructor"]) {
+      assert.include(left(target(`${name}=5ms`)), `"${name}" is nothing that a target can be for`)
+    }
+    assert.include(left(target("p99-wait=50ms=3")), `"p99-wait=50ms=3" is no target`)
+    assert.strictEqual(left(target("p99-wait=5ms,refused=1%,refused=0%")), "refused is given twice")
   })
 })
