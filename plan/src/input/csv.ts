@@ -5,18 +5,19 @@ import { CsvError, parse } from "csv-parse"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
-import { createReadStream } from "node:fs"
-import type { TransformOptions } from "node:stream"
+import type { Readable, TransformOptions } from "node:stream"
 import { pipeline } from "node:stream"
 import type { Hold } from "../load.js"
 import type { Mistake } from "../mistake.js"
 import { mistake } from "../mistake.js"
+import { shown } from "../words/shown.js"
+import { openFile } from "./bytes.js"
 import type { Fields } from "./fields.js"
 import { addRequest, fieldsOf } from "./fields.js"
 import type { Input } from "./input.js"
 import { inLine, isEmpty, unreadable } from "./input.js"
 import { Requests } from "./requests.js"
-import { takeAll, wholeSeconds } from "./take.js"
+import { spreadTimes, takeAll } from "./take.js"
 
 type Row = ReadonlyArray<string>
 
@@ -47,17 +48,39 @@ export const readCsv = (file: string, hold: Hold | undefined): Effect.Effect<Inp
     if (head.fields.hold === undefined && hold === undefined) {
       return yield* mistake(`${file} does not say how long requests hold a connection: say it with --hold`)
     }
-    const spread = requests.spread(1)
+    const notes = yield* spreadTimes(file, requests)
     if (head.fields.when.kind === "end") requests.moveToBeginnings()
-    return { ...requests.finish(file, hold), notes: spread ? [wholeSeconds] : [] }
+    return { ...requests.finish(file, hold), notes }
   })
 
 const rows = (file: string): Stream.Stream<Row, Mistake> =>
-  NodeStream.fromReadable(() => parserOf(file), (error) => unparsable(file, error))
+  Stream.unwrap(Effect.map(open(file), ({ begin, source }) =>
+    NodeStream.fromReadable(
+      () => parserOf(source, delimiterOf(begin)),
+      (error) => unparsable(file, error)
+    )))
+
+/** The file, and what it begins with, which will be read again. */
+const open = (file: string): Effect.Effect<{ readonly source: Readable; readonly begin: string }, Mistake> =>
+  Effect.async((resume) => {
+    const source = openFile(file)
+    source.once("error", (error) => resume(Effect.fail(unreadable(file, error))))
+    source.once("readable", () => {
+      const begin: Buffer | null = source.read()
+      if (begin !== null) source.unshift(begin)
+      resume(Effect.succeed({ source, begin: begin?.toString() ?? "" }))
+    })
+    return Effect.sync(() => source.destroy())
+  })
+
+/** One for the whole file: a decimal comma, or that of a time, is none where the first line has another. */
+const delimiterOf = (begin: string): string => {
+  const line = begin.replaceAll(/"[^"]*"/g, "").trimStart().split("\n", 1)[0]
+  return ["\t", ";"].find((delimiter) => line.includes(delimiter)) ?? ","
+}
 
 const settings: Options & TransformOptions = {
   bom: true,
-  delimiter: [",", ";", "\t"],
   // The rows say themselves what they lack.
   relax_column_count: true,
   trim: true,
@@ -66,9 +89,9 @@ const settings: Options & TransformOptions = {
 }
 
 /** What goes wrong with the file is told by the parser too. */
-const parserOf = (file: string): Parser => {
-  const parser = parse(settings)
-  pipeline(createReadStream(file), parser, () => {})
+const parserOf = (source: Readable, delimiter: string): Parser => {
+  const parser = parse({ ...settings, delimiter })
+  pipeline(source, parser, () => {})
   return parser
 }
 
@@ -77,14 +100,16 @@ const unparsable = (file: string, error: unknown): Mistake => {
     // The parser counts the rows that are whole. The quote has taken all lines after them.
     return inLine(file, Number(error["records"]) + 1, "a quote has no end; is the file cut off?")
   }
-  return error instanceof CsvError ? mistake(`${file} is no CSV file: ${error.message}`) : unreadable(file, error)
+  return error instanceof CsvError
+    ? mistake(`${file} is no CSV file: ${shown(error.message)}`)
+    : unreadable(file, error)
 }
 
 /** Without names the first column is when, and the second how long. */
 const headOf = (file: string, line: number, row: Row): Either.Either<Head, Mistake> => {
   const names = hasNames(row) ? row.map((name) => name.toLowerCase()) : ["time", "hold"].slice(0, row.length)
   return Either.mapBoth(fieldsOf(names), {
-    onLeft: (why) => inLine(file, line, `of the columns ${row.join(", ")} ${why}`),
+    onLeft: (why) => inLine(file, line, `of the columns ${shown(row.join(", ")).slice(1, -1)} ${why}`),
     onRight: (fields) => ({ names, fields })
   })
 }
@@ -98,6 +123,7 @@ const add = (
   { fields, names }: Head,
   row: Row
 ): Mistake | undefined => {
+  if (row.slice(names.length).some((cell) => cell !== "")) return inLine(file, line, tooManyCells(row, names))
   const before = requests.last
   const wrong = addRequest(requests, fields, (name) => row[names.indexOf(name)])
   if (wrong !== undefined) return inLine(file, line, wrong)
@@ -105,3 +131,9 @@ const add = (
     ? inLine(file, line, "its time is before that of the line above; sort the file by time")
     : undefined
 }
+
+const tooManyCells = (row: Row, names: Row): string =>
+  `it has ${row.length} cells, and there are ${names.length} columns (${
+    shown(names.join(", ")).slice(1, -1)
+  }): name all ` +
+  "columns in the first line, and put cells that have a comma in quotes"

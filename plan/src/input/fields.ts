@@ -1,6 +1,7 @@
 /** What stands in a line of a file: when a request came, or when it ended, and how long it held a connection. */
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import { shown } from "../words/shown.js"
 import type { Read } from "../words/units.js"
 import { duration } from "../words/units.js"
 import type { Requests } from "./requests.js"
@@ -59,7 +60,7 @@ const bareNumber = /^\d+(\.\d+)?$/
 const readTime = ({ kind, millis, name }: Field, text: string | undefined): Read<number> => {
   if (text === undefined || text === "") return missing(name)
   if (!bareNumber.test(text)) {
-    return Either.fromOption(dateOf(text), () => `"${text}" is no time that can be read; is it cut off?`)
+    return Either.fromOption(dateOf(text), () => noTime(text))
   }
   const time = Number(text) * millis
   // Dates that are read in the wrong unit would make a load a thousand times as dense, or as thin.
@@ -67,8 +68,20 @@ const readTime = ({ kind, millis, name }: Field, text: string | undefined): Read
   const unit = areSeconds || time >= noDate ? unitOf(Number(text)) : undefined
   return unit === undefined
     ? Either.right(time)
-    : Either.left(`${text} looks like ${unit.words} since 1970, which ${name} is not: name it ${kind}_${unit.name}`)
+    : Either.left(
+      `${
+        shown(text).slice(1, -1)
+      } looks like ${unit.words} since 1970, which ${name} is not: name it ${kind}_${unit.name}`
+    )
 }
+
+/** The beginning of a date is what is left of one that is cut off. */
+const noTime = (text: string): string =>
+  `${shown(text)} is no time that can be read${
+    /^\d{4}-[\d-]*(?:[T ][\d:.]*)?$/.test(text)
+      ? "; is it cut off?"
+      : ": write one such as 1700.5 or 2026-05-01T12:00:00Z"
+  }`
 
 /** As milliseconds since 1970 that is in the year 5138. */
 const noDate = 1e14

@@ -1,7 +1,4 @@
 /** What was read: a load, and what the report has to say about how it was understood. */
-import * as NodeStream from "@effect/platform-node/NodeStream"
-import type * as Stream from "effect/Stream"
-import { createReadStream } from "node:fs"
 import type { Source } from "../load.js"
 import type { Mistake } from "../mistake.js"
 import { mistake } from "../mistake.js"
@@ -34,7 +31,3 @@ const reasonOf = (error: unknown): string => error instanceof Error ? error.mess
 
 const isObject = (value: unknown): value is { readonly [key: string]: unknown } =>
   typeof value === "object" && value !== null
-
-/** It may also be a pipe. */
-export const bytesOf = (file: string): Stream.Stream<Uint8Array, Mistake> =>
-  NodeStream.fromReadable(() => createReadStream(file), (error) => unreadable(file, error))

@@ -2,7 +2,7 @@
 import * as Chunk from "effect/Chunk"
 import * as Stream from "effect/Stream"
 import type { Mistake } from "../mistake.js"
-import { bytesOf } from "./input.js"
+import { bytesOf } from "./bytes.js"
 
 export interface Line {
   readonly text: string

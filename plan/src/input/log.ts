@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import type { Hold } from "../load.js"
 import type { Mistake } from "../mistake.js"
 import { mistake } from "../mistake.js"
+import { shown } from "../words/shown.js"
 import type { Fields } from "./fields.js"
 import { addRequest, fieldsOf } from "./fields.js"
 import type { Input } from "./input.js"
@@ -12,7 +13,7 @@ import { inLine, isEmpty } from "./input.js"
 import type { Line } from "./lines.js"
 import { linesOf } from "./lines.js"
 import { Requests } from "./requests.js"
-import { takeAll, wholeSeconds } from "./take.js"
+import { spreadTimes, takeAll } from "./take.js"
 
 const common = String.raw`^\S+ \S+ \S+ \[(?<time>[^\]]+)\] "(?:[^"\\]|\\.)*" \d{3} \S+`
 const combined = String.raw`${common} "(?:[^"\\]|\\.)*" "(?:[^"\\]|\\.)*"`
@@ -36,7 +37,8 @@ export const patternOf = (text: string): Either.Either<Pattern, string> =>
   Either.flatMap(
     Either.try({
       try: () => new RegExp(presets[text] ?? text),
-      catch: (error) => `it is neither ${Object.keys(presets).join(", ")} nor a regular expression: ${String(error)}`
+      catch: (error) =>
+        `it is neither ${Object.keys(presets).join(", ")} nor a regular expression: ${shown(String(error))}`
     }),
     (regex) =>
       Either.mapBoth(fieldsOf([...regex.source.matchAll(/\(\?<(\w+)>/g)].map(([, name]) => name)), {
@@ -68,13 +70,13 @@ export const readLog = (
     if (fields.hold === undefined && hold === undefined) {
       return yield* mistake(`The pattern does not say how long requests hold a connection: say it with --hold`)
     }
-    const spread = requests.spread(1)
+    const notes = yield* spreadTimes(file, requests)
     if (fields.when.kind === "end") requests.moveToBeginnings()
     return {
       ...requests.finish(file, hold),
       notes: [
         ...others > 0 ? [`Lines that do not fit the pattern are left out: ${others}.`] : [],
-        ...spread ? [wholeSeconds] : []
+        ...notes
       ]
     }
   })
@@ -83,4 +85,4 @@ const cutOff =
   "it does not fit the pattern and has no end: the file is cut off; remove this line to plan with the others"
 
 const noLineFits = (file: string, { text }: Line): Mistake =>
-  mistake(`No line of ${file} fits the pattern. The first one is: ${text.slice(0, 200)}`)
+  mistake(`No line of ${file} fits the pattern. The first one is: ${shown(text)}`)

@@ -6,6 +6,11 @@ import { meanOf } from "../words/hold.js"
 /** From here on a time in milliseconds is one since 1970 (this is 1973), and below one since the load began. */
 const firstDate = 1e11
 
+/** In milliseconds. */
+const units = { second: 1000, minute: 60_000, hour: 3_600_000 }
+
+type Unit = keyof typeof units
+
 type Listed = Exclude<Source, { readonly _tag: "Rate" }>
 
 export class Requests {
@@ -33,21 +38,27 @@ export class Requests {
   }
 
   /**
-   * Times in whole seconds would be a burst at the beginning of each: they are spread over it by chance. Tells whether
-   * they were.
+   * The longest unit that all times are whole numbers of, where some are the same. Of a single time one can't know: then
+   * it is a second.
    */
-  spread(seed: number): boolean {
-    const { at, count } = this
-    const times = at.subarray(0, count)
+  unit(): Unit | undefined {
+    const times = this.at.subarray(0, this.count)
     const areTogether = times.some((time, i) => i > 0 && time === times[i - 1])
-    if (!areTogether || !times.every((time) => time % 1000 === 0)) return false
+    const isWhole = (unit: Unit) => times.every((time) => time % units[unit] === 0)
+    if (!areTogether || !isWhole("second")) return undefined
+    if (times.every((time) => time === times[0]) || !isWhole("minute")) return "second"
+    return isWhole("hour") ? "hour" : "minute"
+  }
+
+  /** Times in whole units would be a burst at the beginning of each: they are spread over it by chance. */
+  spread(unit: Unit, seed: number): void {
+    const { at, count } = this
     const random = new Random(seed)
     for (let from = 0, to = 0; from < count; from = to) {
       while (to < count && at[to] === at[from]) to++
-      const offsets = Float64Array.from({ length: to - from }, () => 1000 * random.uniform()).sort()
+      const offsets = Float64Array.from({ length: to - from }, () => units[unit] * random.uniform()).sort()
       offsets.forEach((offset, i) => at[from + i] += offset)
     }
-    return true
   }
 
   /** The times were those of the ends. */

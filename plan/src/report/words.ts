@@ -23,6 +23,10 @@ export const length = (millis: number): string => {
 
 export const whole = (number: number): string => Math.round(number).toLocaleString("en")
 
+/** `1 year`, `2 years`. */
+export const counted = (number: number, noun: string): string =>
+  `${whole(number)} ${noun}${Math.round(number) === 1 ? "" : "s"}`
+
 export const oneDigit = (number: number): string => number.toFixed(1)
 
 export const percent = (part: number): string =>
@@ -38,8 +42,6 @@ export const refusedPart = ({ refused, requests }: Outcome): number => refused /
 export const targetWords = ({ refused, waits }: Target): string =>
   [...waits.map(([name, most]) => `${name} at most ${time(most)}`), `refused at most ${percent(refused)}`].join(", ")
 
-const requestsWords = (count: number): string => `${whole(count)} ${count === 1 ? "request" : "requests"}`
-
 /** Why none of the candidates is the one to take. */
 export const noneWords = ({ asked: { fleet, target }, outcomes }: Plan): string =>
   outcomes.some((outcome) => meets(target, outcome))
@@ -49,7 +51,7 @@ export const noneWords = ({ asked: { fleet, target }, outcomes }: Plan): string 
 export const loadWords = ({ asked: { fleet }, demand, input: { source } }: Plan): string => {
   const times = source._tag === "Rate" ? source.phases.reduce((sum, { length }) => sum + length, 0) : source.duration
   const each = fleet.instances > 1 ? `each of ${fleet.instances} instances: ` : ""
-  return `${each}${source.name}, ${requestsWords(demand.requests)} in ${length(times)} (${
+  return `${each}${source.name}, ${counted(demand.requests, "request")} in ${length(times)} (${
     digits(demand.perSecond)
   }/s), ` +
     `held for ${time(demand.hold)} on average; ${oneDigit(demand.mean)} connections in use on average, ` +

@@ -82,6 +82,59 @@ describe("CSV files", () => {
         assert.isAbove(source.duration, 2500)
       }))
 
+    it.scoped("requests of a whole minute are spread over it; those of an hour could have come in any way", () =>
+      Effect.gen(function*() {
+        const lines = (unit: number) =>
+          Array.from({ length: 300 }, (_, i) => `${Math.floor(i / 100) * unit},5\n`).join("")
+        const { notes, source } = yield* read(lines(60_000))
+        assert(source._tag === "Recorded")
+        assert.deepStrictEqual(notes, [
+          "The times are whole minutes: the requests of a minute are spread over it by chance."
+        ])
+        const gaps = source.at.slice(1).map((at, i) => at - source.at[i])
+        assert.isBelow(Math.max(...gaps), 12_000)
+        assert.isAtLeast(Math.min(...gaps), 0)
+        assert.isAbove(source.duration, 150_000)
+        assert.strictEqual(
+          yield* wrong(lines(3_600_000)),
+          "The times of load.csv are whole hours: they do not tell how requests come within them"
+        )
+        // One time alone may as well be whole in minutes by chance.
+        const { source: burst } = yield* read("60000,5\n".repeat(100))
+        assert(burst._tag === "Recorded")
+        assert.isBelow(burst.duration - 60_000, 1010)
+      }))
+
+    it.scoped("the first line says what separates the columns, and no line has more of them", () =>
+      Effect.gen(function*() {
+        const { source } = yield* read(`"a,b";time;hold\n1,5;3;2\n1,5;4;2\n`)
+        assert(source._tag === "Recorded")
+        assert.deepStrictEqual([...source.at], [3, 4])
+        assert.deepStrictEqual([...source.holds], [2, 2])
+        const { source: python } = yield* read("2026-05-01 12:00:00,123;5\n2026-05-01 12:00:00,125;5\n")
+        assert(python._tag === "Recorded")
+        assert.deepStrictEqual([...python.at], [0, 2])
+        const cells = (line: number, columns: string) =>
+          `Line ${line} of load.csv: it has 3 cells, and there are 2 columns (${columns}): name all columns in the first ` +
+          "line, and put cells that have a comma in quotes"
+        assert.strictEqual(yield* wrong("2026-05-01 12:00:00,123,5\n"), cells(1, "time, hold"))
+        assert.strictEqual(yield* wrong("end,hold\n1,2\n2026-05-01 12:00:00,123,5\n"), cells(3, "end, hold"))
+        assert.include(yield* wrong("time;hold\n1,5;3,2\n"), `Line 2 of load.csv: "1,5" is no time that can be read`)
+        // A delimiter at the end makes no column.
+        assert.strictEqual((yield* read("1,5,\n2,5,\n")).source._tag, "Recorded")
+      }))
+
+    it.scoped("only what may be the half of a date is asked to be cut off", () =>
+      Effect.gen(function*() {
+        for (const time of ["1.7e3", "# from the 1st of May"]) {
+          assert.strictEqual(
+            yield* wrong(`1\n${time}\n`),
+            `Line 2 of load.csv: "${time}" is no time that can be read: write one such as 1700.5 or 2026-05-01T12:00:00Z`
+          )
+        }
+        assert.isBelow((yield* wrong(`1,5\n${"x".repeat(3_000_000)}\n`)).length, 300)
+      }))
+
     it.scoped("what is wrong is named with its line", () =>
       Effect.gen(function*() {
         assert.strictEqual(yield* wrong(""), "load.csv is empty: there is no request in it")

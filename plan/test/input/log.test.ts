@@ -71,8 +71,15 @@ describe("logs", () => {
         assert.include(yield* wrong("at=1 took=long end\n", pattern), `Line 1 of access.log: "long" is no time`)
         assert.strictEqual(
           yield* wrong("something else\n", pattern),
-          "No line of access.log fits the pattern. The first one is: something else"
+          "No line of access.log fits the pattern. The first one is: \"something else\""
         )
+      }))
+
+    it.scoped("a line of a file that is no log is shown as far as it can be read", () =>
+      Effect.gen(function*() {
+        const shown = yield* wrong(`\u0000\u001b[2J${"x".repeat(3_000_000)}`, "^at=(?<time>\\d+) took=(?<hold>\\d+)$")
+        assert.include(shown, String.raw`"\u0000\u001b[2Jxxx`)
+        assert.isBelow(shown.length, 250)
       }))
 
     it.effect("a pattern that can't be used is refused", () =>
