@@ -17,10 +17,11 @@ import { loadOf } from "./load.js"
 import type { Mistake } from "./mistake.js"
 import { mistake } from "./mistake.js"
 import type { Candidate, Outage, Outcome, Surroundings } from "./model.js"
-import { percent, whole } from "./report/words.js"
+import { counted, percent, time } from "./report/words.js"
 import { withLongerHolds, withMoreRequests } from "./scale.js"
-import { refusesInTime } from "./simulate.js"
+import { defaultAcquireTimeout, refusesInTime } from "./simulate.js"
 import { placeOutage } from "./words/outage.js"
+import { longest } from "./words/units.js"
 
 /** Plays all candidates. `onProgress` is told the part that is done, from 0 to 1. */
 export type PlayAll = (
@@ -70,7 +71,9 @@ export const make = (
     if (!hasRequests(input.source, asked.seed)) return yield* mistake(noRequest)
     const demand = demandOf(input.source)
     const overload = overloadOf(asked.fleet, demand)
-    if (overload !== undefined) return yield* mistake(tooMuch(overload, refusesInTime(loadOf(input.source), asked)))
+    if (overload !== undefined) {
+      return yield* mistake(tooMuch(overload, asked, refusesInTime(loadOf(input.source), asked)))
+    }
     const outages = yield* placed(asked, input)
     const candidates = yield* candidatesFor(asked, demand, input.present)
 
@@ -114,15 +117,11 @@ const read = (from: From): Effect.Effect<Input, Mistake> => {
   }
 }
 
-const year = 365 * 24 * 3_600_000
-
-/** Milliseconds. A file of more has times in another unit than it says. */
-const longest = year
-
+/** A file of more than a year has times in another unit than it says. */
 const tooLong = ({ duration, name }: Exclude<Source, { readonly _tag: "Rate" }>): string =>
   `${name} would be a load of ${
-    whole(duration / year)
-  } years, and the longest is one year. Is the unit of its times or ` +
+    counted(duration / longest, "year")
+  }, and the longest is one year. Is the unit of its times or ` +
   "holds another one (time_s, time_ms, time_us, time_ns; hold_s, ...), or do some times count from 0 and others from 1970?"
 
 /** Where requests come by chance, a short load may have none. */
@@ -144,24 +143,40 @@ const candidatesFor = ({ fleet, limits }: Asked, demand: Demand, present: Input[
   if (most < 1) return Effect.fail(mistake(noRoom(fleet)))
   const candidates = candidatesOf(limits, demand, { most, present })
   return candidates.length === 0
-    ? Effect.fail(mistake("No --maxoverflow is as high as a --maxsize: maxoverflow is the limit of all connections"))
+    ? Effect.fail(mistake(limits.maxoverflow === undefined ? tooLarge(fleet, most) : noOverflow))
     : Effect.succeed(candidates)
 }
 
+const noOverflow = "No --maxoverflow is as high as a --maxsize: maxoverflow is the limit of all connections"
+
+const tooLarge = ({ maxConnections }: Fleet, most: number): string =>
+  `No --maxsize fits: --max-connections ${maxConnections} leaves each process ${
+    counted(most, "connection")
+  }, a listener ` +
+  "not counted"
+
 const noRoom = ({ instances, maxConnections, rollout }: Fleet): string =>
-  `${instances} instances${rollout ? ", twice as many during a roll-out," : ""} do not fit into --max-connections ` +
+  `${counted(instances, "instance")}${rollout ? ", twice as many during a roll-out," : ""} ${
+    instances === 1 ? "does" : "do"
+  } not fit into --max-connections ` +
   `${maxConnections}, of which ${reserved} are reserved, even with one connection and one listener each: use a pooler ` +
   "such as PgBouncer"
 
-const tooMuch = ({ cores, growth, needed }: Overload, areRefused: boolean): string => {
-  const effect = areRefused
-    ? `at least ${percent(1 - cores / needed)} of the callers are refused`
-    : `the queue grows for ever, by ${Math.ceil(growth)} callers each second`
+const tooMuch = ({ cores, growth, needed }: Overload, { options }: Asked, areRefused: boolean): string => {
+  const effects = growth === 0
+    ? "which is all that it has: nothing is left for a rush, and the queue only grows"
+    : `and it has ${cores}, so ${
+      areRefused
+        ? `${refusedWhen(options)}at least ${percent(1 - cores / needed)} of the callers are refused`
+        : `the queue grows for ever, by ${counted(Math.ceil(growth), "caller")} each second`
+    }`
   return `No pool can serve this load: the statements need ${
     needed.toFixed(1)
-  } cores of the server all the time, and it ` +
-    `has ${cores}, so ${effect}. Make the statements shorter, or give the server more cores`
+  } cores of the server all the time, ${effects}. Make the statements shorter, or give the server more cores`
 }
+
+const refusedWhen = ({ acquireTimeout = defaultAcquireTimeout, whenFull }: Asked["options"]): string =>
+  whenFull === "fail" ? "" : `the queue grows until callers have waited ${time(acquireTimeout)}, and `
 
 const aroundOf = (
   { connect, fleet, options }: Asked,

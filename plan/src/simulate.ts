@@ -20,10 +20,13 @@ export const simulate: Simulate = (load, candidate, around, seed, onProgress) =>
   return { candidate, ...figures, queueGrowth }
 }
 
-/** Callers that the pool was told to refuse, while the load lasts, leave the queue: it does not grow for ever. */
+/** How long callers wait at most, in milliseconds, where the pool is not told otherwise. */
+export const defaultAcquireTimeout = 30_000
+
+/** Callers that the pool refuses while the load lasts leave the queue: it does not grow for ever. */
 export const refusesInTime = (
   { duration }: Load,
-  { options: { acquireTimeout = Infinity, whenFull } }: Pick<Surroundings, "options">
+  { options: { acquireTimeout = defaultAcquireTimeout, whenFull } }: Pick<Surroundings, "options">
 ): boolean => whenFull === "fail" || acquireTimeout < duration
 
 /**

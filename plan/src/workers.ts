@@ -10,9 +10,9 @@ import type { Candidate, Outcome, Surroundings } from "./model.js"
 import type { Task, Told } from "./worker.js"
 
 /** A worker thread has ended by itself, which is a mistake of the planner. */
-class WorkerFailed extends Data.TaggedError("WorkerFailed")<{ readonly cause: unknown }> {
+export class WorkerFailed extends Data.TaggedError("WorkerFailed")<{ readonly cause: unknown }> {
   override get message(): string {
-    return `A thread of the planner has failed: ${this.cause}`
+    return `A thread of the planner has failed: ${String(this.cause).split("\n", 1)[0]}`
   }
 }
 

@@ -25,7 +25,7 @@ const plan = (...args: ReadonlyArray<string>) =>
       } as Console.Console),
       Effect.exit
     )
-    return { out: out.join("\n"), err: err.join("\n").trim(), isDone: Exit.isSuccess(exit) }
+    return { out: out.join("\n"), err: err.join("\n"), isDone: Exit.isSuccess(exit) }
   })
 
 /** The one sentence that says what is wrong. */
@@ -156,6 +156,15 @@ describe("the command", () => {
             "--expires: a connection lives for at least a millisecond: write one such as 10min"
           ],
           [
+            "--rate 4/s --hold 5ms --acquire-timeout 0.5ms",
+            "--acquire-timeout: 0.5ms is less than a millisecond: write 0, or 1ms or more"
+          ],
+          [
+            "--rate 4/s --hold 5ms --connect 5s",
+            "--connect: the pool gives up a connect after 5 s (its connectTimeout), so none would succeed: write a shorter " +
+            "time"
+          ],
+          [
             "--rate 4/s --hold 5ms --maxsize 9 --maxoverflow 4",
             "No --maxoverflow is as high as a --maxsize: maxoverflow is the limit of all connections"
           ]
@@ -178,6 +187,7 @@ describe("the command", () => {
           "load.csv would be a load of 56 years, and the longest is one year. Is the unit of its times or holds another " +
             "one (time_s, time_ms, time_us, time_ns; hold_s, ...), or do some times count from 0 and others from 1970?"
         )
+        assert.include(yield* sentence("0,5\n32000000000,5\n"), "would be a load of 1 year, and")
         assert.strictEqual(yield* wrong("--recording", "/nowhere"), "There is no file /nowhere")
       }))
 
@@ -217,20 +227,58 @@ describe("the command", () => {
         assert.include(err, "3.0 connections are in use on average where there are enough: take a higher --maxoverflow")
         assert.match(out, /^ *! +2 /m)
         // Refused callers bound the queue.
-        for (const bound of [["--when-full", "fail"], ["--acquire-timeout", "1s"]]) {
-          const { err, out } = yield* plan(...tooMany, ...bound)
-          assert.notInclude(err + out, "the queue grows")
-          const [, part] = /: p99 wait .*, ([\d.]+) % refused$/.exec(err) ?? []
+        const bounds = [
+          { options: ["--when-full", "fail"], queue: "" },
+          {
+            options: ["--acquire-timeout", "1s"],
+            queue:
+              ". The queue grows until callers are refused, who have waited 1 s. 3.0 connections are in use on average " +
+              "where there are enough: take a higher --maxoverflow, or make the statements shorter"
+          }
+        ]
+        for (const { options, queue } of bounds) {
+          const { err, out } = yield* plan(...tooMany, ...options)
+          assert.notInclude(err + out, "for ever, by")
+          const [, part, more] = /: p99 wait .*, ([\d.]+) % refused(.*)$/.exec(err) ?? []
           assert.approximately(Number(part), 33, 8)
+          assert.strictEqual(more, queue)
         }
         assert.include(
           yield* wrong(...small, "--instances", "4", "--server-cores", "3", "--when-full", "fail"),
           "and it has 3, so at least 25 % of the callers are refused. Make"
         )
+        // Those of the pool's default, 30 s, are refused within a minute.
+        const minute = ["--rate", "100/s", "--hold", "10ms", "--length", "1min", "--instances", "4"]
+        assert.include(
+          yield* wrong(...minute, "--server-cores", "3"),
+          "so the queue grows until callers have waited 30 s, and at least 25 % of the callers are refused"
+        )
+        assert.include(
+          yield* wrong(...minute, "--server-cores", "4"),
+          "the statements need 4.0 cores of the server all the time, which is all that it has: nothing is left for a rush"
+        )
+      }))
+
+    it.effect("what --max-connections forbids is not advised", () =>
+      Effect.gen(function*() {
+        const heavy = "--rate 1000/s --hold 100ms --length 5s --max-connections 20 --maxwait auto --maxsize 16".split(
+          " "
+        )
+        const { err } = yield* plan(...heavy)
+        assert.include(err, "--max-connections 20 leaves each process 16, so let the server allow more, or make the")
+        assert.notInclude(err, "higher --maxoverflow")
+        assert.strictEqual(
+          yield* wrong(...small, "--maxsize", "50", "--max-connections", "40"),
+          "No --maxsize fits: --max-connections 40 leaves each process 36 connections, a listener not counted"
+        )
       }))
 
     it.effect("more instances than the server has connections for", () =>
       Effect.gen(function*() {
+        assert.include(
+          yield* wrong(...small, "--max-connections", "4"),
+          "1 instance does not fit into --max-connections 4, of which"
+        )
         assert.include(
           yield* wrong(...small, "--instances", "60", "--max-connections", "100"),
           "60 instances do not fit into --max-connections 100, of which 3 are reserved"

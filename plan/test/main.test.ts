@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, write } from "node:fs"
+import { tmpdir } from "node:os"
 import { fileURLToPath } from "node:url"
 import * as Program from "../../test/support/program.js"
 
@@ -23,6 +25,21 @@ const run = ([program, ...args]: ReadonlyArray<string>, typed?: { readonly at: s
     })
     child.stderr.on("data", (data) => err += data)
     child.on("close", (status) => resume(Effect.succeed({ status, out, err })))
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+/** How a run ends that is told to by Ctrl-C, when it has read what is in `pipe`, which is also its input, and waits for more. */
+const interrupted = ([program, ...args]: ReadonlyArray<string>, pipe: string) =>
+  Effect.async<number | null>((resume) => {
+    // Nobody waits here for the other end to be opened.
+    const fd = openSync(pipe, "r+")
+    const child = spawn(program, args, { stdio: [fd, "ignore", "ignore"] })
+    // More than a pipe holds: it is written when most of it has been read.
+    write(fd, "1,5\n".repeat(200_000), () => setTimeout(() => child.kill("SIGINT"), 500))
+    child.on("close", (status) => {
+      closeSync(fd)
+      resume(Effect.succeed(status))
+    })
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
@@ -63,6 +80,30 @@ describe("the program", { timeout: 120_000 }, () => {
       assert.include(target.err, "No candidate meets the target")
       assert.include(target.out, "What it does not know:")
     }))
+
+  it.live("ends with 130 at Ctrl-C while it waits for what another process writes", () =>
+    Effect.gen(function*() {
+      const folder = mkdtempSync(`${tmpdir()}/planner-`)
+      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
+      const pipe = `${folder}/load.csv`
+      for (const [option, file] of [["--arrivals", "/dev/stdin"], ["--log", "/dev/stdin"], ["--arrivals", pipe]]) {
+        execFileSync("mkfifo", [pipe])
+        const status = yield* interrupted([...command, option, file, "--hold", "5ms"], pipe)
+        assert.strictEqual(status, 130, `${option} ${file}`)
+        rmSync(pipe)
+      }
+    }).pipe(Effect.scoped))
+
+  it.live.skipIf(!existsSync("/dev/full"))(
+    "ends with 1 and one sentence where its report can't be written",
+    () =>
+      Effect.gen(function*() {
+        const planner = [...command, ...small].map((word) => `'${word}'`).join(" ")
+        const { err, status } = yield* run(["sh", "-c", `${planner} > /dev/full`])
+        assert.strictEqual(status, 1)
+        assert.match(err, /^The report can't be written: .*\n$/)
+      })
+  )
 
   it.live.skipIf(Option.isNone(Program.find("script")))(
     "on a terminal shows a bar, and ends with 130 at Ctrl-C, quietly",

@@ -4,7 +4,7 @@ import { eachByAFiber } from "../../test/support/eachByAFiber.js"
 import type { Hold } from "../src/load.js"
 import { loadOf } from "../src/load.js"
 import type { Candidate, Load, Surroundings } from "../src/model.js"
-import { simulate } from "../src/simulate.js"
+import { defaultAcquireTimeout, simulate } from "../src/simulate.js"
 import { erlangC } from "./erlang.js"
 
 const around: Surroundings = { connect: 20, serverCores: undefined, outages: [], options: {} }
@@ -67,15 +67,16 @@ describe("a simulation", () => {
     // 8 cores' work for 4 of them.
     const load = rate(100, exponential(20), 60)
     const small = { maxsize: 10, maxwait: 0, maxoverflow: 10 }
-    const slow = simulate(load, small, { ...around, serverCores: 1.6 }, 1)
+    const busy = { ...around, serverCores: 1.6, options: { acquireTimeout: 600_000 } }
+    const slow = simulate(load, small, busy, 1)
     const fast = simulate(load, small, around, 1)
     assert.isAbove(slow.wait.p99, 5 * Math.max(1, fast.wait.p99))
     assert.isAbove(slow.queueGrowth, 0)
     assert.strictEqual(fast.queueGrowth, 0)
     const big = { maxsize: 100, maxwait: 0, maxoverflow: 100 }
-    assert.strictEqual(simulate(load, big, { ...around, serverCores: 1.6 }, 1).queueGrowth, slow.queueGrowth)
+    assert.strictEqual(simulate(load, big, busy, 1).queueGrowth, slow.queueGrowth)
     // If the server works for a half of each hold only, its cores are enough.
-    const half = simulate(load, small, { ...around, serverCores: 1.6, serverPart: 0.5 }, 1)
+    const half = simulate(load, small, { ...busy, serverPart: 0.5 }, 1)
     assert.strictEqual(half.queueGrowth, 0)
     assert.isBelow(half.wait.p99, slow.wait.p99 / 2)
   })
@@ -124,6 +125,13 @@ describe("a simulation", () => {
     const phases = [{ length: 1000, perSecond: 1000 }, { length: 9000, perSecond: 10 }]
     const peak = loadOf({ _tag: "Rate", name: "", phases, hold: { _tag: "Constant", millis: 20 } })
     assert.strictEqual(simulate(peak, candidate, around, 1).queueGrowth, 0)
+  })
+
+  it("callers wait for 30 s where nothing else is said, as the pool has it: then no queue grows for ever", () => {
+    const played = simulate(rate(1000, { _tag: "Constant", millis: 20 }, 40), candidate, around, 1)
+    assert.strictEqual(played.queueGrowth, 0)
+    assert.isAbove(played.refused, 0)
+    assert.approximately(played.wait.max, defaultAcquireTimeout, 500)
   })
 
   it("refuses whom the pool refuses", () => {

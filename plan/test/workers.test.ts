@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Deferred, Effect, Exit, Fiber } from "effect"
+import { Deferred, Effect, Exit, Fiber } from "effect"
+import { defectWords } from "../src/defect.js"
 import type { Source } from "../src/load.js"
 import { loadOf } from "../src/load.js"
 import type { Candidate, Surroundings } from "../src/model.js"
@@ -76,13 +77,11 @@ describe("worker threads", () => {
       assert.deepStrictEqual(yield* playAll(rate(10), [], around, 1), [])
     }))
 
-  it.live("a thread that fails fails the whole", () =>
+  it.live("a thread that fails fails the whole, and is told in one line", () =>
     Effect.gen(function*() {
       const bad: Candidate = { maxsize: 0, maxwait: "auto", maxoverflow: 10 }
-      const exit = yield* Effect.exit(playAll(rate(10), [bad], around, 1))
-      assert.match(
-        Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
-        /A thread of the planner has failed: .*maxsize: 0 is not allowed/
-      )
+      const exit = yield* Effect.exit(playAll(rate(10), [bad, bad], around, 1))
+      const told = Exit.isFailure(exit) ? defectWords(exit.cause) : ""
+      assert.match(told, /^A thread of the planner has failed: .*maxsize: 0 is not allowed.*$/)
     }), 60_000)
 })

@@ -7,6 +7,7 @@ import type { Plan, Scenario } from "../plan.js"
 import { meets } from "../words/target.js"
 import { unknown } from "./unknown.js"
 import {
+  counted,
   loadWords,
   noneWords,
   oneDigit,
@@ -111,7 +112,9 @@ export const fleetLines = (
       worst > allowed ? ": too many" : ""
     }`
   return [
-    `${who} ${oneDigit(mean)} connections on average under this load, and ${kept} are kept on an ordinary day.`,
+    `${who} ${oneDigit(mean)} connections on average under this load, and ${kept} ${
+      kept === 1 ? "is" : "are"
+    } kept on an ordinary day.`,
     `At worst ${worst}${rollout}, one listener for each included; ${room}.`
   ]
 }
@@ -126,7 +129,7 @@ export const scenarioLine = (plan: Plan) => ({ name, result }: Scenario): string
 
 const scenarioWords = ({ asked: { target } }: Plan, outcome: Outcome): string =>
   outcome.queueGrowth > 0
-    ? `the queue grows for ever, by ${whole(outcome.queueGrowth)} callers each second.`
+    ? `the queue grows for ever, by ${counted(outcome.queueGrowth, "caller")} each second.`
     : `p99 wait ${time(outcome.wait.p99)}, ${percent(refusedPart(outcome))} refused, ` +
       `${oneDigit(outcome.meanConnections)} connections on average; ${
         meets(target, outcome) ? "the target is met" : "the target is missed"
