@@ -102,6 +102,13 @@ describe("the report", () => {
     assert.notInclude(text(plan) + html(plan), "failed")
   })
 
+  it("counts one of something as one", () => {
+    const fleet = { ...plan.asked.fleet, instances: 1 }
+    const one = text({ ...plan, asked: { ...plan.asked, fleet }, demand: { ...plan.demand, requests: 1 }, best: few })
+    assert.include(one, "and 1 is kept on an ordinary day")
+    assert.include(one, ", 1 request in")
+  })
+
   it("without one that meets the target names the closest", () => {
     const { chosen: _, ...rest } = plan
     const report = text({ ...rest, chosen: undefined, best: worse })

@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import type { Hold } from "../load.js"
 import type { Mistake } from "../mistake.js"
 import { mistake } from "../mistake.js"
+import { counted } from "../report/words.js"
 import { bytesOf } from "./bytes.js"
 import type { Input } from "./input.js"
 import { inLine } from "./input.js"
@@ -51,9 +52,19 @@ export const readRecording = (
       notes: [
         `The pool had maxsize ${present.maxsize} and maxoverflow ${present.maxoverflow}.`,
         ...resizes.length > 0 ? [`${timesResized(resizes.length)} Each candidate keeps its numbers.`] : [],
-        ...dropped > 0 ? [`${dropped} callers are missing in the recording, so the load was higher.`] : [],
+        ...dropped > 0
+          ? [
+            `${counted(dropped, "caller")} ${
+              dropped === 1 ? "is" : "are"
+            } missing in the recording, so the load was higher.`
+          ]
+          : [],
         ...without > 0 && hold === undefined
-          ? [`${without} callers got no connection: how long they would have held one is taken from the others.`]
+          ? [
+            `${counted(without, "caller")} got no connection: how long ${
+              without === 1 ? "it" : "they"
+            } would have held one is taken from the others.`
+          ]
           : []
       ]
     }

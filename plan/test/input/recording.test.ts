@@ -57,6 +57,15 @@ describe("recordings", () => {
         assert.deepStrictEqual(present, { maxsize: 3, maxoverflow: 9 })
         assert.strictEqual(notes[2], "12 callers are missing in the recording, so the load was higher.")
         assert.include(notes[3], "2 callers got no connection")
+        const one = yield* read(recording(
+          loan(0, 7, "returned"),
+          loan(1, 0, "interrupted"),
+          { _tag: "Dropped", at: began + 5, count: 1 }
+        ))
+        assert.deepStrictEqual(one.notes.slice(1), [
+          "1 caller is missing in the recording, so the load was higher.",
+          "1 caller got no connection: how long it would have held one is taken from the others."
+        ])
       }))
 
     it.scoped("the limits of the pool over time are read, and that they have changed is told", () =>
