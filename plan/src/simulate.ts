@@ -23,11 +23,14 @@ export const simulate: Simulate = (load, candidate, around, seed, onProgress) =>
 /** How long callers wait at most, in milliseconds, where the pool is not told otherwise. */
 export const defaultAcquireTimeout = 30_000
 
-/** Callers that the pool refuses while the load lasts leave the queue: it does not grow for ever. */
+/**
+ * Callers that the pool was told to refuse, while the load lasts, leave the queue: it does not grow for ever. A limit as
+ * long as the default is for emergencies, and no way to live with a load.
+ */
 export const refusesInTime = (
   { duration }: Load,
   { options: { acquireTimeout = defaultAcquireTimeout, whenFull } }: Pick<Surroundings, "options">
-): boolean => whenFull === "fail" || acquireTimeout < duration
+): boolean => whenFull === "fail" || acquireTimeout < Math.min(duration, defaultAcquireTimeout)
 
 /**
  * A queue grows for ever where the holds take more connections, or the statements more cores, than there are, however the

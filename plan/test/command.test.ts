@@ -247,11 +247,17 @@ describe("the command", () => {
           yield* wrong(...small, "--instances", "4", "--server-cores", "3", "--when-full", "fail"),
           "and it has 3, so at least 25 % of the callers are refused. Make"
         )
-        // Those of the pool's default, 30 s, are refused within a minute.
+        // The pool's default, 30 s, refuses some of them within a minute, and makes the load no better.
         const minute = ["--rate", "100/s", "--hold", "10ms", "--length", "1min", "--instances", "4"]
+        for (const said of [[], ["--acquire-timeout", "30s"]]) {
+          assert.include(
+            yield* wrong(...minute, "--server-cores", "3", ...said),
+            "so the queue grows for ever, by 100 callers each second"
+          )
+        }
         assert.include(
-          yield* wrong(...minute, "--server-cores", "3"),
-          "so the queue grows until callers have waited 30 s, and at least 25 % of the callers are refused"
+          yield* wrong(...minute, "--server-cores", "3", "--acquire-timeout", "5s"),
+          "so the queue grows until callers have waited 5 s, and at least 25 % of the callers are refused"
         )
         assert.include(
           yield* wrong(...minute, "--server-cores", "4"),
