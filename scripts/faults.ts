@@ -1,6 +1,6 @@
 /** What becomes of the pool and of its peers under the same faults: `npm run faults -- --help`. */
 import { NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Option } from "effect"
+import { Console, Effect, Option, Predicate } from "effect"
 import { fork } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync } from "node:fs"
@@ -112,18 +112,26 @@ const machine = [
   `- @effect/sql-pg ${versionOf("@effect/sql-pg")}, pg ${versionOf("pg")}, pg-pool ${versionOf("pg-pool")}`
 ].join("\n")
 
-const program = Effect.gen(function*() {
-  const { help, only, out } = parseArgs({
-    options: {
-      only: { type: "string", default: "" },
-      out: { type: "string" },
-      help: { type: "boolean", short: "h", default: false }
-    }
-  }).values
+const read = Effect.try({
+  try: () =>
+    parseArgs({
+      options: {
+        only: { type: "string", default: "" },
+        out: { type: "string" },
+        help: { type: "boolean", short: "h", default: false }
+      }
+    }).values,
+  catch: (error) => String((error as Error).message)
+})
+
+const play = Effect.gen(function*() {
+  const { help, only, out } = yield* read
   if (help) return yield* Console.log(usage)
+  const chosen = cases.filter(({ name }) => only.split(",").some((text) => name.includes(text)))
+  if (chosen.length === 0) return yield* Effect.fail(`No case has ${only} in its name`)
   const file = out ?? (only === "" ? page : "faults.md")
   const sections: Array<string> = []
-  for (const one of cases.filter(({ name }) => only.split(",").some((text) => name.includes(text)))) {
+  for (const one of chosen) {
     const missing = one.missing?.()
     sections.push(missing === undefined ? yield* section(one) : `## ${one.name}\n\nSkipped: ${missing}`)
     // After each: a later one may fail.
@@ -132,4 +140,7 @@ const program = Effect.gen(function*() {
   yield* Console.error(`The tables are in ${file}`)
 })
 
-NodeRuntime.runMain(program)
+const refuse = (mistake: string) =>
+  Effect.zipRight(Console.error(`${mistake}\n\n${usage}`), Effect.sync(() => process.exitCode = 1))
+
+NodeRuntime.runMain(Effect.catchIf(play, Predicate.isString, refuse))
