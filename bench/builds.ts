@@ -5,7 +5,7 @@ import * as Worker from "@effect/platform/Worker"
 import { Effect, Schema } from "effect"
 import type { Scope } from "effect"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import type { Contender, Rounds } from "./measure.js"
+import type { Contender, Figure, Ratio, Rounds } from "./measure.js"
 import { compare, joined, named, times } from "./measure.js"
 import type { Section } from "./report.js"
 import { atMost, figure, ratio, table } from "./report.js"
@@ -44,6 +44,9 @@ const copied = (folder: string): Effect.Effect<URL, unknown, FileSystem.FileSyst
 /** One process may be slower than another one of the same build, for all of its life. */
 const processes = 3
 
+/** How many times as long as `other` the first one takes. */
+export const moreTime = (ours: Figure, other: Figure): Ratio => times(ours, other)
+
 /** `against`: the folder of the other build. */
 export const builds = (
   against: string,
@@ -63,7 +66,7 @@ export const builds = (
     ))
     const figures = (yield* Effect.replicateEffect(inProcesses, quick ? 1 : processes)).flat()
     const all = Object.values(names).map((name) => joined(figures.filter((figure) => figure.name === name)))
-    const more = times(named(all, names.other), named(all, names.ours))
+    const more = moreTime(named(all, names.ours), named(all, names.other))
     return {
       title,
       command: "npm run bench -- overhead --against DIR",
@@ -73,7 +76,7 @@ export const builds = (
           name,
           ...[wall, Math.min(...rounds), Math.max(...rounds), cpu].map(figure)
         ])
-      ) + `\n\nOf this build by that of the other one, round by round: ${ratio(more)}.`,
-      goals: [atMost("take/give back, nobody looks, by the other build", more, 1.02)]
+      ) + `\n\nThis build takes so many times as long as the other one, round by round: ${ratio(more)}.`,
+      goals: [atMost("take/give back, nobody looks, times the time of the other build", more, 1.02)]
     }
   }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))

@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { inject } from "vitest"
+import { moreTime } from "../bench/builds.js"
 import type { Send } from "../bench/day/contenders.js"
 import { play } from "../bench/day/play.js"
 import { goalOf } from "../bench/frontier/curve.js"
@@ -187,6 +188,18 @@ describe("the benchmarks", () => {
       assert.strictEqual(withFailures.p99, Infinity)
     }))
 
+  it("say how many times as long a build takes as another one", () => {
+    const [slow, quick] = [2, 1].map((each) => ({
+      name: "",
+      wall: each,
+      cpu: each,
+      rounds: [each, each, each],
+      cpuRounds: [each, each, each]
+    }))
+    assert.strictEqual(moreTime(slow, quick).median, 2)
+    assert.strictEqual(moreTime(quick, slow).median, 0.5)
+  })
+
   it("compare a pool with a curve where that has as many connections", () => {
     const curve = [[2, Infinity], [4, 400], [6, 200], [10, 100]].map(([mean, p99]) => ({
       name: "",
@@ -199,8 +212,8 @@ describe("the benchmarks", () => {
       return [measured, met]
     }
     assert.deepStrictEqual(measured(4, 200), ["0.50", "yes"])
-    assert.deepStrictEqual(measured(5, 300), ["1.00", "yes"])
-    assert.deepStrictEqual(measured(8, 300), ["2.00", "**no**"])
+    assert.deepStrictEqual(measured(5, 0.999 * Math.sqrt(400 * 200)), ["1.00", "yes"])
+    assert.deepStrictEqual(measured(8, 2 * Math.sqrt(200 * 100)), ["2.00", "**no**"])
     // More connections than any other one needs are no excuse.
     assert.deepStrictEqual(measured(12, 150), ["1.50", "**no**"])
     // What failed has no place on the curve.

@@ -30,7 +30,8 @@ const at = (curve: ReadonlyArray<Point>, mean: number): number | undefined => {
   if (next === 0) return undefined
   if (next < 0) return curve[curve.length - 1]?.p99
   const [from, to] = [curve[next - 1], curve[next]]
-  return scaleLinear([from.mean, to.mean], [from.p99, to.p99])(mean)
+  // As the chart joins them: its times are logarithmic.
+  return Math.exp(scaleLinear([from.mean, to.mean], [Math.log(from.p99), Math.log(to.p99)])(mean))
 }
 
 /** That a pool is no slower than those of the other curve are with as many connections. */
