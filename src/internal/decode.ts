@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Inspectable from "effect/Inspectable"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import { readable } from "./readable.js"
@@ -124,6 +125,9 @@ const otherKind = (value: unknown): string | undefined => {
   if (value === null || value === undefined) return String(value)
   if (Redacted.isRedacted(value)) return "a Redacted"
   if (Array.isArray(value)) return "an array"
+  // As a `Config` is one, and an `Option`.
+  if (Effect.isEffect(value)) return "an Effect"
+  if (Predicate.isPromise(value)) return "a Promise"
   return typeof value === "object" ? undefined : `a ${typeof value}`
 }
 

@@ -1,6 +1,6 @@
 import { Reactivity } from "@effect/experimental"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Layer, Redacted } from "effect"
+import { Cause, Config, Effect, Exit, Layer, Option, Redacted } from "effect"
 import { ElasticPool, PgPool } from "effect-pgpool"
 
 const url = "postgresql://me:secret@localhost/app"
@@ -13,7 +13,11 @@ describe("R25: what is no object of options", () => {
     [null, "null"],
     [undefined, "undefined"],
     [5, "a number"],
-    [() => ({ url }), "a function"]
+    [() => ({ url }), "a function"],
+    [Promise.resolve({ url }), "a Promise"],
+    [Effect.succeed({ url }), "an Effect"],
+    [Config.string("URL"), "an Effect"],
+    [Option.some({ url }), "an Effect"]
   ]
   for (const [value, kind] of kinds) {
     const options = value as never
