@@ -1,6 +1,6 @@
 import { Statement } from "@effect/sql"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
+import { Cause, Chunk, Effect, Exit, Fiber, Option, Redacted, Stream } from "effect"
 import type { PgPool } from "effect-pgpool"
 import { Socket } from "node:net"
 import * as Proxy from "../../src/internal/testing/proxy.js"
@@ -105,6 +105,13 @@ describe("R23: a statement that is none", () => {
         assert.deepStrictEqual(yield* promptly(pool.withConnection(statement(sql`SELECT 2`))), [{ one: 1 }])
         const values = yield* promptly(statement(sql`SELECT 2`.values))
         assert.deepStrictEqual(values, [[1]])
+        for (const none of [undefined, null]) {
+          const statement = compiledAs(["SELECT 1 AS one", none])
+          assert.deepStrictEqual(yield* promptly(statement(sql`SELECT 2`)), [{ one: 1 }])
+          const rows = statement(Stream.runCollect(sql`SELECT 2`.stream))
+          assert.deepStrictEqual(Chunk.toReadonlyArray(yield* promptly(rows)), [{ one: 1 }])
+          assert.deepStrictEqual(Chunk.toReadonlyArray(yield* promptly(sql.withTransaction(rows))), [{ one: 1 }])
+        }
       }))
   }
 })

@@ -1,5 +1,6 @@
 /** @internal */
 import { LeaseEnded } from "../../../PgError.js"
+import { secondsNow } from "../../time/stopwatch.js"
 import type { OwnQuery } from "./handOver.js"
 import { Supplanted } from "./handOver.js"
 import { inOnePiece } from "./onePiece.js"
@@ -44,7 +45,7 @@ export class Portal implements OwnQuery, Handlers {
   private onPage: OnPage | undefined = undefined
   /** An error that came while nothing read: the next read gives it. */
   private untold: { readonly error: unknown } | undefined = undefined
-  /** When the page in flight was asked for, in milliseconds, and what has come of it. */
+  /** When the page in flight was asked for, in seconds, and what has come of it. */
   private asked = 0
   private bytes = 0
   private rows: Array<unknown> = []
@@ -127,7 +128,7 @@ export class Portal implements OwnQuery, Handlers {
 
   private request(wire: Wire): void {
     if (this.isLeft) return this.sync(wire)
-    this.asked = performance.now()
+    this.asked = secondsNow()
     wire.execute({ portal: this.portal, rows: this.pageSize.rows })
     if (this.pageEnd === "Sync") this.sync(wire)
     else wire.flush()
@@ -198,7 +199,7 @@ export class Portal implements OwnQuery, Handlers {
   private takeRows(): ReadonlyArray<unknown> {
     const { rows } = this
     this.rows = []
-    this.pageSize.came(rows.length, this.bytes, performance.now() - this.asked)
+    this.pageSize.came(rows.length, this.bytes, 1000 * (secondsNow() - this.asked))
     this.bytes = 0
     return rows
   }

@@ -23,10 +23,16 @@ export type OneOrMany = Pg.QueryResult | Array<Pg.QueryResult>
 /** Statements without parameters go by the simple protocol, and a text with several of them has several results. */
 const rowsOf = (result: OneOrMany): Rows => Array.isArray(result) ? result.map((one) => one.rows) : result.rows
 
+/** A statement of a program's own transformer may have none: `@effect/sql-pg` takes it. @internal */
+export const valuesOf = (params: Params | null | undefined): Params => params ?? []
+
 /** An object literal would come to be allocated among the old objects, where it would keep its text and its values. */
 class Asked implements Query {
-  /** A statement of a program's own transformer may have no values: `@effect/sql-pg` takes it. */
-  constructor(readonly text: string, readonly values: Params = []) {}
+  readonly values: Params
+
+  constructor(readonly text: string, params: Params) {
+    this.values = valuesOf(params)
+  }
 }
 
 /** The answer to a statement. Whatever answers in place of `pg` may give anything for a result. @internal */
