@@ -176,6 +176,32 @@ describe("R12: the connection of a stream", () => {
       }))
   }
 
+  it.scopedLive("R16: a reader that is interrupted after its scope was closed cancels nothing of others", () =>
+    Effect.gen(function*() {
+      const { pool, sql } = yield* makePool(one)
+      for (const place of ["on the pool", "on a kept connection"]) {
+        yield* places[place](pool)(Effect.gen(function*() {
+          const scope = yield* Scope.make()
+          const slow = sql`SELECT pg_sleep(0.1)`
+          const pull = yield* Scope.extend(Stream.toPull(slow.stream), scope)
+          const holding = new HoldingScheduler()
+          const reader = yield* Effect.fork(Effect.withScheduler(Effect.zipRight(Effect.yieldNow(), pull), holding))
+          yield* Effect.sleep(50)
+          holding.isHeld = true
+          // Its page comes, and the reader does not get to run.
+          while (!holding.hasTasks) yield* Effect.sleep(1)
+          yield* Scope.close(scope, Exit.void)
+          const innocent = yield* Effect.fork(sql`SELECT pg_sleep(0.2)`)
+          yield* Effect.sleep(50)
+          yield* Fiber.interruptFork(reader)
+          yield* Effect.yieldNow()
+          holding.release()
+          yield* Fiber.await(reader)
+          yield* Fiber.join(innocent)
+        }))
+      }
+    }))
+
   it.scopedLive("comes back, at whichever of its steps the reader is interrupted", () =>
     Effect.gen(function*() {
       const { pool, sql } = yield* makePool(one)
@@ -225,5 +251,29 @@ class InterruptingScheduler implements Scheduler.Scheduler {
       fiber.unsafeInterruptAsFork(fiber.id())
     }
     Scheduler.defaultScheduler.scheduleTask(task, priority)
+  }
+}
+
+/** Keeps what the fibers that it runs are to do until it is told to let them. */
+class HoldingScheduler implements Scheduler.Scheduler {
+  isHeld = false
+  private readonly tasks: Array<() => void> = []
+
+  get hasTasks(): boolean {
+    return this.tasks.length > 0
+  }
+
+  shouldYield(fiber: Fiber.RuntimeFiber<unknown, unknown>): number | false {
+    return Scheduler.defaultScheduler.shouldYield(fiber)
+  }
+
+  scheduleTask(task: () => void, priority: number): void {
+    if (this.isHeld) this.tasks.push(task)
+    else Scheduler.defaultScheduler.scheduleTask(task, priority)
+  }
+
+  release(): void {
+    this.isHeld = false
+    for (const task of this.tasks.splice(0)) this.scheduleTask(task, 0)
   }
 }

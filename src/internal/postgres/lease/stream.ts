@@ -13,6 +13,7 @@ import { statementError, transformedRows } from "../errors/errors.js"
 import type { Sender } from "../session/request.js"
 import type { Session } from "../session/session.js"
 import type { TransformRows } from "./statements.js"
+import { valuesOf } from "./statements.js"
 
 type Page = Effect.Effect<ReadonlyArray<any>, SqlError>
 
@@ -57,7 +58,7 @@ export const interleaved = (rows: Rows): Stream.Stream<any, SqlError> =>
 const portalOf = ({ params, sender, session, sql }: Rows, pageEnd: "Sync" | "Flush") =>
   Effect.acquireRelease(
     Effect.try({
-      try: () => new Portal(sql, prepareValues(params), pageEnd),
+      try: () => new Portal(sql, prepareValues(valuesOf(params)), pageEnd),
       catch: statementError
     }),
     (portal) =>
@@ -82,6 +83,8 @@ const nextPage = ({ sender, session }: Rows, portal: Portal): Page => {
     })
     if (!portal.hasBegun) session.submit(portal, { onInterrupt: "cancel" }, (error) => portal.ended(error))
     return () => {
+      // Where another fiber has closed the scope, what runs on the session may be somebody else's.
+      if (portal.isLeft) return
       portal.abandon()
       session.interrupted()
     }
