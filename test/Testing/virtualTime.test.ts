@@ -143,17 +143,24 @@ describe("R45: virtual time", () => {
     assert.strictEqual(read, 4)
   })
 
-  it("any number may be due at one instant, but what goes on for ever without time is an error", () => {
+  it("very many may be due at one instant, but what goes on for ever without time is an error", () => {
     const { time } = make()
     let rung = 0
     const ring = () => rung++
     time.each(Array.from({ length: 60_000 }, () => ({ at: 5 })), () => time.after(7, ring))
     time.runUntil(20)
     assert.strictEqual(rung, 60_000)
+    for (let i = 0; i < 60_000; i++) time.after(0, ring)
+    time.runUntil(20)
+    assert.strictEqual(rung, 120_000)
     const again = () => void time.after(0, again)
     time.after(10, again)
     assert.throws(() => time.runUntil(40), /it runs in circles at 30 ms/)
-  })
+    const endless = make()
+    const alwaysNow = { next: () => ({ done: false, value: { at: 5 } }), [Symbol.iterator]: () => alwaysNow } as const
+    endless.time.each(alwaysNow, () => {})
+    assert.throws(() => endless.time.runUntil(40), /it runs in circles at 5 ms/)
+  }, 60_000)
 
   it("connects take as long as is said, and fail as long as is said; callers wait meanwhile", () => {
     let isDown = true

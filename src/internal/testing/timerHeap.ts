@@ -6,8 +6,6 @@ export interface Timer {
   /** Of those of the same time, the one that was set first rings first. */
   readonly id: number
   readonly ring: () => void
-  /** It was known before its time came. */
-  readonly isPlanned: boolean
   /** Its place in the heap; -1 where it is in none. */
   place: number
 }
@@ -31,8 +29,8 @@ export class TimerHeap {
     return this.heap[0]
   }
 
-  add(at: number, ring: () => void, isPlanned: boolean): Timer {
-    const timer: Timer = { at, id: this.nextId++, ring, isPlanned, place: this.heap.length }
+  add(at: number, ring: () => void): Timer {
+    const timer: Timer = { at, id: this.nextId++, ring, place: this.heap.length }
     this.heap.push(timer)
     this.rise(timer)
     return timer

@@ -33,7 +33,7 @@ const next = <A extends { readonly at: number }>(
 ): void => {
   const { done, value } = items.next()
   if (done === true) return
-  loop.plan(millis("at", value.at, loop.now), () => {
+  loop.setTimerAt(millis("at", value.at, loop.now), () => {
     task(value)
     next(loop, items, task)
   })
