@@ -61,7 +61,7 @@ const moreNeeded = (plan: Plan): string => {
 /** Callers that are refused end a queue that else grew for ever. */
 const queueBefore = (plan: Plan): string => {
   const { asked: { options: { acquireTimeout = defaultAcquireTimeout, whenFull } }, demand } = plan
-  return whenFull === "fail" || demand.mean <= highestOf(plan)
+  return whenFull === "fail" || acquireTimeout === 0 || demand.mean <= highestOf(plan)
     ? ""
     : `. The queue grows until callers are refused, who have waited ${time(acquireTimeout)}. ${moreNeeded(plan)}`
 }

@@ -176,7 +176,9 @@ const tooMuch = ({ cores, growth, needed }: Overload, { options }: Asked, areRef
 }
 
 const refusedWhen = ({ acquireTimeout = defaultAcquireTimeout, whenFull }: Asked["options"]): string =>
-  whenFull === "fail" ? "" : `the queue grows until callers have waited ${time(acquireTimeout)}, and `
+  whenFull === "fail" || acquireTimeout === 0
+    ? ""
+    : `the queue grows until callers have waited ${time(acquireTimeout)}, and `
 
 const aroundOf = (
   { connect, fleet, options }: Asked,

@@ -243,6 +243,8 @@ describe("the command", () => {
           assert.approximately(Number(part), 33, 8)
           assert.strictEqual(more, queue)
         }
+        // There is no queue.
+        assert.notInclude((yield* plan(...tooMany, "--acquire-timeout", "0ms")).err, "queue")
         assert.include(
           yield* wrong(...small, "--instances", "4", "--server-cores", "3", "--when-full", "fail"),
           "and it has 3, so at least 25 % of the callers are refused. Make"

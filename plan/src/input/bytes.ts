@@ -1,6 +1,7 @@
 /** The bytes of a file, which may also be a pipe or a terminal. */
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import type * as Stream from "effect/Stream"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import { accessSync, constants, createReadStream, openSync, statSync } from "node:fs"
 import { Socket } from "node:net"
 import type { Readable } from "node:stream"
@@ -29,4 +30,7 @@ const isPipe = (file: string): boolean => {
 }
 
 export const bytesOf = (file: string): Stream.Stream<Uint8Array, Mistake> =>
-  NodeStream.fromReadable(() => openFile(file), (error) => unreadable(file, error))
+  Stream.unwrap(Effect.map(
+    Effect.try({ try: () => openFile(file), catch: (error) => unreadable(file, error) }),
+    (source) => NodeStream.fromReadable(() => source, (error) => unreadable(file, error))
+  ))

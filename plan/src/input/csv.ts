@@ -5,8 +5,8 @@ import { CsvError, parse } from "csv-parse"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
-import type { Readable, TransformOptions } from "node:stream"
-import { pipeline } from "node:stream"
+import type { TransformOptions } from "node:stream"
+import { pipeline, Readable } from "node:stream"
 import type { Hold } from "../load.js"
 import type { Mistake } from "../mistake.js"
 import { mistake } from "../mistake.js"
@@ -60,22 +60,40 @@ const rows = (file: string): Stream.Stream<Row, Mistake> =>
       (error) => unparsable(file, error)
     )))
 
-/** The file, and what it begins with, which will be read again. */
+/** The first line is not looked for in more bytes. */
+const longestLine = 65_536
+
+/** The file, and what it begins with: its first line, at least. */
 const open = (file: string): Effect.Effect<{ readonly source: Readable; readonly begin: string }, Mistake> =>
-  Effect.async((resume) => {
-    const source = openFile(file)
-    source.once("error", (error) => resume(Effect.fail(unreadable(file, error))))
-    source.once("readable", () => {
-      const begin: Buffer | null = source.read()
-      if (begin !== null) source.unshift(begin)
-      resume(Effect.succeed({ source, begin: begin?.toString() ?? "" }))
-    })
-    return Effect.sync(() => source.destroy())
+  Effect.tryPromise({
+    try: async (signal) => {
+      const stream = openFile(file)
+      signal.addEventListener("abort", () => stream.destroy())
+      const chunks = stream.iterator() as AsyncGenerator<Buffer>
+      const read: Array<Buffer> = []
+      let begin = ""
+      while (firstLine.exec(withoutQuoted(begin)) === null && begin.length < longestLine) {
+        const { done, value } = await chunks.next()
+        if (done === true) break
+        read.push(value)
+        begin += value.toString()
+      }
+      return { begin, source: Readable.from(concat(read, chunks)) }
+    },
+    catch: (error) => unreadable(file, error)
   })
+
+async function* concat<A>(...parts: ReadonlyArray<Iterable<A> | AsyncIterable<A>>): AsyncGenerator<A> {
+  for (const part of parts) yield* part
+}
+
+const firstLine = /^.*[\r\n]/
+
+const withoutQuoted = (text: string): string => text.replaceAll(/"[^"]*"/g, "").trimStart()
 
 /** One for the whole file: a decimal comma, or that of a time, is none where the first line has another. */
 const delimiterOf = (begin: string): string => {
-  const line = begin.replaceAll(/"[^"]*"/g, "").trimStart().split("\n", 1)[0]
+  const [line] = withoutQuoted(begin).split(/[\r\n]/, 1)
   return ["\t", ";"].find((delimiter) => line.includes(delimiter)) ?? ","
 }
 
@@ -109,7 +127,7 @@ const unparsable = (file: string, error: unknown): Mistake => {
 const headOf = (file: string, line: number, row: Row): Either.Either<Head, Mistake> => {
   const names = hasNames(row) ? row.map((name) => name.toLowerCase()) : ["time", "hold"].slice(0, row.length)
   return Either.mapBoth(fieldsOf(names), {
-    onLeft: (why) => inLine(file, line, `of the columns ${shown(row.join(", ")).slice(1, -1)} ${why}`),
+    onLeft: (why) => inLine(file, line, `of the columns ${row.map((name) => shown(name)).join(", ")} ${why}`),
     onRight: (fields) => ({ names, fields })
   })
 }

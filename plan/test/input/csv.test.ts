@@ -1,6 +1,10 @@
 import { NodeContext } from "@effect/platform-node"
-import { assert, describe, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
+import { open } from "node:fs/promises"
+import { tmpdir } from "node:os"
 import { readCsv } from "../../src/input/csv.js"
 import type { Hold } from "../../src/load.js"
 import { fileOf } from "../files.js"
@@ -15,6 +19,25 @@ const wrong = (content: string) =>
 const five: Hold = { _tag: "Constant", millis: 5 }
 
 describe("CSV files", () => {
+  it.live("the first line of a pipe may come in parts", () =>
+    Effect.gen(function*() {
+      const folder = mkdtempSync(`${tmpdir()}/planner-`)
+      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
+      const pipe = `${folder}/load.csv`
+      execFileSync("mkfifo", [pipe])
+      const reading = yield* Effect.fork(readCsv(pipe, undefined))
+      const writer = yield* Effect.promise(() => open(pipe, "w"))
+      for (const part of ["ti", "me;ho", "ld\n1;4", "\n2;5"]) {
+        yield* Effect.promise(() => writer.write(part))
+        yield* Effect.sleep(30)
+      }
+      yield* Effect.promise(() => writer.close())
+      const { source } = yield* Fiber.join(reading)
+      assert(source._tag === "Recorded")
+      assert.deepStrictEqual([...source.at], [1, 2])
+      assert.deepStrictEqual([...source.holds], [4, 5])
+    }).pipe(Effect.scoped))
+
   layer(NodeContext.layer)((it) => {
     it.scoped("times and holds are read by the names of their columns", () =>
       Effect.gen(function*() {
@@ -157,7 +180,7 @@ describe("CSV files", () => {
         assert.include(yield* wrong("time,hold\n1,soon\n"), `Line 2 of load.csv: "soon" is no time`)
         assert.include(
           yield* wrong("when,hold\n1,4\n"),
-          "Line 1 of load.csv: of the columns when, hold none is named time"
+          "Line 1 of load.csv: of the columns \"when\", \"hold\" none is named time"
         )
         const dates = [["time", "1777636800", "time_s"], ["end", "1777636800000000", "end_us"], [
           "time",
