@@ -16,7 +16,7 @@ export interface Options extends DayOptions {
   readonly quick: boolean
 }
 
-/** All of a family, or the two that are the first to be ready. */
+/** All of a family, or its two largest: they are ready first. */
 const chosen = (family: ReadonlyArray<Member>, quick: boolean): ReadonlyArray<Member> =>
   quick ? family.slice(-2) : family
 

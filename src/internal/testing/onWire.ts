@@ -35,7 +35,7 @@ export const onWire = <A, E, R, Face>(
 /** The wire of a stage, which knows whether there are pools on it. */
 class StageWire implements Wire {
   private pools = 0
-  /** The stage within this one, whose pools are on that one's wire. */
+  /** The name of a stage within this one, if there is any: then the pools are on its wire. */
   inner: string | undefined = undefined
   readonly ioClock: Wire["ioClock"]
 

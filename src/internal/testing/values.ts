@@ -17,7 +17,7 @@ interface Kind {
 
 const isCollection = (value: unknown): boolean => value instanceof Map || value instanceof Set
 
-/** JSON has no bigint, and makes an empty object of a Map or a Set. One with a `toJSON` of its own is none any more here. */
+/** JSON has no bigint, and makes an empty object of a Map or a Set. What has a `toJSON` has been replaced before. */
 const lostInJson = (value: object): unknown => {
   let lost: unknown
   const look = (_key: string, part: unknown) => {
