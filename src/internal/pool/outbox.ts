@@ -28,13 +28,22 @@ export class Outbox {
 
   /** Runs a critical section to its end, and then tells what has come up in it. */
   section<A>(body: () => A): A {
-    this.depth++
+    this.enter()
     try {
       return body()
     } finally {
-      this.depth--
-      this.tellAll()
+      this.leave()
     }
+  }
+
+  /** The same in two parts, without a function for what is between: where each loan passes. */
+  enter(): void {
+    this.depth++
+  }
+
+  leave(): void {
+    this.depth--
+    this.tellAll()
   }
 
   /** Tells this after the section, or now where none runs. */

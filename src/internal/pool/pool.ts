@@ -98,9 +98,12 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
 
   /** Lends a connection that is ready (R2), or refuses; else nothing: then its caller is to `wait`. */
   take(borrower?: Borrower, attempts?: Attempts): Loan<A> | Failure<PoolError> | undefined {
-    return this.outbox.section(() =>
-      this.takeNow(this.env.now(), false, borrower, attempts) ?? this.refusals.of(attempts, borrower)
-    )
+    this.outbox.enter()
+    try {
+      return this.takeNow(this.env.now(), false, borrower, attempts) ?? this.refusals.of(attempts, borrower)
+    } finally {
+      this.outbox.leave()
+    }
   }
 
   /**
@@ -285,7 +288,8 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
 
   /** R7; first match wins. Called by the loan, once. */
   release(loan: Loan<A>, was: LoanState): void {
-    this.outbox.section(() => {
+    this.outbox.enter()
+    try {
       const now = this.env.now()
       if (loan.leakWatch !== undefined) this.leaks.end(loan.leakWatch)
       if (was === "inUse") this.wasUsed(loan, now)
@@ -300,7 +304,9 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
       this.waitPolicy.returned(loan, now)
       this.giveBack(slot, now)
       if (isAwaited) this.serve(now)
-    })
+    } finally {
+      this.outbox.leave()
+    }
   }
 
   private wasUsed(loan: Loan<A>, now: number): void {
