@@ -2,21 +2,14 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Worker from "@effect/platform/Worker"
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import type { Scope } from "effect"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import type { Contender, Figure, Ratio, Rounds } from "./measure.js"
 import { compare, joined, named, times } from "./measure.js"
 import type { Section } from "./report.js"
 import { atMost, figure, ratio, table } from "./report.js"
-import { layer } from "./worker.js"
-
-/** So many operations. */
-export class Run extends Schema.TaggedRequest<Run>()("Run", {
-  payload: { operations: Schema.Number },
-  success: Schema.Struct({ wall: Schema.Number, cpu: Schema.Number }),
-  failure: Schema.Defect
-}) {}
+import { layer, Run } from "./worker.js"
 
 const names = { ours: "this build", other: "the other build" }
 

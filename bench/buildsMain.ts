@@ -2,9 +2,8 @@
 import * as WorkerRunner from "@effect/platform/WorkerRunner"
 import { Effect, Layer, Schema } from "effect"
 import type { ElasticPool } from "effect-pgpool"
-import { Run } from "./builds.js"
 import { fibers } from "./crowd.js"
-import { serve } from "./worker.js"
+import { Run, serve } from "./worker.js"
 
 const runner = Layer.unwrapScoped(Effect.gen(function*() {
   const build = new URL("ElasticPool.js", process.argv[2])

@@ -4,9 +4,16 @@ import * as NodeWorker from "@effect/platform-node/NodeWorker"
 import * as NodeWorkerRunner from "@effect/platform-node/NodeWorkerRunner"
 import type { WorkerError } from "@effect/platform/WorkerError"
 import * as WorkerRunner from "@effect/platform/WorkerRunner"
-import { Layer } from "effect"
+import { Layer, Schema } from "effect"
 import { fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
+
+/** What a contender in such a process is asked: so many operations. */
+export class Run extends Schema.TaggedRequest<Run>()("Run", {
+  payload: { operations: Schema.Number },
+  success: Schema.Struct({ wall: Schema.Number, cpu: Schema.Number }),
+  failure: Schema.Defect
+}) {}
 
 /** Where the workers of a file come from: each has a process in which that `serve`s. */
 export const layer = (file: URL, ...args: ReadonlyArray<string>) =>

@@ -5,7 +5,7 @@ import type { Scope } from "effect"
 import type { Name } from "../clients.js"
 import { shapes } from "../clients.js"
 import type { Contender } from "../measure.js"
-import { layer } from "../worker.js"
+import { layer, Run } from "../worker.js"
 
 /** What the client is asked until `End`, over a pool that is made for it. */
 export class Begin extends Schema.TaggedRequest<Begin>()("Begin", {
@@ -16,13 +16,6 @@ export class Begin extends Schema.TaggedRequest<Begin>()("Begin", {
     fibers: Schema.Number
   },
   success: Schema.Void,
-  failure: Schema.Defect
-}) {}
-
-/** So many operations. */
-export class Run extends Schema.TaggedRequest<Run>()("Run", {
-  payload: { operations: Schema.Number },
-  success: Schema.Struct({ wall: Schema.Number, cpu: Schema.Number }),
   failure: Schema.Defect
 }) {}
 

@@ -4,8 +4,8 @@ import { Effect, Layer, Schema, ScopedRef } from "effect"
 import type { Name } from "../clients.js"
 import * as Clients from "../clients.js"
 import type { Contender } from "../measure.js"
-import { serve } from "../worker.js"
-import { Begin, End, Run } from "./asked.js"
+import { Run, serve } from "../worker.js"
+import { Begin, End } from "./asked.js"
 
 const make = Clients.make[process.argv[2] as Name]
 
