@@ -67,11 +67,11 @@ export abstract class Statements implements Connection {
   }
 
   executeValues(sql: string, params: Params): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
-    return this.run({ ...new Asked(sql, params), rowMode: "array" }, rowsOf)
+    return this.run({ text: sql, values: valuesOf(params), rowMode: "array" }, rowsOf)
   }
 
   executeUnprepared(sql: string, params: Params, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    return transformed(this.run({ ...new Asked(sql, params), isUnprepared: true }, rowsOf), transformRows)
+    return transformed(this.run({ text: sql, values: valuesOf(params), isUnprepared: true }, rowsOf), transformRows)
   }
 }
 
