@@ -25,9 +25,9 @@ const take = <A, E>(
   state: ElasticPoolState<A, E>,
   restore: Restore,
   attempts: Attempts | undefined,
-  parent: Tracer.AnySpan | undefined
+  parent: Tracer.AnySpan | undefined,
+  borrower = currentBorrower()
 ): Loan<A> | Effect.Effect<Loan<A>, E | PoolError> => {
-  const borrower = currentBorrower()
   const taken = state.take(borrower, attempts)
   if (taken instanceof Loan) return taken
   return taken === undefined ? wait(state, restore, borrower, parent) : Effect.failCause(taken)
@@ -96,6 +96,19 @@ interface Terms<E, E3> {
   readonly asError?: ((error: E | PoolError) => E3) | undefined
   /** Whether `f` has failed before it has done anything with the resource: then it gets another one. */
   readonly isUnused?: ((cause: Cause.Cause<unknown>) => boolean) | undefined
+  /** Whether `f` runs uninterruptibly, and restores interrupts itself. */
+  readonly isMasked?: boolean
+}
+
+/** How `f` gets another resource without beginning anew. @internal */
+export interface Borrowing<A, E> {
+  /** For an `f` that runs uninterruptibly. */
+  readonly restore: Restore
+  /**
+   * Takes another one in place of one that was lost before anything was done with it, and tells it to `moved`. The
+   * borrower stays the same, whichever fiber asks, one at a time. What comes once `f` has ended is given back.
+   */
+  exchange(moved: (a: A, loan: Loan<A>) => void): Effect.Effect<void, E>
 }
 
 /**
@@ -105,50 +118,88 @@ interface Terms<E, E3> {
  */
 export const use = <A, E, B, E2, R, E3 = E | PoolError>(
   state: ElasticPoolState<A, E>,
-  f: (a: A, loan: Loan<A>) => Effect.Effect<B, E2, R>,
+  f: (a: A, loan: Loan<A>, borrowing: Borrowing<A, E3>) => Effect.Effect<B, E2, R>,
   terms: Terms<E, E3> = {}
 ): Effect.Effect<B, E2 | E3, R> => Effect.uninterruptibleMask((restore) => new Use(state, f, terms, restore).attempt())
 
 /** One run of `use`. */
-class Use<A, E, B, E2, R, E3> {
+class Use<A, E, B, E2, R, E3> implements Borrowing<A, E3> {
   private attempts: Attempts | undefined = undefined
+  /** `undefined` where `f` has none. */
+  private loan: Loan<A> | undefined = undefined
 
   constructor(
     private readonly state: ElasticPoolState<A, E>,
-    private readonly f: (a: A, loan: Loan<A>) => Effect.Effect<B, E2, R>,
+    private readonly f: (a: A, loan: Loan<A>, borrowing: Borrowing<A, E3>) => Effect.Effect<B, E2, R>,
     private readonly terms: Terms<E, E3>,
-    private readonly restore: Restore
+    readonly restore: Restore
   ) {}
 
   attempt(): Effect.Effect<B, E2 | E3, R> {
     const taken = take(this.state, this.restore, this.attempts, this.terms.span)
-    return taken instanceof Loan ? this.lend(taken) : this.lendLater(taken)
+    return taken instanceof Loan ? this.lend(taken) : Effect.flatMap(this.told(taken), (loan) => this.lend(loan))
   }
 
-  private lendLater(taken: Effect.Effect<Loan<A>, E | PoolError>): Effect.Effect<B, E2 | E3, R> {
+  /** What the caller is told that gets no resource. */
+  private told<T>(taken: Effect.Effect<T, E | PoolError>): Effect.Effect<T, E3> {
     const { asError } = this.terms
-    const refused = asError === undefined ? taken : Effect.mapError(taken, asError)
-    return Effect.flatMap(refused as Effect.Effect<Loan<A>, E3>, (loan) => this.lend(loan))
+    return (asError === undefined ? taken : Effect.mapError(taken, asError)) as Effect.Effect<T, E3>
   }
 
   private lend(loan: Loan<A>): Effect.Effect<B, E2 | E3, R> {
-    const used = Effect.suspend(() => loan.begin(this.attempts) ? this.f(loan.value, loan) : lostExit)
-    return Effect.matchCauseEffect(this.restore(used), {
-      onFailure: (cause) => this.failed(loan, cause),
+    this.loan = loan
+    const used = Effect.suspend(() => loan.begin(this.attempts) ? this.f(loan.value, loan, this) : lostExit)
+    return Effect.matchCauseEffect(this.terms.isMasked === true ? used : this.restore(used), {
+      onFailure: (cause) => this.failed(cause),
       onSuccess: (b) => {
-        loan.end()
+        this.end().end()
         return Exit.succeed(b)
       }
     })
   }
 
-  private failed(loan: Loan<A>, cause: Cause.Cause<E2>): Effect.Effect<B, E2 | E3, R> {
+  /** What is exchanged from now on is given back at once. */
+  private end(): Loan<A> {
+    const loan = this.loan!
+    this.loan = undefined
+    return loan
+  }
+
+  private failed(cause: Cause.Cause<E2>): Effect.Effect<B, E2 | E3, R> {
+    const loan = this.end()
     const isLost = cause === lost || this.terms.isUnused?.(cause) === true
     const triesAgain = isLost && (this.attempts ??= new Attempts()).next(loan)
     loan.end()
     if (triesAgain) return this.attempt()
-    return cause === lost
-      ? this.lendLater(Effect.fail(this.state.refusals.lostTooOften(loan)))
-      : Effect.failCause(cause)
+    return cause === lost ? this.told(this.lostTooOften(loan)) : Effect.failCause(cause)
+  }
+
+  private lostTooOften(loan: Loan<A>): Effect.Effect<never, PoolError> {
+    return Effect.fail(this.state.refusals.lostTooOften(loan))
+  }
+
+  exchange(moved: (a: A, loan: Loan<A>) => void): Effect.Effect<void, E3> {
+    return Effect.uninterruptibleMask((restore) => {
+      const attempt = (): Effect.Effect<void, E3> => {
+        const { loan } = this
+        if (loan === undefined) return Effect.void
+        loan.onEnd = undefined
+        if (!(this.attempts ??= new Attempts()).next(loan)) return this.told(this.lostTooOften(loan))
+        const keep = (next: Loan<A>): Effect.Effect<void, E3> => {
+          // It has ended meanwhile, or has another one from another fiber.
+          if (this.loan !== loan) {
+            next.end()
+            return Effect.void
+          }
+          this.loan = next
+          if (!next.begin(this.attempts)) return attempt()
+          moved(next.value, next)
+          return Effect.void
+        }
+        const taken = take(this.state, restore, this.attempts, this.terms.span, loan.borrower)
+        return taken instanceof Loan ? keep(taken) : Effect.flatMap(this.told(taken), keep)
+      }
+      return attempt()
+    })
   }
 }
