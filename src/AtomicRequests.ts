@@ -13,6 +13,10 @@ import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
 import type { ConfigError } from "effect/ConfigError"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type { BeginsLate } from "./internal/beginNow.js"
+import { BeginNow } from "./internal/beginNow.js"
 import { isUnavailable } from "./PgError.js"
 
 /**
@@ -95,11 +99,24 @@ const inTransaction = <E, R>(
     const begin = Effect.sync(() => {
       hasBegun = true
     })
-    return Effect.tapError(sql.withTransaction(Effect.zipRight(begin, handler)), (error) =>
+    const transaction = sql.withTransaction(Effect.zipRight(Effect.zipRight(answered, begin), handler))
+    return Effect.tapError(transaction, (error) =>
       Effect.sync(() => {
         if (!hasBegun && isUnavailable(error)) Object.assign(Cause.originalError(error) as SqlError, unavailable)
       }))
   })
+
+/** Waits until the server has begun the transaction. The pool would send BEGIN with the first statement of the handler. */
+const answered: Effect.Effect<void, SqlError> = Effect.flatMap(
+  Effect.serviceOption(SqlClient.TransactionConnection),
+  Option.match({
+    onNone: () => Effect.void,
+    onSome: ([connection]) =>
+      Predicate.hasProperty(connection, BeginNow)
+        ? (connection as unknown as BeginsLate<SqlError>)[BeginNow]
+        : Effect.void
+  })
+)
 
 const unavailable: HttpServerRespondable.Respondable = {
   [HttpServerRespondable.symbol]: () => HttpServerResponse.empty({ status: 503 })

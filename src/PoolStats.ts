@@ -142,8 +142,8 @@ export interface PoolStats {
   readonly leaked: number
   /**
    * Transactions that the server has rolled back: their effect failed or was interrupted, or the server would not commit
-   * them, or their connection came back without their end, or was lost or closed before COMMIT was sent. Nested ones are
-   * not counted. Only a pool of PostgreSQL sessions knows.
+   * them, or their connection came back without their end, or was lost or closed before COMMIT was sent. One whose effect
+   * failed before it had sent anything counts too; nested ones do not. Only a pool of PostgreSQL sessions knows.
    */
   readonly rolledBack: number
   /**

@@ -9,6 +9,7 @@ import {
   HttpClientRequest,
   HttpRouter,
   HttpServer,
+  HttpServerRequest,
   HttpServerRespondable,
   HttpServerResponse
 } from "@effect/platform"
@@ -31,6 +32,7 @@ import {
   Stream
 } from "effect"
 import { AtomicRequests, PgPool } from "effect-pgpool"
+import * as Testing from "effect-pgpool/Testing"
 import { inject } from "vitest"
 
 const url = Redacted.make(inject("pgUrl"))
@@ -393,6 +395,25 @@ layer(Database, { excludeTestServices: true })("AtomicRequests", (it) => {
         PgPool.layer({ url, maxsize: 1, maxoverflow: 1, maxWaiting: 1, acquireTimeout: "1 second" })
       ])
     ))
+
+  it.scoped("R35: so it is where the session ends at BEGIN, and there is no other one", () =>
+    Effect.gen(function*() {
+      let begun = 0
+      const handler = Effect.as(Effect.sync(() => begun++), HttpServerResponse.empty())
+      const request = HttpServerRequest.fromWeb(new Request("http://localhost/"))
+      const app = Effect.provideService(
+        AtomicRequests.middleware(handler),
+        HttpServerRequest.HttpServerRequest,
+        request
+      )
+      const error = yield* Effect.flip(app)
+      assert.strictEqual((yield* HttpServerRespondable.toResponseOrElse(error, HttpServerResponse.empty())).status, 503)
+      assert.strictEqual(begun, 0)
+    }).pipe(Effect.provide(Testing.layer({
+      statements: [{ text: "BEGIN", error: "57P05" }],
+      connect: (n) => ({ refused: n > 1 }),
+      pool: { maxsize: 1, maxoverflow: 1, acquireTimeout: "300 millis", outageTimeout: "300 millis" }
+    }))))
 
   it.scoped("R35: 503 is only the default: a full pool is a typed SqlError outside the middleware", () =>
     Effect.gen(function*() {

@@ -106,19 +106,25 @@ describe("R22: commit and rollback", () => {
       assert.strictEqual(yield* pidOf(sql), pid)
     }))
 
-  it.scopedLive("R22: a failing BEGIN is a typed failure, and the body never runs", () =>
+  it.scopedLive("R22: a failing BEGIN is a typed failure; where it has options the body never runs", () =>
     Effect.gen(function*() {
       const proxy = yield* Proxy.start(serverUrl)
-      const { sql } = yield* makePool({ url: proxy.url })
-      yield* sql`SELECT 1`
-      proxy.onRequest = (chunk) => {
-        if (chunk.includes("BEGIN")) proxy.reset()
+      const { pool, sql } = yield* makePool({ url: proxy.url })
+      let runs = 0
+      const run = Effect.sync(() => ++runs)
+      const ways: Array<Effect.Effect<unknown, SqlError.SqlError>> = [
+        sql.withTransaction(Effect.zipRight(run, sql`SELECT ${1}::int`)),
+        sql.withTransaction(run)
+      ]
+      for (const way of [...ways, pool.transaction({ isolation: "serializable" })(run)]) {
+        yield* sql`SELECT 1`
+        proxy.onRequest = (chunk) => {
+          if (chunk.includes("BEGIN")) proxy.reset()
+        }
+        assert.instanceOf(yield* Effect.flip(way), SqlError.SqlError)
+        proxy.onRequest = () => {}
       }
-      let ran = false
-      const error = yield* Effect.flip(sql.withTransaction(Effect.sync(() => ran = true)))
-      assert.instanceOf(error, SqlError.SqlError)
-      assert.isFalse(ran)
-      proxy.onRequest = () => {}
+      assert.strictEqual(runs, 2)
       assert.strictEqual(yield* sql.withTransaction(Effect.succeed(1)), 1)
     }))
 
@@ -186,7 +192,7 @@ describe("R22: commit and rollback", () => {
       const proxy = yield* Proxy.start(serverUrl)
       const { pool, sql } = yield* makePool({ url: proxy.url, cleanupTimeout: 200 })
       const error = yield* sql.withTransaction(Effect.zipRight(
-        Effect.sync(() => proxy.blackhole()),
+        Effect.zipRight(sql`SELECT 1`, Effect.sync(() => proxy.blackhole())),
         Effect.fail("mine" as const)
       )).pipe(Effect.flip, promptly)
       assert.strictEqual(error, "mine")

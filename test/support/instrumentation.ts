@@ -55,10 +55,12 @@ const isQuery = (first: unknown): first is { text: string; values?: unknown } =>
 const commented = (text: string) => text + comment
 
 /** `pg` warns of it once, as of all that is sent before the last answer is there: that is not ours. */
-const behind = (client: pg.Client, query: Send): void => {
+const another = (client: pg.Client, query: Send, text: string): void => {
   process.noDeprecation = true
-  query.call(client, "SELECT 'behind'").catch(() => {})
+  query.call(client, text).catch(() => {})
 }
+
+const behind = (client: pg.Client, query: Send): void => another(client, query, "SELECT 'behind'")
 
 /** Each does something else to what it is called with. */
 export const others: Record<string, (query: Send) => Send> = {
@@ -137,7 +139,7 @@ export const others: Record<string, (query: Send) => Send> = {
     },
   "another statement before each": (query) =>
     function(...args) {
-      query.call(this, "SET trace.parent = '00-01'").catch(() => {})
+      another(this, query, "SET trace.parent = '00-01'")
       return query.apply(this, args)
     },
   "another statement behind each": (query) =>

@@ -10,7 +10,9 @@ import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import { randomUUID } from "node:crypto"
 import type { PoolError } from "../../../PoolError.js"
+import type { Borrowing } from "../../borrow.js"
 import { get, use } from "../../borrow.js"
+import type { Restore } from "../../effects.js"
 import type { Loan } from "../../pool/loan.js"
 import type { Operations } from "../config/operations.js"
 import type { Query } from "../driver/query.js"
@@ -72,15 +74,21 @@ export class Router extends Statements {
   }
 
   readonly withLevel = <A, E, R>(
-    f: (level: TransactionLevel) => Effect.Effect<A, E, R>,
+    f: (level: TransactionLevel, restore: Restore) => Effect.Effect<A, E, R>,
     isUnused?: (cause: Cause.Cause<unknown>) => boolean,
     span?: Tracer.Span
   ): Effect.Effect<A, E | SqlError, R> =>
-    use(this.pool, (session, loan) => {
-      const level = TransactionLevel.on(this, session)
-      loan.onEnd = () => level.end()
-      return f(level)
-    }, { asError: asSqlError, isUnused, span })
+    use(this.pool, (session, loan, borrowing: Borrowing<Session, SqlError>) => {
+      const ends = (loan: Loan<Session>) => loan.onEnd = () => level.end()
+      const exchange = (moved: (session: Session) => void) =>
+        borrowing.exchange((session, loan) => {
+          ends(loan)
+          moved(session)
+        })
+      const level = TransactionLevel.on(this, session, isUnused === undefined ? undefined : exchange)
+      ends(loan)
+      return f(level, borrowing.restore)
+    }, { asError: asSqlError, isMasked: true, isUnused, span })
 
   /** Where the statements of a fiber in that context go. Those that are traced have a span. */
   at(context: Context.Context<never>, span?: Tracer.Span): Statements {

@@ -1,11 +1,15 @@
 /** @internal */
+import type { Begin } from "./begin.js"
 import type { Callback, Client, Queued, Result } from "./pg.js"
+import { BeginQuery } from "./query.js"
 import { thrown } from "./rows.js"
 
 /** A query of this package, with the members that `pg` uses. @internal */
 export interface OwnQuery {
   readonly text: string
   callback?: Callback | undefined
+  /** It is sent in front of the query, in the same request. */
+  begin?: Begin | undefined
   /** `pg` sets the client's type parsers on it. */
   readonly _result?: Pick<Result, "_types">
   /**
@@ -62,6 +66,8 @@ export class HandOver {
       if (typeof query === "object") this.claim(query)
     } catch (error) {
       queries.splice(this.start)
+      // It may still come later: then nobody waits for it.
+      if (typeof query === "object") query.begin = undefined
       return callback(thrown(error))
     } finally {
       this.query = undefined
@@ -75,8 +81,11 @@ export class HandOver {
     return this.isAnyMissing && typeof query === "object" && this.missing.delete(query)
   }
 
+  /** Nothing may pass a BEGIN. */
   private get isHeld(): boolean {
-    return this.query !== undefined && this.place(this.query) >= 0
+    const { query } = this
+    if (query === undefined) return false
+    return (typeof query === "object" && query.begin !== undefined) || this.place(query) >= 0
   }
 
   /** The place in the queue where the entries of this hand-over begin. */
@@ -98,19 +107,28 @@ export class HandOver {
     return copy === undefined ? -1 : queries.indexOf(copy)
   }
 
+  /** Lets BEGIN go before what wrappers have sent in front of its query, or in place of it. */
+  private beginAlone(query: OwnQuery, begin: Begin): void {
+    query.begin = undefined
+    const alone: Queued = new BeginQuery(begin, { endsSession: true })
+    alone.callback = () => {}
+    this.client._queryQueue.splice(this.start, 0, alone)
+  }
+
   private claim(query: OwnQuery): void {
     const queries = this.client._queryQueue
     const place = this.place(query)
+    const copy = queries[place]
+    if (query.begin !== undefined && place !== this.start) this.beginAlone(query, query.begin)
     if (place < 0) {
       this.isAnyMissing = true
       this.missing.add(query)
       return
     }
-    const copy = queries[place]
     if (copy === query) return
     if (typeof copy.text === "string") query.adoptText(copy.text)
     if (query._result !== undefined) query._result._types ??= this.client._types
     query.callback = copy.callback
-    queries[place] = query
+    queries[queries.indexOf(copy)] = query
   }
 }

@@ -138,6 +138,9 @@ interface QueryParts {
   /** Begins the next result if the one at hand is complete. */
   _checkForMultirow(): void
   handleError(error: unknown, wire: Wire): void
+  handleCommandComplete(message: never, wire: Wire): void
+  /** Whether it goes by the extended protocol. */
+  requiresPreparation(): boolean
   /** Called by `submit` for a query with parameters; what it writes is sent in one piece. */
   prepare(wire: Wire): void
 }
@@ -251,6 +254,7 @@ export const parts: {
     _result: "object",
     _canceledDueToError: "boolean",
     _checkForMultirow: "function",
+    requiresPreparation: "function",
     prepare: "function",
     submit: "function",
     handleRowDescription: "function",

@@ -6,6 +6,13 @@ import { prepareValues } from "./pg.js"
 import type { Query } from "./query.js"
 import { StatementQuery } from "./query.js"
 
+/** A statement that is prepared, or about to be, and the names that are closed in the same request. */
+interface Prepared {
+  readonly name: string
+  readonly isNew: boolean
+  readonly closed: ReadonlyArray<string>
+}
+
 /**
  * The prepared statements of one session. The server parses each text once and knows it by a name. A name is never used
  * again, so it is always safe to forget a statement: its next use has another name, and the old name is closed in the
@@ -32,32 +39,35 @@ export class PreparedStatements {
     // This listener also sees statements that users send by `PgConnection.pg`. The server's message does not say which
     // statement a DEALLOCATE was for.
     client.connection.on("commandComplete", ({ text }: { readonly text: string }) => {
+      // It was bound, too, in front of the statement.
+      if (text === "BEGIN") this.isBound = false
       if (text === "DISCARD ALL" || text.startsWith("DEALLOCATE")) this.forgetAll()
     })
   }
 
   /** Makes sure that the server knows a statement by the name that is returned. */
-  prepare(wire: Wire, text: string): { readonly name: string; readonly isNew: boolean } {
-    for (const name of this.forgotten.splice(0)) wire.close({ type: "S", name })
+  prepare(wire: Wire, text: string): Prepared {
+    const closed = this.forgotten.splice(0)
     const known = this.names.get(text)
-    if (known !== undefined) {
-      this.names.delete(text)
-      this.names.set(text, known)
-      return { name: known, isNew: false }
-    }
+    if (known === undefined) this.makeRoom(closed)
+    else this.names.delete(text)
+    for (const name of closed) wire.close({ type: "S", name })
+    const name = known ?? `${this.prefix}${++this.count}`
+    this.names.set(text, name)
+    if (known === undefined) wire.parse({ name, text })
+    return { name, isNew: known === undefined, closed }
+  }
+
+  private makeRoom(closed: Array<string>): void {
     for (const [oldest, name] of this.names) {
       if (this.names.size < this.limit) break
       this.names.delete(oldest)
-      wire.close({ type: "S", name })
+      closed.push(name)
     }
-    const name = `${this.prefix}${++this.count}`
-    this.names.set(text, name)
-    wire.parse({ name, text })
-    return { name, isNew: true }
   }
 
   /** Returns whether the statement failed because it had been prepared before. */
-  failed(text: string, { isNew, name }: { readonly name: string; readonly isNew: boolean }, error: unknown): boolean {
+  failed(text: string, { isNew, name }: Prepared, error: unknown): boolean {
     if (this.isBound || !isServerError(error)) return false
     const isKnown = this.names.get(text) === name
     // The statement was discarded unnoticed, and surely others with it. If the name is not known, only its Parse had
@@ -65,6 +75,12 @@ export class PreparedStatements {
     if (isKnown && !isNew && error.code === noSuchStatement) this.forgetAll()
     else if (isKnown) this.forget(text, name)
     return !isNew && heals.test(error.code)
+  }
+
+  /** The server has not come to the statement: what was in front of it has failed. */
+  skipped(text: string, { closed, isNew, name }: Prepared): void {
+    this.forgotten = this.forgotten.concat(closed)
+    if (isNew && this.names.get(text) === name) this.forget(text, name)
   }
 
   private forget(text: string, name: string): void {
@@ -95,7 +111,7 @@ const heals = /^(26000|0A000|22|42)/
 export class NamedQuery extends StatementQuery {
   /** The query failed because of its name: without a name it may succeed. */
   isStale = false
-  private prepared: ReturnType<PreparedStatements["prepare"]> | undefined = undefined
+  private prepared: Prepared | undefined = undefined
 
   constructor(private readonly statements: PreparedStatements, readonly statement: Query) {
     super(statement)
@@ -106,6 +122,7 @@ export class NamedQuery extends StatementQuery {
 
   /** Called by `submit`, which sends all these messages in one write. */
   override prepare(wire: Wire): void {
+    this.begin?.write(wire)
     try {
       const values = prepareValues(this.statement.values)
       this.prepared = this.statements.prepare(wire, this.statement.text)
@@ -119,8 +136,10 @@ export class NamedQuery extends StatementQuery {
   }
 
   override handleError(error: unknown, wire: Wire): void {
-    if (this.prepared !== undefined) {
-      this.isStale = this.statements.failed(this.statement.text, this.prepared, error)
+    const { begin, prepared, statement: { text }, statements } = this
+    if (prepared !== undefined) {
+      if (begin?.isAwaited === true) statements.skipped(text, prepared)
+      else this.isStale = statements.failed(text, prepared, error)
     }
     super.handleError(error, wire)
   }

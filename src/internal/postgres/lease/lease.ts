@@ -9,7 +9,8 @@ import { LeaseEnded, TransactionDoomed } from "../../../PgError.js"
 import type { PgConnection } from "../../../PgPool.js"
 import type { Restore } from "../../effects.js"
 import { awaiting } from "../../effects.js"
-import type { Query } from "../driver/query.js"
+import type { Operations } from "../config/operations.js"
+import type { Query, StatementQuery } from "../driver/query.js"
 import { sqlFailure } from "../errors/codes.js"
 import { statementError } from "../errors/errors.js"
 import type { Sender } from "../session/request.js"
@@ -39,12 +40,25 @@ export class Lease extends Statements implements PgConnection, Sender {
   private leased: LeasedClient | undefined = undefined
 
   constructor(
-    readonly session: Session,
+    private own: Session,
     /** The lease that a transaction was begun on: a connection, or the transaction around it. */
     protected readonly outer?: Lease
   ) {
     super()
-    this.turn = new Turn(session.target)
+    this.turn = new Turn(own.target)
+  }
+
+  get session(): Session {
+    return this.outer === undefined ? this.own : this.outer.session
+  }
+
+  protected get operations(): Operations | undefined {
+    return this.session.target.operations
+  }
+
+  /** It goes on with another session. */
+  protected moveTo(session: Session): void {
+    this.own = session
   }
 
   /** It is dead after the end as the lease is, also where it was taken before. */
@@ -65,11 +79,11 @@ export class Lease extends Statements implements PgConnection, Sender {
   /** Why nothing may be sent any more. */
   get refusal(): SqlError | undefined {
     if (this.hasEnded) return statementError(new LeaseEnded())
-    return this.endedByHand ?? this.doomed ?? this.outer?.refusal
+    return this.whyOver ?? this.doomed ?? this.outer?.refusal
   }
 
   /** A statement of the transaction's own has ended it: the next one would not be in the transaction. */
-  get endedByHand(): SqlError | undefined {
+  get whyOver(): SqlError | undefined {
     if (this.outer === undefined || !this.session.isClean) return undefined
     this.doom ??= new TransactionDoomed({ reason: "EndedByHand" })
     return this.doomed
@@ -121,7 +135,7 @@ export class Lease extends Statements implements PgConnection, Sender {
     return this.turn.holder === "rollback"
   }
 
-  private inTurn<A>(effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
+  protected inTurn<A>(effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.zipRight(
         this.take("statement", restore),
@@ -143,17 +157,30 @@ export class Lease extends Statements implements PgConnection, Sender {
   /** A statement has failed with this cause. */
   failed(_cause: Cause.Cause<unknown>): void {}
 
+  /** What is sent for a statement, when its turn has come. */
+  prepared(statement: Query): StatementQuery {
+    return this.session.prepared(statement)
+  }
+
   /** A statement is to be sent. */
   protected sends(_text: string): void {}
 
   run<A>(statement: Query, read: (result: OneOrMany) => A): Effect.Effect<A, SqlError> {
+    return this.runTimed(statement, read, this.operations)
+  }
+
+  protected runTimed<A>(
+    statement: Query,
+    read: (result: OneOrMany) => A,
+    operations: Operations | undefined
+  ): Effect.Effect<A, SqlError> {
     this.sends(statement.text)
     return awaiting<A, SqlError>((resume) => {
       if (!this.isFree || !this.turn.takeNow("statement")) {
-        resume(Effect.map(this.later(statement), read))
+        resume(Effect.map(timed(operations, this.later(statement)), read))
         return
       }
-      const sent = new LeasedStatement(this, read, resume)
+      const sent = new LeasedStatement(this, read, resume, operations)
       sent.send(statement)
       return () => sent.interrupt()
     })
@@ -169,8 +196,8 @@ export class Lease extends Statements implements PgConnection, Sender {
   /** A statement that has to wait for something, or has a deadline. */
   private later(statement: Query): Effect.Effect<OneOrMany, SqlError> {
     // Between its turn and the moment of sending a statement may have to wait for a cancel to settle.
-    const answer = this.inTurn(this.session.statement<OneOrMany>(statement, this))
-    return timed(this.session.target.operations, answer)
+    const answer = Effect.suspend(() => this.session.query<OneOrMany>(this.prepared(statement), "cancel", this))
+    return this.inTurn(this.session.inTime(answer))
   }
 
   /** A statement was interrupted after it was sent: nobody knows what it has done. */
@@ -179,7 +206,7 @@ export class Lease extends Statements implements PgConnection, Sender {
   }
 
   executeStream(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {
-    return timedStream(this.session.target.operations, this.rows(sql, params, transformRows))
+    return timedStream(this.operations, this.rows(sql, params, transformRows))
   }
 
   private rows(sql: string, params: Params, transformRows: TransformRows): Stream.Stream<any, SqlError> {

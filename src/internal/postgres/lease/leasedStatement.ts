@@ -3,6 +3,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import { secondsNow } from "../../time/stopwatch.js"
+import type { Operations } from "../config/operations.js"
 import type { Query } from "../driver/query.js"
 import { alone } from "../session/flight.js"
 import type { Request } from "../session/request.js"
@@ -24,17 +25,17 @@ export class LeasedStatement<A> {
   constructor(
     private readonly lease: Lease,
     private readonly read: (result: OneOrMany) => A,
-    private readonly resume: (exit: Exit.Exit<A, SqlError>) => void
+    private readonly resume: (exit: Exit.Exit<A, SqlError>) => void,
+    private readonly operations: Operations | undefined
   ) {
-    this.begun = lease.session.target.operations === undefined ? 0 : secondsNow()
+    this.begun = operations === undefined ? 0 : secondsNow()
   }
 
   /** The lease has the turn for it. */
   send(query: Query): void {
-    const { session } = this.lease
+    const { lease } = this
     try {
-      const prepared = session.prepared(query)
-      this.request = session.send(prepared, alone, (answer) => this.answered(answer), this.lease)
+      this.request = lease.session.send(lease.prepared(query), alone, (answer) => this.answered(answer), lease)
     } catch (defect) {
       // A query that is none: without types anything may come as one.
       this.answered(Exit.die(defect))
@@ -56,10 +57,9 @@ export class LeasedStatement<A> {
   }
 
   private end(exit: Exit.Exit<unknown, SqlError>): void {
-    const { lease } = this
     this.isOver = true
-    lease.release()
-    lease.session.target.operations?.ended(this.begun, exit)
+    this.lease.release()
+    this.operations?.ended(this.begun, exit)
   }
 }
 

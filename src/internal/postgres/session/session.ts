@@ -7,6 +7,7 @@ import { awaiting } from "../../effects.js"
 import { within } from "../../time/deadline.js"
 import { isForReading, isForWriting, roleOf } from "../config/attrs.js"
 import type { Target } from "../config/target.js"
+import type { Begin } from "../driver/begin.js"
 import type { Cancellable } from "../driver/cancel.js"
 import { cancellable } from "../driver/cancel.js"
 import type { OwnQuery } from "../driver/handOver.js"
@@ -53,7 +54,8 @@ export class Session {
   readonly reported: Reported
   /** Where a cancel has to go. */
   cancellable: Cancellable
-  /** Whether what was sent last may have committed the transaction that it was sent in. */
+  /** The BEGIN of what was sent last, and whether that may have committed the transaction that it was sent in. */
+  private begin: Begin | undefined = undefined
   private mayHaveCommitted = false
   private readonly canceller = new Canceller(this)
   private readonly preparedStatements: PreparedStatements | undefined
@@ -119,12 +121,9 @@ export class Session {
 
   /** Whether the server rolls a transaction back if the session ends now. */
   get endsTransaction(): boolean {
-    return this.isInTransaction && (this.flight.isQuiet || !this.mayHaveCommitted)
-  }
-
-  /** A borrower's statement. It is cancelled when its caller is interrupted or `queryTimeout` has passed. */
-  statement<A>(statement: Query, sender?: Sender): Effect.Effect<A, SqlError> {
-    return this.inTime(Effect.suspend(() => this.query<A>(this.prepared(statement), "cancel", sender)))
+    const { isQuiet } = this.flight
+    const hasBegun = this.isInTransaction || (!isQuiet && this.begin?.isDone === true)
+    return hasBegun && (isQuiet || !this.mayHaveCommitted)
   }
 
   /** What is sent for a statement: prepared if that is asked for. One without parameters may be several in one. */
@@ -195,7 +194,9 @@ export class Session {
 
   /** Gives the driver a query of which the flight knows. */
   write(query: string | OwnQuery, how: Manner, callback: (error: unknown, result: unknown) => void): void {
-    if (this.isInTransaction) this.mayHaveCommitted = mayCommit(typeof query === "string" ? query : query.text)
+    const { begin = undefined, text } = typeof query === "string" ? { text: query } : query
+    this.begin = begin
+    if (this.isInTransaction || begin !== undefined) this.mayHaveCommitted = mayCommit(text)
     if (how.isShared === true) inOnePiece(this.client.connection, () => this.handOver.send(query, callback))
     else this.handOver.send(query, callback)
   }

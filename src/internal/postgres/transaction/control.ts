@@ -1,6 +1,7 @@
 /** @internal */
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Effect from "effect/Effect"
+import type { OwnQuery } from "../driver/handOver.js"
 import type { Sender } from "../session/request.js"
 import type { Session } from "../session/session.js"
 import type { TransactionLevel } from "./level.js"
@@ -24,7 +25,7 @@ export class ControlStatement implements Sender {
   ) {}
 
   get refusal(): SqlError | undefined {
-    return this.level.refusal ?? this.ending?.endedByHand
+    return this.level.refusal ?? this.ending?.whyOver
   }
 
   onCutOff(): void {
@@ -37,7 +38,7 @@ export class ControlStatement implements Sender {
   }
 
   /** Sends it, and waits for the answer within `queryTimeout`. */
-  send(text: string): Effect.Effect<unknown, SqlError> {
-    return this.session.inTime(this.session.query(text, "leave", this))
+  send(query: string | OwnQuery): Effect.Effect<unknown, SqlError> {
+    return this.session.inTime(this.session.query(query, "leave", this))
   }
 }

@@ -15,6 +15,8 @@ export interface Kind {
   readonly begin: string
   readonly rollback: string
   readonly isNested: boolean
+  /** BEGIN is sent with the first statement of the body. Without options no server refuses it; a pooler may. */
+  readonly beginsWithBody: boolean
   /** What its caller is told of a failure. */
   readonly told: <E>(level: TransactionLevel, cause: Cause.Cause<E>) => Cause.Cause<E | SqlError>
   /** The log is told what became of it once its caller has gone. */
@@ -26,6 +28,7 @@ export const transaction = (options: TransactionOptions): Kind => ({
   begin: beginOf(options),
   rollback: "ROLLBACK",
   isNested: false,
+  beginsWithBody: beginOf(options) === "BEGIN",
   told: notCommitted,
   commit: (statement, log) => {
     const outcomeOf = (answer: Exit.Exit<unknown, SqlError>) => {
@@ -47,6 +50,7 @@ export const savepoint = (outer: TransactionLevel): Kind => {
     begin: `SAVEPOINT ${name}`,
     rollback: `ROLLBACK TO SAVEPOINT ${name}; RELEASE SAVEPOINT ${name}`,
     isNested: true,
+    beginsWithBody: false,
     told: (_, cause) => cause,
     commit: (statement) => {
       // The transaction around it must not keep the work of a nested one that was said to be interrupted.

@@ -13,6 +13,7 @@ import type { Restore } from "../../effects.js"
 import { failHere } from "../../effects.js"
 import type { Reach } from "../../pool/reach.js"
 import type { Log } from "../../pool/runtime.js"
+import { isTraced } from "../../spans.js"
 import { isNotSent } from "../errors/errors.js"
 import type { Holder } from "../lease/turn.js"
 import { ControlStatement } from "./control.js"
@@ -28,11 +29,11 @@ import { leaveCommit, undo } from "./undo.js"
 export interface Transactions {
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
   /**
-   * Lends a level of its own to an effect, and another one where that `isUnused` when the effect has failed. The wait for it
-   * is below `span`.
+   * Lends a level of its own to an effect, which runs uninterruptibly and is given what restores interrupts. It gets another
+   * level where that `isUnused` when the effect has failed. The wait for it is below `span`.
    */
   readonly withLevel: <A, E, R>(
-    f: (level: TransactionLevel) => Effect.Effect<A, E, R>,
+    f: (level: TransactionLevel, restore: Restore) => Effect.Effect<A, E, R>,
     isUnused?: (cause: Cause.Cause<unknown>) => boolean,
     span?: Tracer.Span
   ) => Effect.Effect<A, E | SqlError, R>
@@ -54,7 +55,7 @@ export const makeWithConnection =
   (self: Transactions) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
     Effect.withFiberRuntime<A, E | SqlError, R>((fiber) =>
       self.current(fiber.currentContext) === undefined
-        ? self.withLevel((level) => run(self, level, effect))
+        ? self.withLevel((level, restore) => restore(run(self, level, effect)))
         : effect
     )
 
@@ -78,40 +79,62 @@ const run = <A, E, R>(
 export const makeTransaction = (self: Transactions) => (options: TransactionOptions) => {
   const kind = Exit.succeed(Kinds.transaction(options))
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-    Effect.useSpan("sql.transaction", spanOptions, (span) =>
-      Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
-        for (const [key, value] of self.spanAttributes) span.attribute(key, value)
-        const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-        const mark: Mark = (event) => span.event(`db.transaction.${event}`, clock.unsafeCurrentTimeNanos())
-        let hasBegun = false
-        const body = (level: TransactionLevel) => {
-          hasBegun = true
-          return run(self, level, unbatched(effect), span)
-        }
-        const outer = self.current(fiber.currentContext)
-        if (outer?.isTransaction === true) {
-          return inTurn(self, outer, "nested transaction", () => Exit.succeed(Kinds.savepoint(outer)), mark, body)
-        }
-        // Where the user has begun a transaction by hand, this one is nested in it.
-        const kindOn = (connection: TransactionLevel) => () => {
-          if (!connection.session.isInTransaction) return kind
-          const refusal = refusedNested(options)
-          return refusal === undefined ? Exit.succeed(Kinds.savepoint(connection)) : Exit.fail(refusal)
-        }
-        const top = (connection: TransactionLevel) =>
-          inTurn(self, connection, "transaction", kindOn(connection), mark, body)
-        if (outer !== undefined) return top(outer)
-        // The session may end between its hand-over and BEGIN: another one is taken.
-        const isUnused = (cause: Cause.Cause<unknown>) => !hasBegun && Cause.isFailType(cause) && isNotSent(cause.error)
-        return self.withLevel(top, isUnused, span)
-      }))
+    withSpan((span, mark, fiber) => {
+      for (const [key, value] of self.spanAttributes) span.attribute(key, value)
+      let hasStarted = false
+      const body = (level: TransactionLevel) => {
+        hasStarted = true
+        return run(self, level, unbatched(effect), span)
+      }
+      const outer = self.current(fiber.currentContext)
+      if (outer?.isTransaction === true) {
+        const nested = () => Exit.succeed(Kinds.savepoint(outer))
+        const begin = Effect.uninterruptibleMask((restore) =>
+          inTurn(self, outer, "nested transaction", nested, mark, body, restore)
+        )
+        return outer.hasBegun ? begin : Effect.zipRight(outer.begun, begin)
+      }
+      // Where the user has begun a transaction by hand, this one is nested in it.
+      const kindOn = (connection: TransactionLevel) => () => {
+        if (!connection.session.isInTransaction) return kind
+        const refusal = refusedNested(options)
+        return refusal === undefined ? Exit.succeed(Kinds.savepoint(connection)) : Exit.fail(refusal)
+      }
+      const top = (connection: TransactionLevel, restore: Restore) =>
+        inTurn(self, connection, "transaction", kindOn(connection), mark, body, restore)
+      if (outer !== undefined) return Effect.uninterruptibleMask((restore) => top(outer, restore))
+      // The session may end between its hand-over and a BEGIN before the body: another one is taken.
+      const isUnused = (cause: Cause.Cause<unknown>) => !hasStarted && Cause.isFailType(cause) && isNotSent(cause.error)
+      return self.withLevel(top, isUnused, span)
+    })
 }
 
+/**
+ * Runs an effect in a span of its own. Where nobody traces, that span does not end: its end costs more than most of what a
+ * transaction does here.
+ */
+const withSpan = <A, E, R>(
+  f: (span: Tracer.Span, mark: Mark, fiber: Fiber.RuntimeFiber<A, E>) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime<A, E, R>((fiber) => {
+    if (!isTraced(fiber)) {
+      return Effect.flatMap(Effect.makeSpan(spanName, spanOptions), (span) => f(span, noMark, fiber))
+    }
+    const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+    return Effect.useSpan(spanName, spanOptions, (span) => {
+      const mark: Mark = (event) => span.event(`db.transaction.${event}`, clock.unsafeCurrentTimeNanos())
+      return f(span, mark, fiber)
+    })
+  })
+
+const noMark: Mark = () => {}
+
+const spanName = "sql.transaction"
 const spanOptions: Tracer.SpanOptions = { kind: "client", captureStackTrace: false }
 
 /**
  * Runs a transaction when it is its turn and nothing is in flight. Its kind depends on whether the connection is in a
- * transaction at that moment.
+ * transaction at that moment. Must run uninterruptibly.
  */
 const inTurn = <A, E, R>(
   self: Transactions,
@@ -119,17 +142,24 @@ const inTurn = <A, E, R>(
   holder: Holder,
   kindNow: () => Exit.Exit<Kind, SqlError>,
   mark: Mark,
-  body: (level: TransactionLevel) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | SqlError, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(outer.take(holder, restore), () => {
-      const { isSettled, settledInTime } = outer.session
-      return Effect.matchCauseEffect(isSettled ? kindNow() : Effect.flatMap(restore(settledInTime), kindNow), {
-        onFailure: (cause) => (outer.release(), Effect.failCause(cause)),
-        onSuccess: (kind) => transact(self, outer, kind, mark, body, restore)
-      })
+  body: (level: TransactionLevel) => Effect.Effect<A, E, R>,
+  restore: Restore
+): Effect.Effect<A, E | SqlError, R> => {
+  const begin = (kind: Kind) => transact(self, outer, kind, mark, body, restore)
+  const inItsTurn = () => {
+    const { isSettled, settledInTime } = outer.session
+    const kind = isSettled ? kindNow() : Effect.flatMap(restore(settledInTime), kindNow)
+    return isDone(kind) ? begin(kind.value) : Effect.matchCauseEffect(kind, {
+      onFailure: (cause) => (outer.release(), Effect.failCause(cause)),
+      onSuccess: begin
     })
-  )
+  }
+  const turn = outer.take(holder, restore)
+  return isDone(turn) ? inItsTurn() : Effect.flatMap(turn, inItsTurn)
+}
+
+const isDone = <A, E>(effect: Effect.Effect<A, E>): effect is Exit.Success<A, E> =>
+  Exit.isExit(effect) && Exit.isSuccess(effect)
 
 /**
  * Runs the body between BEGIN and COMMIT or ROLLBACK. Each of these that was sent ends by itself. A ROLLBACK has a fiber of
@@ -146,7 +176,7 @@ const transact = <A, E, R>(
   body: (level: TransactionLevel) => Effect.Effect<A, E, R>,
   restore: Restore
 ): Effect.Effect<A, E | SqlError, R> => {
-  const inner = outer.below()
+  const inner = outer.below(kind.beginsWithBody ? kind.begin : undefined)
   const begin = new ControlStatement(outer)
   const commit = new ControlStatement(outer, inner)
   const undone = () => undo(self, outer, kind)
@@ -160,6 +190,8 @@ const transact = <A, E, R>(
   }
   const failed = (cause: Cause.Cause<E | SqlError>) => {
     mark("rollback")
+    // It counts as undone, though the server need not be told.
+    if (inner.isDue) outer.session.onRollback()
     const wait = (undoing: Fiber.Fiber<void>) => Effect.exit(restore(Fiber.await(undoing)))
     return failAfter(Cause.isInterruptedOnly(cause) ? undone() : Effect.flatMap(undone(), wait), cause)
   }
@@ -174,30 +206,31 @@ const transact = <A, E, R>(
     })
   }
 
-  return Effect.matchCauseEffect(restore(begin.send(kind.begin)), {
-    onFailure: notBegun,
-    onSuccess: () => Effect.matchCauseEffect(runBody(restore, inner, body), { onFailure: failed, onSuccess: succeeded })
-  })
-}
-
-/** Runs the body. Afterwards no fiber that it left behind can reach the session through its level. */
-const runBody = <A, E, R>(
-  restore: Restore,
-  level: TransactionLevel,
-  body: (level: TransactionLevel) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | SqlError, R> => {
-  const end = (exit: Exit.Exit<A, E | SqlError>): Exit.Exit<A, E | SqlError> => {
-    level.end()
-    return Exit.isSuccess(exit) && level.doomed !== undefined ? Exit.fail(level.doomed) : exit
+  // Afterwards no fiber that the body left behind can reach the session through its level.
+  const ended = (exit: Exit.Exit<A, E | SqlError>) => {
+    inner.end()
+    if (Exit.isFailure(exit)) return failed(exit.cause)
+    if (inner.doomed !== undefined) return failed(Cause.fail(inner.doomed))
+    if (!inner.isDue) return succeeded(exit.value)
+    // A body that has sent nothing is a transaction all the same: the server has to answer.
+    return Effect.matchCauseEffect(restore(inner.begunBy(begin)), {
+      onFailure: notBegun,
+      onSuccess: () => succeeded(exit.value)
+    })
   }
-  return Effect.matchCauseEffect(restore(body(level)), {
-    onFailure: (cause) => end(Exit.failCause(cause)),
-    // A nested transaction that was interrupted at the end must be undone before the COMMIT.
-    onSuccess: (a) =>
-      level.isUndoing
-        ? Effect.flatMap(Effect.exit(level.take("statement", restore)), (quiet) => end(Exit.as(quiet, a)))
-        : end(Exit.succeed(a))
-  })
+  const run = () =>
+    Effect.matchCauseEffect(restore(body(inner)), {
+      onFailure: (cause) => ended(Exit.failCause(cause)),
+      // A nested transaction that was interrupted at the end must be undone before the COMMIT, and there is one exchange of
+      // the session at a time.
+      onSuccess: (a) =>
+        inner.isUndoing || inner.isMoving
+          ? Effect.flatMap(Effect.exit(inner.take("statement", restore)), (quiet) => ended(Exit.as(quiet, a)))
+          : ended(Exit.succeed(a))
+    })
+  return kind.beginsWithBody
+    ? run()
+    : Effect.matchCauseEffect(restore(begin.send(kind.begin)), { onFailure: notBegun, onSuccess: run })
 }
 
 /**
