@@ -5,11 +5,10 @@ import { Effect, Exit, Fiber } from "effect"
 import { PgError } from "effect-pgpool"
 import * as Testing from "effect-pgpool/Testing"
 import type { TransactionLevel } from "../../src/internal/postgres/transaction/level.js"
-import { causeTagOf, codeOf, insert, isSleeping, makePool, makeTable, promptly } from "../support/pgPool.js"
-import type { Table } from "../support/pgPool.js"
-
 import { byHand, failed, firsts, optionsOf, spoilBegin, together, watched } from "../support/begin.js"
 import type { Sql } from "../support/begin.js"
+import { causeTagOf, codeOf, insert, isSleeping, makePool, makeTable, promptly } from "../support/pgPool.js"
+import type { Table } from "../support/pgPool.js"
 
 describe("R22: BEGIN goes with the first statement", () => {
   for (const [how, options] of Object.entries(optionsOf)) {

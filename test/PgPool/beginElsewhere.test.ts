@@ -3,10 +3,9 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import type { TransactionLevel } from "../../src/internal/postgres/transaction/level.js"
+import { byHand, endAtNext, firsts, optionsOf, watched } from "../support/begin.js"
 import { samplesOf } from "../support/metrics.js"
 import { causeTagOf, eventually, insert, makePool, makeTable, pidOf, promptly, uniqueName } from "../support/pgPool.js"
-
-import { byHand, endAtNext, firsts, optionsOf, watched } from "../support/begin.js"
 
 describe("R22: the session is lost before the transaction has begun", () => {
   for (const [name, first] of Object.entries(firsts)) {
@@ -14,16 +13,10 @@ describe("R22: the session is lost before the transaction has begun", () => {
       it.scopedLive(`R22: ${name} goes to another one, and its body runs once (${how})`, () =>
         Effect.gen(function*() {
           const table = yield* makeTable()
-          const { pool, server, sessions, sql } = yield* watched(options)
+          const { lose, pool, sql } = yield* watched(options)
           let runs = 0
-          const kill = Effect.gen(function*() {
-            runs++
-            const [{ pid }] = yield* sessions
-            yield* server.terminate(pid)
-            yield* eventually(pool.stats, () => true)
-            yield* Effect.sleep(50)
-          })
-          yield* promptly(sql.withTransaction(Effect.zipRight(Effect.orDie(kill), first(sql, table))))
+          const losing = Effect.zipRight(Effect.sync(() => runs++), lose)
+          yield* promptly(sql.withTransaction(Effect.zipRight(losing, first(sql, table))))
           assert.strictEqual(runs, 1)
           assert.deepStrictEqual(yield* table.ids, [1])
           assert.deepInclude(yield* pool.stats, { opened: 2, idle: 1, busy: 0, waiting: 0 })
@@ -34,11 +27,9 @@ describe("R22: the session is lost before the transaction has begun", () => {
   it.scopedLive("siblings that wait for their turn go with it", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
-      const { pool, server, sessions, sql } = yield* watched()
+      const { lose, pool, sql } = yield* watched()
       const body = Effect.gen(function*() {
-        const [{ pid }] = yield* Effect.orDie(sessions)
-        yield* Effect.orDie(server.terminate(pid))
-        yield* Effect.sleep(50)
+        yield* lose
         yield* Effect.forEach([1, 2, 3], (id) => insert(sql, table, id), { concurrency: "unbounded" })
         return yield* pidOf(sql)
       })
@@ -81,15 +72,9 @@ describe("R22: the session is lost before the transaction has begun", () => {
     it.scopedLive(`what was sent by pg's own client can't come along: the transaction fails (lost ${lost})`, () =>
       Effect.gen(function*() {
         const table = yield* makeTable()
-        const { pool, proxy, server, sessions, sql } = yield* watched()
-        const lose = Effect.gen(function*() {
-          if (lost === "with it") return endAtNext(proxy)
-          const [{ pid }] = yield* sessions
-          yield* server.terminate(pid)
-          yield* Effect.sleep(50)
-        })
+        const { lose, pool, proxy, sql } = yield* watched()
         const body = Effect.zipRight(
-          Effect.orDie(lose),
+          lost === "with it" ? Effect.sync(() => endAtNext(proxy)) : lose,
           Effect.zipRight(Effect.exit(byHand(table, 1)), insert(sql, table, 2))
         )
         assert.isTrue(Exit.isFailure(yield* promptly(Effect.exit(sql.withTransaction(body)))))
@@ -101,16 +86,14 @@ describe("R22: the session is lost before the transaction has begun", () => {
   it.scopedLive("it counts as one statement, no rollback, and its holder stays the same", () =>
     Effect.gen(function*() {
       const name = uniqueName()
-      const { pool, server, sessions, sql } = yield* watched({ name })
+      const { lose, pool, sql } = yield* watched({ name })
       const counts = () => samplesOf(name).filter((sample) => sample.name === "db.client.operation.duration")
       const before = counts().map(({ value }) => value)
       assert.deepStrictEqual(before, [1])
       const fibers: Array<string> = []
       const look = Effect.map(pool.holders, ([{ fiber }]) => void fibers.push(fiber ?? ""))
       const body = Effect.gen(function*() {
-        const [{ pid }] = yield* Effect.orDie(sessions)
-        yield* Effect.orDie(server.terminate(pid))
-        yield* Effect.sleep(50)
+        yield* lose
         yield* look
         yield* Effect.all([sql`SELECT ${1}::int`, sql`SELECT ${2}::int`], { concurrency: 2 })
         yield* look
@@ -141,12 +124,10 @@ describe("R22: the session is lost before the transaction has begun", () => {
 
   it.scopedLive("where there is no other one the refusal is the statement's, and the transaction's end", () =>
     Effect.gen(function*() {
-      const { pool, proxy, server, sessions, sql } = yield* watched({ acquireTimeout: 300, outageTimeout: 300 })
+      const { lose, pool, proxy, sql } = yield* watched({ acquireTimeout: 300, outageTimeout: 300 })
       const body = Effect.gen(function*() {
-        const [{ pid }] = yield* Effect.orDie(sessions)
         proxy.refusing = true
-        yield* Effect.orDie(server.terminate(pid))
-        yield* Effect.sleep(50)
+        yield* lose
         yield* Effect.ignore(sql`SELECT ${1}::int`)
         yield* Effect.ignore(sql`SELECT ${2}::int`)
       })
@@ -159,11 +140,9 @@ describe("R22: the session is lost before the transaction has begun", () => {
   it.scopedLive("a body that ends while a fiber of its own sees to another one is committed on that", () =>
     Effect.gen(function*() {
       const table = yield* makeTable()
-      const { pool, proxy, server, sessions, sql } = yield* watched()
+      const { lose, pool, proxy, sql } = yield* watched()
       const body = Effect.gen(function*() {
-        const [{ pid }] = yield* Effect.orDie(sessions)
-        yield* Effect.orDie(server.terminate(pid))
-        yield* Effect.sleep(50)
+        yield* lose
         proxy.delay = 50
         yield* Effect.forkDaemon(Effect.ignore(insert(sql, table, 1)))
         yield* eventually(pool.stats, ({ waiting }) => waiting === 1)
@@ -187,13 +166,11 @@ describe("R22: the session is lost before the transaction has begun", () => {
 
   it.scopedLive("interrupted while it waits for another one, it leaves nothing behind", () =>
     Effect.gen(function*() {
-      const { pool, proxy, server, sessions, sql } = yield* watched()
+      const { lose, pool, proxy, sql } = yield* watched()
       const begun = yield* Deferred.make<void>()
       const body = Effect.gen(function*() {
-        const [{ pid }] = yield* Effect.orDie(sessions)
         proxy.refusing = true
-        yield* Effect.orDie(server.terminate(pid))
-        yield* Effect.sleep(50)
+        yield* lose
         yield* Deferred.succeed(begun, undefined)
         yield* sql`SELECT ${1}::int`
       })
@@ -210,12 +187,10 @@ describe("R22: the session is lost before the transaction has begun", () => {
     it.scopedLive(`a fiber that the body left behind gets none for itself: ${name}`, () =>
       Effect.gen(function*() {
         const table = yield* makeTable()
-        const { pool, proxy, server, sessions, sql } = yield* watched()
+        const { lose, pool, proxy, sql } = yield* watched()
         const body = Effect.gen(function*() {
-          const [{ pid }] = yield* Effect.orDie(sessions)
           proxy.refusing = true
-          yield* Effect.orDie(server.terminate(pid))
-          yield* Effect.sleep(50)
+          yield* lose
           const left = yield* Effect.forkDaemon(Effect.exit(first(sql, table)))
           yield* eventually(pool.stats, ({ waiting }) => waiting === 1)
           return yield* Effect.fail(left)

@@ -1,9 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit } from "effect"
+import { failed, firsts, spoilBegin, watched } from "../support/begin.js"
 import { instrument } from "../support/instrumentation.js"
 import { insert, makePool, makeTable, promptly } from "../support/pgPool.js"
-
-import { failed, firsts, spoilBegin, watched } from "../support/begin.js"
 
 describe("R31: instrumentation of the first statement", () => {
   const isInsert = (first: any) => String(first?.text).includes("INSERT")

@@ -32,7 +32,10 @@ export const optionsOf: Record<string, object> = {
   "with queryTimeout": { queryTimeout: "20 seconds" }
 }
 
-/** A pool of one connection by way of a proxy, and what its client sends, one string for each piece. */
+/**
+ * A pool of one connection by way of a proxy, and what its client sends, one string for each piece. `lose` ends its session
+ * while nothing is in flight, and gives the client time to hear of it.
+ */
 export const watched = (options: object = {}) =>
   Effect.gen(function*() {
     const proxy = yield* Proxy.start(serverUrl)
@@ -46,7 +49,13 @@ export const watched = (options: object = {}) =>
     yield* test.sql`SELECT 1`
     const pieces: Array<string> = []
     proxy.onRequest = (chunk) => void pieces.push(chunk.toString("latin1"))
-    return { ...test, proxy, pieces }
+    const lose = Effect.gen(function*() {
+      const [{ pid }] = yield* test.sessions
+      yield* test.server.terminate(pid)
+      yield* test.until((sessions) => sessions.every((session) => session.pid !== pid))
+      yield* Effect.sleep(50)
+    })
+    return { ...test, proxy, pieces, lose: Effect.orDie(lose) }
   })
 
 /** Ends the only session as a server does that shuts down, just when it is asked next: it reads no more of it. */
@@ -72,10 +81,8 @@ export const failed = Effect.fail("no" as const)
 
 /** Writes by the client of `pg` that the transaction's connection has. */
 export const byHand = ({ name }: Table, id: number) =>
-  Effect.flatMap(
+  Effect.orDie(Effect.flatMap(
     Effect.serviceOptional(SqlClient.TransactionConnection),
     ([connection]) =>
       Effect.promise(() => (connection as TransactionLevel).pg.query(`INSERT INTO ${name} (id) VALUES (${id})`))
-  ).pipe(
-    Effect.orDie
-  )
+  ))
