@@ -24,24 +24,27 @@ export interface Kind {
 }
 
 /** @internal */
-export const transaction = (options: TransactionOptions): Kind => ({
-  begin: beginOf(options),
-  rollback: "ROLLBACK",
-  isNested: false,
-  beginsWithBody: beginOf(options) === "BEGIN",
-  told: notCommitted,
-  commit: (statement, log) => {
-    const outcomeOf = (answer: Exit.Exit<unknown, SqlError>) => {
-      if (wasUndone(answer)) statement.session.onRollback()
-      return commitOutcome(answer)
+export const transaction = (options: TransactionOptions): Kind => {
+  const begin = beginOf(options)
+  return {
+    begin,
+    rollback: "ROLLBACK",
+    isNested: false,
+    beginsWithBody: begin === "BEGIN",
+    told: notCommitted,
+    commit: (statement, log) => {
+      const outcomeOf = (answer: Exit.Exit<unknown, SqlError>) => {
+        if (wasUndone(answer)) statement.session.onRollback()
+        return commitOutcome(answer)
+      }
+      statement.onLateAnswer = (answer) => lateCommit(log, outcomeOf(answer))
+      return Effect.matchCauseEffect(statement.send("COMMIT"), {
+        onFailure: (cause) => outcomeOf(Exit.failCause(cause)),
+        onSuccess: (answer) => outcomeOf(Exit.succeed(answer))
+      })
     }
-    statement.onLateAnswer = (answer) => lateCommit(log, outcomeOf(answer))
-    return Effect.matchCauseEffect(statement.send("COMMIT"), {
-      onFailure: (cause) => outcomeOf(Exit.failCause(cause)),
-      onSuccess: (answer) => outcomeOf(Exit.succeed(answer))
-    })
   }
-})
+}
 
 /** A transaction nested in another one. @internal */
 export const savepoint = (outer: TransactionLevel): Kind => {

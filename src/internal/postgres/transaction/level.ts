@@ -152,10 +152,6 @@ export class TransactionLevel extends Lease implements BeginsLate<SqlError> {
     return Effect.suspend(() => this.inTurn(this.begunBy(new ControlStatement(this))))
   }
 
-  get [BeginNow](): Effect.Effect<void, SqlError> {
-    return this.begun
-  }
-
   /** The same for who needs no turn any more. */
   begunBy(control: ControlStatement): Effect.Effect<void, SqlError> {
     return Effect.suspend(() => {
@@ -169,6 +165,10 @@ export class TransactionLevel extends Lease implements BeginsLate<SqlError> {
             : Effect.fail(error)
       )
     })
+  }
+
+  get [BeginNow](): Effect.Effect<void, SqlError> {
+    return this.begun
   }
 
   /** What comes next is sent behind BEGIN. The pool does not see it, so it could not come along to another session. */
