@@ -5,7 +5,7 @@ import { Outbox } from "../../src/internal/pool/outbox.js"
 import { Tally } from "../../src/internal/pool/tally.js"
 import { Waiter, Waiters } from "../../src/internal/pool/waiters.js"
 import { Caller, fail, FakeResource, hang, slow } from "../support/fakeResource.js"
-import { fill, ids, makePool } from "../support/testPool.js"
+import { fill, ids, makePool, WatchedClock } from "../support/testPool.js"
 
 describe("R3: below maxsize", () => {
   it.scoped("R3: a caller that finds none idle is due at once", () =>
@@ -163,6 +163,46 @@ describe("R4: at maxsize", () => {
       assert.strictEqual(waiter.value?.id, 1)
       assert.strictEqual(fake.highest, 2)
     }))
+
+  it.scoped("R4: a queue before a full pool wakes nobody until a wait is over", () =>
+    Effect.gen(function*() {
+      const clock = yield* WatchedClock.make
+      const options = { maxsize: 1, maxwait: "200 millis", acquireTimeout: "1 minute" } as const
+      const pool = yield* makePool({ ...new FakeResource().options, ...options, maxoverflow: 1 }, clock)
+      const holder = yield* Caller.ask(pool)
+      const { sleeps } = clock
+      for (let i = 0; i < 50; i++) {
+        yield* Caller.ask(pool)
+        yield* TestClock.adjust("1 second")
+      }
+      assert.isAtMost(clock.sleeps - sleeps, 1)
+      assert.deepInclude(yield* pool.stats, { waiting: 50, busy: 1 })
+      yield* holder.release
+      assert.deepInclude(yield* pool.stats, { waiting: 49 })
+    }))
+
+  for (const [waited, left] of [[150, 50], [250, 0]] as const) {
+    it.scoped(`R4, R8: where a permit comes free after ${waited} ms, a waiter is due after ${waited + left}`, () =>
+      Effect.gen(function*() {
+        const fake = new FakeResource()
+        const pool = yield* makePool({ ...fake.options, maxsize: 1, maxwait: "200 millis", maxoverflow: 2 })
+        const holder = yield* Caller.ask(pool)
+        const other = yield* Caller.ask(pool)
+        yield* TestClock.adjust("200 millis")
+        const waiter = yield* Caller.ask(pool)
+        yield* TestClock.adjust(waited)
+        yield* pool.invalidate(other.value!)
+        yield* other.release
+        if (left > 0) {
+          yield* TestClock.adjust(left - 1)
+          assert.strictEqual(fake.dials, 2)
+          yield* TestClock.adjust(1)
+        }
+        assert.strictEqual(fake.dials, 3)
+        assert.strictEqual(waiter.value?.id, 3)
+        yield* holder.release
+      }))
+  }
 
   it.scoped("R4: after acquireTimeout in all the caller fails with PoolExhausted, which tells the counts", () =>
     Effect.gen(function*() {

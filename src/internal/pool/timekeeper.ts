@@ -61,15 +61,22 @@ export class Timekeeper<A, E> {
   }
 
   private ring(): number {
-    const now = this.timers.now()
-    while (this.nextDueAt <= now) this.waiters.makeNextDue()
-    this.pool.serve(now)
+    this.pool.serve(this.timers.now())
     return Math.min(this.nextLateAt, this.nextLook)
   }
 
-  /** The time when a waiter will be due, or may be. */
+  /** Those that have waited for `maxwait` are due. */
+  makeDue(now: number): void {
+    while (this.nextDueAt <= now) this.waiters.makeNextDue()
+  }
+
+  /**
+   * The time when a waiter will be due, or may be, and the pool can do something for it. While all that it may open is
+   * in use, it can't before a borrower gives back: it looks then. A queue before a full pool would wake it every few
+   * milliseconds, for nothing.
+   */
   private get nextLook(): number {
-    return this.waiters.patient === undefined
+    return this.waiters.patient === undefined || this.pool.demand.owed === 0
       ? Infinity
       : Math.min(this.nextDueAt, this.waitPolicy.dueAt(this.timers.now()))
   }
@@ -86,6 +93,7 @@ export class Timekeeper<A, E> {
     const { limits: { full, outage, owed }, share } = this.settings
     const before = this.owed
     this.owed = this.pool.demand.owed
+    if (before === 0) this.alarm.arm(this.nextLook)
     // A waiter that was served stood before all others, so the others have no less time than before. But if a sharer
     // was owed only a part of a connection, it leaves fewer connections to the others when it is served.
     const haveLess = share > 1 && this.owed < before
