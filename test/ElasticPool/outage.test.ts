@@ -3,7 +3,7 @@ import { Cause, Clock, Effect, Schedule, TestClock } from "effect"
 import { ElasticPool, PoolError } from "effect-pgpool"
 import { describe } from "vitest"
 import { areAll } from "../support/areAll.js"
-import { Caller, failTransiently, FakeResource, hang, ok } from "../support/fakeResource.js"
+import { Caller, failPermanently, failTransiently, FakeResource, hang, ok } from "../support/fakeResource.js"
 import { ids, makePool, withLogs } from "../support/testPool.js"
 
 describe("R18: outages are waited out, and not hammered", () => {
@@ -17,6 +17,22 @@ describe("R18: outages are waited out, and not hammered", () => {
       assert.isTrue(areAll(callers, ({ isWaiting }) => isWaiting))
       yield* TestClock.adjust("3 seconds")
       assert.isTrue(areAll(callers, ({ value }) => value !== undefined))
+    }))
+
+  it.scoped("R18: who has waited for maxwait is refused with the others, also where a shrink has made the pool full", () =>
+    Effect.gen(function*() {
+      const fake = new FakeResource({ connect: (id) => id === 3 ? failPermanently : ok })
+      const options = { maxsize: 1, maxwait: "100 millis", connectRetry: Schedule.recurs(0) } as const
+      const pool = yield* makePool({ ...fake.options, ...options, maxoverflow: 3 })
+      yield* Caller.askTimes(pool, 2)
+      yield* TestClock.adjust("100 millis")
+      yield* Caller.ask(pool)
+      yield* TestClock.adjust("100 millis")
+      yield* pool.resize({ maxsize: 1, maxoverflow: 2 })
+      const late = yield* Caller.ask(pool)
+      yield* TestClock.adjust("1 second")
+      assert.include(late.failure, { _tag: "PoolExhausted", limit: "connectRetry" })
+      assert.deepInclude(yield* pool.stats, { waiting: 0, busy: 2 })
     }))
 
   it.scoped("R18: while connects fail the pool dials one at a time, by connectRetry", () =>

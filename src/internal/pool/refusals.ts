@@ -103,8 +103,9 @@ export class Refusals<A, E> {
 
   /** No due waiter is made to wait for another connect. */
   givenUp(now: number): void {
-    const { lifecycle, waiters } = this.pool
+    const { lifecycle, timekeeper, waiters } = this.pool
     const why = { limit: "connectRetry", limitMillis: undefined, wasOwed: true } as const
+    timekeeper.makeDue(now)
     while (lifecycle.serves && waiters.first?.due === true) this.exhausted(waiters.first, now, why)
   }
 
