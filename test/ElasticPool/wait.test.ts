@@ -186,7 +186,7 @@ describe("R4: at maxsize", () => {
       Effect.gen(function*() {
         const fake = new FakeResource()
         const pool = yield* makePool({ ...fake.options, maxsize: 1, maxwait: "200 millis", maxoverflow: 2 })
-        const holder = yield* Caller.ask(pool)
+        yield* Caller.ask(pool)
         const other = yield* Caller.ask(pool)
         yield* TestClock.adjust("200 millis")
         const waiter = yield* Caller.ask(pool)
@@ -200,7 +200,6 @@ describe("R4: at maxsize", () => {
         }
         assert.strictEqual(fake.dials, 3)
         assert.strictEqual(waiter.value?.id, 3)
-        yield* holder.release
       }))
   }
 

@@ -265,10 +265,10 @@ export class ElasticPoolState<A, E> implements Port<A, E>, Lender<A> {
   }
 
   private connectDue(now: number): void {
-    this.timekeeper.makeDue(now)
     if (this.outage.verdict !== undefined && this.tally.open === 0) this.refusals.allFailed(this.outage.verdict)
     const { checking } = this.tally.in
     const waiting = this.waiters.size - checking * this.settings.share
+    this.timekeeper.markDue(now)
     this.waiters.makeDue(this.waitPolicy.due(waiting, checking, now))
     this.demand.markDue()
     while (this.demand.wantsConnect && this.demand.mayConnect) {

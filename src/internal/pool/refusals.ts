@@ -105,7 +105,7 @@ export class Refusals<A, E> {
   givenUp(now: number): void {
     const { lifecycle, timekeeper, waiters } = this.pool
     const why = { limit: "connectRetry", limitMillis: undefined, wasOwed: true } as const
-    timekeeper.makeDue(now)
+    timekeeper.markDue(now)
     while (lifecycle.serves && waiters.first?.due === true) this.exhausted(waiters.first, now, why)
   }
 

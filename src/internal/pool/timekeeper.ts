@@ -66,7 +66,7 @@ export class Timekeeper<A, E> {
   }
 
   /** Those that have waited for `maxwait` are due. */
-  makeDue(now: number): void {
+  markDue(now: number): void {
     while (this.nextDueAt <= now) this.waiters.makeNextDue()
   }
 
@@ -93,7 +93,8 @@ export class Timekeeper<A, E> {
     const { limits: { full, outage, owed }, share } = this.settings
     const before = this.owed
     this.owed = this.pool.demand.owed
-    if (before === 0) this.alarm.arm(this.nextLook)
+    // The pool can do something for them again, and nobody has looked after them meanwhile.
+    if (before === 0 && this.owed > 0) this.alarm.arm(this.nextLook)
     // A waiter that was served stood before all others, so the others have no less time than before. But if a sharer
     // was owed only a part of a connection, it leaves fewer connections to the others when it is served.
     const haveLess = share > 1 && this.owed < before
