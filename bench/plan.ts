@@ -56,8 +56,8 @@ export const plan = ({ runs, seconds, url }: Options): Effect.Effect<ReadonlyArr
         table(["", "connections", "foretold", "p99 wait ms", "foretold"], comparisons.map(row)),
         `Each load is played ${runs} times for ${seconds} s on a real server, and all figures are medians of these. Each ` +
         "request is a \`pg_sleep\` of 20 ms and more, 40 on average. The pool of 2 / auto / 10 was recorded, and the planner was " +
-        "given the recordings and what a connect took on average; the other pool was foretold from the same recordings. A " +
-        "run whose requests were made late, because the machine was busy, was played again."
+        "given the recordings; the other pool was foretold from the same ones. A connect took what it took on average in the run " +
+        "to foretell. A run whose requests were made late, because the machine was busy, was played again."
       ].join("\n\n"),
       goals: comparisons.flatMap(goals)
     }]

@@ -33,9 +33,10 @@ const undisturbed = <R>(play: Effect.Effect<Real, unknown, R>, tries = 5): Effec
         Effect.map((again) => again.late < real.late ? again : real)
       ))
 
-type Recording = Pick<Real, "connect" | "source" | "resizes">
+type Recording = Pick<Real, "source" | "resizes">
 
-const foretell = ({ connect, resizes, source }: Recording, candidate: Candidate): Foretold => {
+/** A connect takes what it took in the run that is foretold: the machine may have been busier while the other pool was recorded. */
+const foretell = ({ resizes, source }: Recording, candidate: Candidate, { connect }: Real): Foretold => {
   const around = { connect, serverCores: undefined, outages: [], options: {}, resizes }
   const { meanConnections, wait } = simulate(loadOf(source), candidate, around, 1)
   return { mean: meanConnections, p99: wait.p99 }
@@ -60,7 +61,7 @@ export const compare = (
       load,
       candidate,
       real: medians(real),
-      foretold: medians(recordings.map((recording) => foretell(recording, candidate)))
+      foretold: medians(recordings.map((recording, run) => foretell(recording, candidate, real[run])))
     })
     return [comparison(recorded, recordings), comparison(other, others)]
   })
