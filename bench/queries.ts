@@ -1,10 +1,12 @@
 /** Queries over real connections, by clients that have the same number of them. */
-import { Effect } from "effect"
+import { Effect, Pool } from "effect"
+import type { Scope } from "effect"
 import type { Name, Shape } from "./clients.js"
 import * as Clients from "./clients.js"
 import { delayed, roundTrip } from "./delay.js"
 import type { Rounds } from "./measure.js"
 import { compare, joined } from "./measure.js"
+import type { Asked as Client } from "./queries/asked.js"
 import { start } from "./queries/asked.js"
 import type { Measured } from "./queries/goals.js"
 import { byStock, goalsOf } from "./queries/goals.js"
@@ -25,6 +27,12 @@ export interface Options extends Rounds {
   readonly quick: boolean
 }
 
+type Start = (name: Name) => Effect.Effect<Client, unknown, Scope.Scope>
+
+interface Asking extends Options {
+  readonly start: Start
+}
+
 /** How many rows the table has. */
 const rowsIn = ({ quick }: Options): number => (quick ? 20_000 : 1_000_000)
 
@@ -41,9 +49,22 @@ const askedIn = (cells: ReadonlyArray<Cell>, clients: (cell: Cell) => ReadonlyAr
 
 /**
  * Each client has one pool in a process of its own, as in most programs. What a process did before, with another pool or
- * other queries, shows in what it does then.
+ * other queries, shows in what it does then. Where figures mean nothing, a process that has answered is asked again.
  */
-const ask = (asked: ReadonlyArray<Asked>, { rounds, seconds, url }: Options) =>
+const startFor = ({ quick }: Options): Effect.Effect<Start, never, Scope.Scope> => {
+  if (!quick) return Effect.succeed(start)
+  const reused = (name: Name) =>
+    Effect.map(
+      Pool.makeWithTTL({ acquire: start(name), min: 0, max: 2, timeToLive: "1 minute" }),
+      (started) => [name, Pool.get(started)] as const
+    )
+  return Effect.map(Effect.forEach(order, reused), (all) => {
+    const byName = new Map(all)
+    return (name) => byName.get(name)!
+  })
+}
+
+const ask = (asked: ReadonlyArray<Asked>, { rounds, seconds, start, url }: Asking) =>
   Effect.gen(function*() {
     const contenders = yield* Effect.forEach(
       asked,
@@ -65,7 +86,7 @@ const ask = (asked: ReadonlyArray<Asked>, { rounds, seconds, url }: Options) =>
  * Those that the goals are about are asked in more than one process each: one that runs the same program as another may be
  * half as fast for all of its life, by what V8 made of its first seconds.
  */
-const measureCells = (cells: ReadonlyArray<Cell>, options: Options): Effect.Effect<ReadonlyArray<Measured>, unknown> =>
+const measureCells = (cells: ReadonlyArray<Cell>, options: Asking): Effect.Effect<ReadonlyArray<Measured>, unknown> =>
   Effect.gen(function*() {
     const first = yield* ask(askedIn(cells, clientsFor), options)
     const again = yield* Effect.replicateEffect(ask(askedIn(cells, contestants), options), options.processes - 1)
@@ -109,7 +130,7 @@ const unitOf = (
 const commandOf = ({ connections, delay, fibers, shape }: Grid): string =>
   `npm run bench -- queries --shape ${shape} --connections ${connections} --fibers ${fibers} --delay ${delay}`
 
-const measureGrid = (grid: Grid, options: Options) =>
+const measureGrid = (grid: Grid, options: Asking) =>
   Effect.gen(function*() {
     const { delay, shape } = grid
     const address = delay === 0 ? options.url : yield* delayed(options.url, delay)
@@ -133,7 +154,8 @@ const memory = (options: Options): Effect.Effect<ReadonlyArray<Section>, unknown
 export const queries = (options: Options): Effect.Effect<ReadonlyArray<Section>, unknown> =>
   Effect.gen(function*() {
     yield* Clients.tables(options.url, rowsIn(options))
-    const measured = yield* Effect.forEach(options.grids, (grid) => measureGrid(grid, options))
+    const asking = { ...options, start: yield* startFor(options) }
+    const measured = yield* Effect.forEach(options.grids, (grid) => measureGrid(grid, asking))
     const goals = goalsOf(measured.flatMap(({ cells }) => cells))
     return [
       ...measured.map(({ section }, i) => (i === 0 ? { ...section, goals } : section)),
