@@ -3,7 +3,7 @@ import { isServerError } from "../errors/codes.js"
 import { Conversation } from "./conversation.js"
 import { Frames } from "./frames.js"
 import type { Wire } from "./pg.js"
-import { readShortTextsFast } from "./texts.js"
+import { withFastTexts } from "./texts.js"
 
 type Listener = (chunk: Buffer) => void
 
@@ -61,7 +61,7 @@ export const watchProtocol = (connection: Wire, onViolation: (error: unknown) =>
       try {
         for (const messages of frames.take(chunk)) {
           if (isOver) return
-          listener(readShortTextsFast(messages))
+          listener(withFastTexts(messages))
         }
       } catch (error) {
         violated(error)
