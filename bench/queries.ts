@@ -77,7 +77,7 @@ const ask = (asked: ReadonlyArray<Asked>, { rounds, seconds, start, url }: Askin
       `Queries: ${cell.shape}, ${cell.connections} connections, ${fibers} fibers, delay ${cell.delay} ms`,
       contenders,
       // V8 compiles what has run often. Until then a client of many layers looks worse than it is beside one of few.
-      { rounds, seconds, warmUp: { operations: 20_000, seconds: 8 * seconds } }
+      { rounds, seconds, warmUp: { operations: 20_000, seconds: 20 * seconds } }
     )
     return figures.map((figure, i) => ({ ...asked[i], figure }))
   }).pipe(Effect.scoped)
