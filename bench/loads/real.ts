@@ -12,7 +12,7 @@ import { sleepTime } from "../day/server.js"
 import type { Section } from "../report.js"
 import { table } from "../report.js"
 import type { Load } from "../simulate/load.js"
-import { arrivals, constant } from "../simulate/load.js"
+import { arrivals, constant, inCycles } from "../simulate/load.js"
 import type { Times } from "../times.js"
 import { timesOf } from "../times.js"
 import { excess, waits } from "./rule.js"
@@ -26,15 +26,8 @@ interface Place {
 /** How long each statement holds its connection, in milliseconds: so long that two processors can serve all of them. */
 const statement = 20
 
-/** Below what two connections serve, then more than they serve, then a burst: parts of the time, requests a second. */
-const phases = [[0.5, 40], [0.3, 110], [0.05, 350], [0.15, 10]] as const
-
-/** Again and again, each 4 seconds. */
-const phasesOf = (seconds: number): Load["phases"] => {
-  const cycles = Math.max(1, Math.round(seconds / 4))
-  const cycle = phases.map(([part, perSecond]) => [part * seconds / cycles, perSecond] as const)
-  return Array.from({ length: cycles }, () => cycle).flat()
-}
+/** Below what two connections serve, then more than they serve, then a burst, again and again. */
+const phasesOf = (seconds: number): Load["phases"] => inCycles(seconds, 4, [[2, 40], [1.2, 110], [0.2, 350], [0.6, 10]])
 
 interface Played {
   readonly waits: Times

@@ -1,22 +1,19 @@
 /** The loads and the pools by which the planner is compared with a real server. */
 import type { Candidate } from "../../plan/src/model.js"
 import type { Load, Service } from "../simulate/load.js"
-import { arrivals } from "../simulate/load.js"
+import { arrivals, inCycles } from "../simulate/load.js"
 import type { Plan } from "./real.js"
 
 /** So long that neither the processors nor whole milliseconds count for much, and of different lengths. */
 const service: Service = (random) => 20 + 20 * random.exponential()
-
-const times = <A>(seconds: number, every: number, items: ReadonlyArray<A>): ReadonlyArray<A> =>
-  Array.from({ length: Math.max(1, Math.round(seconds / every)) }, () => items).flat()
 
 /** Up and down like a wave, each 4 seconds, and in steps of a fifth of one. */
 const wave = Array.from({ length: 20 }, (_, i) => [0.2, 45 - 40 * Math.cos(Math.PI * (i + 0.5) / 10)] as const)
 
 const phases: Readonly<Record<string, (seconds: number) => Load["phases"]>> = {
   steady: (seconds) => [[seconds, 50]],
-  swinging: (seconds) => times(seconds, 4, wave),
-  bursts: (seconds) => times(seconds, 2, [[0.5, 150], [1.5, 10]])
+  swinging: (seconds) => inCycles(seconds, 4, wave),
+  bursts: (seconds) => inCycles(seconds, 2, [[0.5, 150], [1.5, 10]])
 }
 
 /** What is asked, by the name of the load: the same each time. */

@@ -31,6 +31,14 @@ export interface Load {
 export const secondsOf = ({ phases }: Pick<Load, "phases">): number =>
   phases.reduce((sum, [seconds]) => sum + seconds, 0)
 
+/** The same phases again and again, for so many seconds: in cycles of about `every` seconds, or in one that is shorter. */
+export const inCycles = (seconds: number, every: number, phases: Load["phases"]): Load["phases"] => {
+  const count = Math.max(1, Math.round(seconds / every))
+  const scale = seconds / (count * every)
+  const cycle = phases.map(([length, perSecond]) => [length * scale, perSecond] as const)
+  return Array.from({ length: count }, () => cycle).flat()
+}
+
 /** The same for every pool. */
 export const arrivals = ({ phases, service }: Pick<Load, "phases" | "service">, seed: number): Iterable<Arrival> => {
   const random = new Random(seed)
