@@ -6,7 +6,6 @@ import * as Clients from "./clients.js"
 import { delayed, roundTrip } from "./delay.js"
 import type { Rounds } from "./measure.js"
 import { compare, joined } from "./measure.js"
-import type { Asked as Client } from "./queries/asked.js"
 import { start } from "./queries/asked.js"
 import type { Measured } from "./queries/goals.js"
 import { byStock, goalsOf } from "./queries/goals.js"
@@ -27,10 +26,8 @@ export interface Options extends Rounds {
   readonly quick: boolean
 }
 
-type Start = (name: Name) => Effect.Effect<Client, unknown, Scope.Scope>
-
 interface Asking extends Options {
-  readonly start: Start
+  readonly start: typeof start
 }
 
 /** How many rows the table has. */
@@ -51,7 +48,7 @@ const askedIn = (cells: ReadonlyArray<Cell>, clients: (cell: Cell) => ReadonlyAr
  * Each client has one pool in a process of its own, as in most programs. What a process did before, with another pool or
  * other queries, shows in what it does then. Where figures mean nothing, a process that has answered is asked again.
  */
-const startFor = ({ quick }: Options): Effect.Effect<Start, never, Scope.Scope> => {
+const startFor = ({ quick }: Options): Effect.Effect<typeof start, never, Scope.Scope> => {
   if (!quick) return Effect.succeed(start)
   const reused = (name: Name) =>
     Effect.map(

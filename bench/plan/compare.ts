@@ -35,7 +35,10 @@ const undisturbed = <R>(play: Effect.Effect<Real, unknown, R>, tries = 5): Effec
 
 type Recording = Pick<Real, "source" | "resizes">
 
-/** A connect takes what it took in the run that is foretold: the machine may have been busier while the other pool was recorded. */
+/**
+ * A connect takes what it took in the run that is foretold: the machine may have been busier while the other pool was
+ * recorded.
+ */
 const foretell = ({ resizes, source }: Recording, candidate: Candidate, { connect }: Real): Foretold => {
   const around = { connect, serverCores: undefined, outages: [], options: {}, resizes }
   const { meanConnections, wait } = simulate(loadOf(source), candidate, around, 1)

@@ -17,7 +17,7 @@ function toString(this: Buffer, encoding?: BufferEncoding, start = 0, end = this
     let text = ""
     let at = start
     for (; at < end && this[at] < 128; at++) text += characters[this[at]]
-    // Not where there was another byte, or none: then the bounds are not those of a part.
+    // Else a byte is not ASCII, or the bounds are strange.
     if (at === end) return text
   }
   // The default encoding: so it is not looked up.
